@@ -1,0 +1,325 @@
+"""Turn TOML and `section.key=value` texts into frozen settings; the defaults are the paper's."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import msgspec
+from msgspec import Meta, Struct
+
+from epnas_dsl.errors import ConfigError, Diagnostic, Source, Span, nearest
+
+Count = Annotated[int, Meta(ge=1, le=10**9)]
+Whole = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Positive = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How architectures are chosen (section 4).
+
+    Attributes:
+        searcher: `epnas`, or `random`: uniform over the architectures of full length.
+        kept: K, the architectures kept and trained at each step.
+        iterations: how often the levels are gone through.
+        later: what iterations after the first do: `grow` starts again from level 1, `refine`
+            overwrites one row of the kept full-length architectures.
+        temperature_start: T0 of the schedule.
+        temperature_end: T1 of the schedule.
+        temperature_decay: sigma of the schedule, in steps.
+        evaluations: stop after so many trials; 0 means no such end (`random` then takes as many
+            as `epnas` would).
+        seed: of every random choice of the run.
+    """
+
+    searcher: Literal["epnas", "random"] = "epnas"
+    kept: Count = 25
+    iterations: Count = 3
+    later: Literal["grow", "refine"] = "grow"
+    temperature_start: Positive = 10.0
+    temperature_end: Positive = 1.0
+    temperature_decay: Positive = 4.0
+    evaluations: Whole = 0
+    seed: Whole = 0
+
+
+class SurrogateSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The LSTM that predicts an architecture's accuracy from its tokens (section 4).
+
+    Attributes:
+        features: width of the linear decoder of a row's symbols.
+        hidden: units of the LSTM.
+        initial: linear weights start uniform in [-initial, initial].
+        loss: `l1` (the paper's) or `mse`.
+        learning_rate: of Adam.
+        epochs: passes over all stored points at each fit.
+        batch: points in a batch.
+        repeated: which accuracy counts for an architecture that was trained several times.
+    """
+
+    features: Count = 100
+    hidden: Count = 100
+    initial: Positive = 1.0
+    loss: Literal["l1", "mse"] = "l1"
+    learning_rate: Positive = 1e-3
+    epochs: Count = 50
+    batch: Count = 64
+    repeated: Literal["max", "mean", "last"] = "max"
+
+
+class TrainingSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How one network is trained: Nesterov SGD, cosine with warm restarts (section 4).
+
+    Attributes:
+        epochs: passes over the training images.
+        batch: images in a batch.
+        learning_rate: at the start of each cosine.
+        learning_rate_end: at the end of each cosine.
+        restart: epochs of the first cosine; 0 means as many as `epochs`.
+        restart_factor: each cosine is so many times as long as the one before.
+        momentum: of Nesterov SGD.
+        weight_decay: of every parameter.
+        clip: largest norm of the gradient; 0 means no clipping.
+        label_smoothing: of the cross entropy.
+        drop_path: probability that an operation's output is dropped in training, at the end.
+        channels_last: memory format of images and weights.
+        threads: of torch on the CPU; 0 means as many as torch chooses.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`.
+    """
+
+    epochs: Count = 3
+    batch: Count = 128
+    learning_rate: Positive = 0.05
+    learning_rate_end: Annotated[float, Meta(ge=0)] = 0.001
+    restart: Whole = 0
+    restart_factor: Count = 2
+    momentum: Share = 0.9
+    weight_decay: Annotated[float, Meta(ge=0)] = 1e-4
+    clip: Annotated[float, Meta(ge=0)] = 5.0
+    label_smoothing: Share = 0.0
+    drop_path: Share = 0.0
+    channels_last: bool = True
+    threads: Whole = 0
+    device: str = "auto"
+
+
+class DataSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which images, and what is done to them in training.
+
+    Attributes:
+        name: `digits`, `cifar10`, `cifar100`, `mnist`, `fashionmnist` or `imagefolder:PATH`.
+        root: folder of torchvision's data sets.
+        validation: images held back from the training part for validation; 0 means a tenth
+            (digits has a fixed split of its own).
+        limit: use at most so many training images (validation included); 0 means all.
+        size: resize images of a folder to this many pixels; 0 keeps them.
+        crop: pixels of padding for random crops; -1 means an eighth of the size.
+        flip: mirror images at random; `auto` does so except for digits and letters.
+        cutout: side in pixels of a square blanked out at random; 0 means none.
+        seed: of the split.
+    """
+
+    name: str = "digits"
+    root: str = "data"
+    validation: Whole = 0
+    limit: Whole = 0
+    size: Whole = 0
+    crop: Annotated[int, Meta(ge=-1, le=512)] = -1
+    flip: Literal["auto", "yes", "no"] = "auto"
+    cutout: Whole = 0
+    seed: Whole = 0
+
+
+class EvaluationSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How an architecture is measured.
+
+    Attributes:
+        evaluator: `supernet` (shared weights), `standalone` (from scratch), `table` (looked up).
+        table: the CSV file of measured accuracies; has a column `arch`.
+        metric: the column of the table that guides the search.
+        report: further columns of the table to keep with each trial; empty means all numeric ones.
+    """
+
+    evaluator: Literal["supernet", "standalone", "table"] = "supernet"
+    table: str = ""
+    metric: str = ""
+    report: tuple[str, ...] = ()
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings of a run.
+
+    Attributes:
+        space: a built-in name or a path, with parameters if wanted: `micro(blocks=3)`.
+        plugin: a Python file or module with operations of the user's own.
+    """
+
+    space: str = "micro"
+    plugin: str = ""
+    search: SearchSettings = SearchSettings()
+    surrogate: SurrogateSettings = SurrogateSettings()
+    training: TrainingSettings = TrainingSettings()
+    data: DataSettings = DataSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+
+def load_config(path: str | Path) -> Config:
+    """The settings in a TOML file.
+
+    Raises:
+        ConfigError: with `file:line:column`, if the file cannot be read (E501), is no TOML (E502),
+            or holds settings that are unknown (E503) or wrong (E504); all of these at once.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigError(f"cannot read the settings `{path}`: {reason}", code="E501") from None
+    source = Source(str(path), text)
+    try:
+        values = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise _syntax_error(str(error), source) from None
+    return _build(values, lambda name: _span_in_toml(source, name))
+
+
+def override(config: Config, assignments: Iterable[str]) -> Config:
+    """The settings with some replaced by texts of the form `section.key=value`.
+
+    A value is written as in TOML; quotes around a text, and brackets around a list, may be left out.
+
+    Raises:
+        ConfigError: if a text has no `=` (E505), or as for a file.
+    """
+    values = msgspec.to_builtins(config)
+    spans: dict[str, Span] = {}
+    for assignment in assignments:
+        source = Source("--set", assignment)
+        name, equals, text = (part.strip() for part in assignment.partition("="))
+        whole = spans[name] = Span(source, 0, len(assignment))
+        if not equals or not name:
+            raise ConfigError("expected `section.key=value`", code="E505", span=whole)
+        section, _, key = name.rpartition(".")
+        target = values.get(section) if section else values
+        if not isinstance(target, dict) or isinstance(target.get(key), dict):
+            known = [n for n in _names(Config) if n.endswith(f".{key}") or n == key]
+            hint = f"did you mean `{known[0]}`?" if known else nearest(name, _names(Config))
+            raise ConfigError(f"unknown setting `{name}`", code="E503", span=whole, hint=hint)
+        target[key] = _read_value(text, target.get(key))
+    return _build(values, spans.get)
+
+
+def dump_toml(config: Config) -> str:
+    """The settings as TOML; `load_config` reads them back."""
+    return msgspec.toml.encode(config).decode()
+
+
+def _read_value(text: str, current: Any) -> Any:
+    """The value that a text on the command line stands for, given the one that it replaces."""
+    if isinstance(current, str) and text[:1] not in {'"', "'"}:
+        return text
+    if isinstance(current, list | tuple) and not text.startswith("["):
+        return [item.strip() for item in text.split(",") if item.strip()]
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text
+
+
+def _build(values: dict[str, Any], place: Callable[[str], Span | None]) -> Config:
+    """The settings made of plain values, or every mistake in them with its place."""
+    mistakes = list(_mistakes(values, Config, "", place))
+    if mistakes:
+        error = ConfigError("wrong settings")
+        error.diagnostics = tuple(mistakes)
+        raise error
+    return msgspec.convert(values, Config)
+
+
+def _mistakes(
+    values: dict[str, Any], kind: type[Struct], prefix: str, place: Callable[[str], Span | None]
+) -> Iterator[Diagnostic]:
+    fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    for key, value in values.items():
+        name = prefix + key
+        if key not in fields:
+            everywhere = [n for n in _names(Config) if n.endswith(f".{key}")]
+            sections = {n.partition(".")[0] for n in _names(Config)}
+            hint = nearest(name, [*_names(Config), *sections])
+            hint = f"did you mean `{everywhere[0]}`?" if everywhere else hint
+            yield Diagnostic("E503", f"unknown setting `{name}`", place(name), hint)
+        elif isinstance(fields[key], type) and issubclass(fields[key], Struct):
+            if isinstance(value, dict):
+                yield from _mistakes(value, fields[key], f"{name}.", place)
+            else:
+                message = f"`{name}` is a section of settings, not one value"
+                yield Diagnostic("E504", message, place(name), f"write `[{name}]` above them")
+        elif expected := _expectation(value, fields[key]):
+            choices = get_args(fields[key]) if get_origin(fields[key]) is Literal else ()
+            message = f"`{name}` is {_shown(value)}; expected {expected}"
+            yield Diagnostic("E504", message, place(name), nearest(str(value), choices))
+
+
+def _expectation(value: Any, kind: Any) -> str:
+    """What a setting must be, in words; empty if the value is that."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "a finite number"
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        if get_origin(kind) is Literal:
+            return "one of " + ", ".join(f"`{choice}`" for choice in get_args(kind))
+        words = {"int": "a whole number", "float": "a number", "str": "a text in quotes"}
+        words |= {"bool": "`true` or `false`", "array": "a list"}
+        text = re.sub(r", got .*| - at .*", "", str(error)).removeprefix("Expected ")
+        return re.sub(r"`(\w+)`", lambda m: words.get(m[1], m[0]), text)
+    return ""
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return f"`{text if len(text) <= 60 else text[:57] + '...'}`"
+
+
+def _names(kind: type[Struct], prefix: str = "") -> list[str]:
+    """The dotted names of all settings."""
+    names = []
+    for field in msgspec.structs.fields(kind):
+        inner = isinstance(field.type, type) and issubclass(field.type, Struct)
+        name = prefix + field.name
+        names += _names(field.type, f"{name}.") if inner else [name]
+    return names
+
+
+def _span_in_toml(source: Source, name: str) -> Span | None:
+    """Where a TOML text sets a name, or opens a section; None if written in an unusual way."""
+    section, _, key = name.rpartition(".")
+    current = ""
+    for number, start in enumerate(source.line_starts, 1):
+        line = source.line(number)
+        header = re.match(r"\s*\[\s*([\w.-]+)\s*\]", line)
+        current = header[1] if header else current
+        found = header if header and current == name else None
+        if not header and (match := re.match(r"""\s*["']?([\w.-]+)["']?\s*=.*""", line)):
+            written = f"{current}.{match[1]}" if current else match[1]
+            found = match if written == name or (current, match[1]) == (section, key) else None
+        if found:
+            return Span(source, start + found.start(1), start + len(line.rstrip()))
+    return None
+
+
+def _syntax_error(message: str, source: Source) -> ConfigError:
+    match = re.search(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$", message)
+    end = len(source.text)
+    offset = end
+    if match and match[1]:
+        offset = min(source.line_starts[int(match[1]) - 1] + int(match[2]) - 1, end)
+    text = message[: match.start()] if match else message
+    span = Span(source, offset, min(offset + 1, end))
+    return ConfigError(f"this is not TOML: {text}", code="E502", span=span)

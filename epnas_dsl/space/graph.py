@@ -1,0 +1,663 @@
+"""Turn an architecture into frozen networkx graphs: of one body, or of the whole network.
+
+`to_graph` draws one body as it was written: no channels, cells called from the network are single
+nodes. `to_network` puts every cell in its place, infers channels and scales, inserts the 1x1
+convolutions where a cell's input does not match, and drops dead code. Both hold one attribute a
+node, `node`, and were filled in topological order, so that order is the one for all.
+"""
+
+from __future__ import annotations
+
+import operator as operators
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import TypeAlias
+
+import networkx as nx
+
+from epnas_dsl.errors import EpnasError, LimitError, ShapeError, Span
+from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.genotype import print_callee
+from epnas_dsl.space.operations import ENTRY, OPERATIONS, WIDTH, Kind, Layer, Setting, Trace
+from epnas_dsl.space.search_space import Body, SearchSpace
+from epnas_dsl.space.terms import (
+    Apply,
+    CellCall,
+    Choice,
+    Constant,
+    Each,
+    Formula,
+    Function,
+    Join,
+    Last,
+    Number,
+    Operation,
+    Stack,
+    Statement,
+    Subset,
+    Term,
+    Tree,
+    Unused,
+    Value,
+    Variable,
+)
+
+MAX_NODES = 20_000
+MAX_CHANNELS = 1_000_000
+Image = tuple[int, int, int]
+Graph: TypeAlias = "nx.DiGraph[str]"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A place where a value stands.
+
+    Attributes:
+        name: dotted and unique; in a network the path of its modules: `cell1.h2.op1`.
+        operation: `input`, `add`, `concat`, a cell's name, or a name in `OPERATIONS`.
+        inputs: the names of the nodes that it reads, in order.
+        settings: the operation's arguments.
+        channels: of its value; 0 where no shapes are known.
+        scale: how many times smaller than the image; 0 for a vector or where no shapes are known.
+        cell: the name of the cell that it stands in; "" in the network's own body.
+        instance: which of the network's cells: `cell3`; "" in the network's own body.
+        block: the statement that it belongs to.
+        text: the operation as the language writes it: `mbconv(kernel=3)`.
+        layers: what the operation is made of.
+        output: the name of the layer that holds its value.
+        entry: it reads an input of the cell.
+        labels: of a `concat`: what the joined values are called.
+        span: where it was written.
+    """
+
+    name: str
+    operation: str
+    inputs: tuple[str, ...] = ()
+    settings: tuple[tuple[str, Setting], ...] = ()
+    channels: int = 0
+    scale: int = 0
+    cell: str = ""
+    instance: str = ""
+    block: str = ""
+    text: str = ""
+    layers: tuple[Layer, ...] = ()
+    output: str = ""
+    entry: bool = False
+    labels: tuple[str, ...] = ()
+    span: Span | None = field(default=None, compare=False, repr=False)
+
+
+def to_graph(architecture: Architecture, body: str | None = None) -> Graph:
+    """The graph of one body.
+
+    Args:
+        body: a cell's name or `network`; by default the first body that has decisions.
+
+    Raises:
+        KeyError: the space has no such body.
+    """
+    space = architecture.space
+    decided = next((b for b, _ in space.statements), space.bodies[0])
+    found = {name: b for b in space.bodies for name in b.names}[body] if body else decided
+    return _Builder(architecture, None).body_graph(found)
+
+
+def to_network(architecture: Architecture, image: Image = (3, 32, 32)) -> Graph:
+    """The graph of the whole network, cells in their places, for images (channels, height, width).
+
+    Raises:
+        ShapeError: values that are joined do not match, or an argument is out of range.
+        LimitError: the network has more than 20,000 nodes.
+    """
+    return _Builder(architecture, image).network_graph()
+
+
+def nodes(graph: Graph) -> list[Node]:
+    """The nodes in topological order; the last one is the output."""
+    return [graph.nodes[name]["node"] for name in graph]
+
+
+def to_layers(network: Graph, drop_path: bool = False) -> tuple[Layer, ...]:
+    """The layers of a network in a straight line; the last one is the output.
+
+    Args:
+        drop_path: drop the output of an operation in a cell at random while the network trains
+            (identities are kept: Larsson et al. 2017, section 3.1, as used by NASNet).
+    """
+    layers: list[Layer] = []
+    renamed: dict[str, str] = {}
+    for node in nodes(network):
+        for layer in node.layers:
+            inputs = tuple(renamed.get(i, i) for i in layer.inputs)
+            layers.append(layer if inputs == layer.inputs else replace(layer, inputs=inputs))
+        if drop_path and node.instance and node.layers and node.operation in OPERATIONS:
+            dropped = f"{node.name}.drop_path"
+            source = renamed.get(node.output, node.output)
+            layers.append(Layer(dropped, "drop_path", (source,), node.channels, (("p", 0.0),)))
+            renamed[node.output] = dropped
+    return tuple(layers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ref:
+    """A value at hand: its node, what to call it, and whether it is still a cell's input."""
+
+    node: str
+    label: str
+    entry: bool = False
+
+
+@dataclass(slots=True)
+class _Scope:
+    """What names mean inside one body or function."""
+
+    prefix: str
+    block: str = ""
+    values: dict[str, _Ref] = field(default_factory=dict)
+    numbers: dict[str, Number] = field(default_factory=dict)
+    arrays: dict[str, list[str]] = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)
+    cell: str = ""
+    instance: str = ""
+    stride: int = 1
+    scale: int = 1
+    calibrated: dict[str, _Ref] = field(default_factory=dict)
+    statement: str = ""
+    root: bool = True
+    slot: int = 0
+
+
+class _Builder:
+    """Carries the statements of an architecture out, once, on names instead of tensors."""
+
+    def __init__(self, architecture: Architecture, image: Image | None) -> None:
+        self.space: SearchSpace = architecture.space
+        self.level = architecture.level
+        self.trees = self.space.trees(architecture.choices)
+        self.image = image
+        self.nodes: dict[str, Node] = {}
+        self.instances = 0
+
+    # --- graphs
+
+    def body_graph(self, body: Body) -> Graph:
+        scope = _Scope("", cell=body.name, stride=max(body.names.values()))
+        for label in body.inputs:
+            self._add(Node(label, "input", block=label, text=label, output=label))
+            scope.values[label] = _Ref(label, label, entry=True)
+        return self._graph(self._body(body, scope))
+
+    def network_graph(self) -> Graph:
+        assert self.image
+        body = self.space.network
+        scope = _Scope("")
+        for label in body.inputs:
+            layer = Layer("image", "input", (), self.image[0])
+            node = Node("image", "input", (), (), self.image[0], 1, text=label)
+            self._add(replace(node, layers=(layer,), output="image"))
+            scope.values[label] = _Ref("image", label)
+        return self._graph(self._body(body, scope))
+
+    def _graph(self, result: _Ref) -> Graph:
+        graph: Graph = nx.DiGraph()
+        alive: set[str] = set()
+        waiting = [result.node]
+        while waiting:
+            name = waiting.pop()
+            if name not in alive:
+                alive.add(name)
+                waiting += self.nodes[name].inputs
+        shown = [n for n in self.nodes.values() if n.name in alive or n.operation == "input"]
+        shown.sort(key=lambda n: n.name == result.node)
+        for node in shown:
+            graph.add_node(node.name, node=node)
+            graph.add_edges_from((i, node.name) for i in node.inputs)
+        return nx.freeze(graph)
+
+    def _add(self, node: Node) -> str:
+        if len(self.nodes) >= MAX_NODES:
+            raise LimitError(f"the network has more than {MAX_NODES:,} nodes", code="E909")
+        self.nodes[node.name] = node
+        return node.name
+
+    def _unused_name(self, name: str) -> str:
+        if name not in self.nodes:
+            return name
+        count = 2
+        while f"{name}_{count}" in self.nodes:
+            count += 1
+        return f"{name}_{count}"
+
+    # --- statements
+
+    def _body(self, body: Body, scope: _Scope) -> _Ref:
+        *statements, result = body.present(self.level)
+        self._statements(statements, [self.trees.get(s, ()) for s in statements], scope)
+        scope.statement, scope.root, scope.slot = scope.prefix + "output", True, 0
+        scope.block = "output"
+        return self._one(result.term, self.trees.get(result, ()), scope)
+
+    def _statements(
+        self, statements: Sequence[Statement], trees: Sequence[Tree], scope: _Scope
+    ) -> None:
+        for statement, tree in zip(statements, trees, strict=True):
+            if statement.term.kind == "number":
+                number = self._number(statement.term, tree, scope)
+                scope.numbers[statement.label] = number
+                continue
+            scope.block = statement.label
+            scope.statement = self._unused_name(scope.prefix + statement.label)
+            scope.root, scope.slot = True, 0
+            ref = self._one(statement.term, tree, scope)
+            scope.values[statement.label] = replace(ref, label=statement.label)
+            if statement.array:
+                scope.arrays.setdefault(statement.array, []).append(statement.label)
+
+    # --- values
+
+    def _one(self, term: Term, tree: Tree, scope: _Scope) -> _Ref:
+        refs = list(self._refs(term, tree, scope))
+        if len(refs) != 1:
+            raise ShapeError(f"one value is needed here, not {len(refs)}", code="E403")
+        return refs[0]
+
+    def _refs(self, term: Term, tree: Tree, scope: _Scope) -> Iterator[_Ref]:
+        match term:
+            case Choice():
+                yield from self._refs(term.alternatives[tree[0]], tree[1], scope)
+            case Value():
+                if not (term.optional and term.label not in scope.values):
+                    scope.read.add(term.label)
+                    yield scope.values[term.label]
+            case Last():
+                label = scope.arrays[term.array][-1]
+                scope.read.add(label)
+                yield scope.values[label]
+            case Unused():
+                labels = scope.arrays.get(term.array, [])
+                yield from [scope.values[x] for x in labels if x not in scope.read]
+            case Subset():
+                for i, inner in zip(*tree, strict=True):
+                    yield from self._refs(term.elements[i], inner, scope)
+            case Each():
+                yield from self._each(term, tree, scope)
+            case Apply():
+                yield self._apply(term, tree, scope)
+            case Join():
+                yield self._join(term, tree, scope)
+            case Stack() | CellCall():
+                yield self._cells(term, tree, scope)
+            case _:
+                raise TypeError(term)
+
+    def _each(self, term: Each, tree: Tree, scope: _Scope) -> Iterator[_Ref]:
+        (chosen, elements), *bodies = tree
+        outer = scope.values.get(term.variable)
+        first = scope.slot
+        for n, (i, inner) in enumerate(zip(chosen, elements, strict=True)):
+            if not term.is_product:
+                scope.slot = first + i
+            ref = self._one(term.subset.elements[i], inner, scope)
+            scope.values[term.variable] = ref
+            yield self._one(term.body, bodies[n] if n < len(bodies) else (), scope)
+        scope.slot = max(scope.slot, first + len(term.subset.elements))
+        if outer:
+            scope.values[term.variable] = outer
+        else:
+            scope.values.pop(term.variable, None)
+
+    def _take_name(self, scope: _Scope) -> tuple[str, int]:
+        """The name and the slot of the operation that is being read."""
+        if scope.root:
+            scope.root = False
+            return scope.statement, 0
+        scope.slot += 1
+        return self._unused_name(f"{scope.statement}.op{scope.slot}"), scope.slot
+
+    def _apply(self, term: Apply, tree: Tree, scope: _Scope) -> _Ref:
+        name, slot = self._take_name(scope)
+        callee_tree, *rest = tree or ((),) * len(term.children)
+        callee = term.callee
+        while isinstance(callee, Choice):
+            callee, callee_tree = callee.alternatives[callee_tree[0]], callee_tree[1]
+        inputs = [
+            self._one(t, r, scope) for t, r in zip(term.inputs, rest, strict=False)
+        ]
+        values = rest[len(inputs) :]
+        assert isinstance(callee, Operation | Function)
+        own = callee_tree or ((),) * len(callee.children)
+        numbers = {
+            n: self._number(t, r, scope)
+            for (n, t), r in [
+                *zip(callee.arguments, own, strict=False),
+                *zip(term.arguments, values, strict=True),
+            ]
+        }
+        with _noting(term.span):
+            if isinstance(callee, Function):
+                return self._function(callee, own, inputs, numbers, name, scope)
+            text = print_callee(callee, own, [], [f"{k}={v}" for k, v in numbers.items()
+                                                  if k not in dict(callee.arguments)])
+            return self._operation(term, callee, text, inputs, numbers, (name, slot), scope)
+
+    def _function(
+        self, function: Function, trees: Tree, inputs: list[_Ref], numbers: dict[str, Number],
+        name: str, scope: _Scope,
+    ) -> _Ref:  # fmt: skip
+        inner = _Scope(
+            name + ".",
+            values=dict(zip(function.inputs, inputs, strict=True)),
+            numbers={**scope.numbers, **numbers},
+            cell=scope.cell,
+            instance=scope.instance,
+            stride=scope.stride,
+            scale=scope.scale,
+            calibrated=scope.calibrated,
+        )
+        body = trees[len(function.arguments) :]
+        self._statements(function.statements, body[:-1], inner)
+        inner.block, inner.root, inner.slot = "output", True, 0
+        inner.statement = inner.prefix + "output"
+        return self._one(function.result, body[-1], inner)
+
+    def _operation(
+        self, term: Apply, callee: Operation, text: str, inputs: list[_Ref],
+        numbers: dict[str, Number], place: tuple[str, int], scope: _Scope,
+    ) -> _Ref:  # fmt: skip
+        name, slot = place
+        spec = OPERATIONS[callee.name]
+        entry = any(r.entry for r in inputs)
+        if self.image is None:
+            settings = tuple(sorted({**numbers}.items()))
+            node = Node(
+                name, callee.name, tuple(r.node for r in inputs), settings, cell=scope.cell,
+                block=scope.block, text=text, entry=entry, output=name, span=term.span,
+            )  # fmt: skip
+            return _Ref(self._add(node), "", entry and spec.calibrates)
+        if not spec.calibrates:
+            inputs = [self._calibrate(r, scope) for r in inputs]
+        read = [self.nodes[r.node] for r in inputs]
+        width = self._number(term.width, (), scope) if term.width else read[0].channels
+        stride = scope.stride if entry else 1
+        if spec.calibrates:
+            stride = max(1, scope.scale // max(1, read[0].scale)) if entry else 1
+        settings_: dict[str, Setting] = dict(spec.fixed)
+        for key, default in spec.parameters:
+            place_default = width if default == WIDTH else stride if key == ENTRY else default
+            settings_[key] = numbers.get(key, place_default)  # type: ignore[assignment]
+        _check_settings(callee.name, settings_, read)
+        key = self._key(scope, slot, text, inputs)
+        trace = Trace(name, {n.output: n.channels for n in read}, key)
+        output = spec.build(trace, *(n.output for n in read), **settings_)
+        scale = 0 if _is_vector(trace.layers, read) else read[0].scale * int(settings_.get(ENTRY, 1))
+        node = Node(
+            name, callee.name, tuple(n.name for n in read), tuple(settings_.items()),
+            trace.channels[output], scale, scope.cell, scope.instance, scope.block, text,
+            self._sliced(trace.layers, read[0]), output, entry, (), term.span,
+        )  # fmt: skip
+        return _Ref(self._add(node), f"op{slot}", entry and spec.calibrates)
+
+    def _key(self, scope: _Scope, slot: int, text: str, inputs: Iterable[_Ref]) -> str:
+        """The place of the weights, in the coordinates of `share by`."""
+        block = scope.prefix.removeprefix(f"{scope.instance}.") + scope.block
+        coordinates = {
+            "cell": scope.instance or "network",
+            "block": block,
+            "slot": f"op{slot}",
+            "op": text,
+            "input": "+".join(r.label for r in inputs),
+        }
+        return "/".join(coordinates[c] for c in self.space.sharing)
+
+    def _sliced(self, layers: Sequence[Layer], read: Node) -> tuple[Layer, ...]:
+        """Give 1x1 convolutions over joined values a slice of the weight for each value."""
+        if read.operation != "concat":
+            return tuple(layers)
+        widths = [self.nodes[i].channels for i in read.inputs]
+        slices = tuple(zip(read.labels, widths, strict=True))
+        joined = {read.output}
+        result = []
+        for layer in layers:
+            reads = layer.inputs[0] in joined
+            if reads and layer.kind == "relu":
+                joined.add(layer.name)
+            pointwise = reads and layer.kind == "conv" and layer["kernel_h"] == layer["kernel_w"] == 1
+            result.append(
+                replace(layer, slices=slices) if pointwise and layer["groups"] == 1 else layer
+            )
+        return tuple(result)
+
+    def _join(self, term: Join, tree: Tree, scope: _Scope) -> _Ref:
+        name, _ = self._take_name(scope) if scope.root else (None, 0)
+        refs = []
+        for part, inner in zip(term.parts, tree or ((),) * len(term.parts), strict=True):
+            refs += list(self._refs(part, inner, scope))
+        with _noting(term.span):
+            if not refs:
+                raise ShapeError("there is nothing to join here", code="E402")
+            if name is None:
+                name = self._unused_name(f"{scope.statement}.{term.operator}")
+            entry = any(r.entry for r in refs)
+            if self.image is None:
+                node = Node(
+                    name, term.operator, tuple(r.node for r in refs), cell=scope.cell,
+                    block=scope.block, text=term.operator, output=name, entry=entry,
+                    span=term.span,
+                )  # fmt: skip
+                return refs[0] if len(refs) == 1 else _Ref(self._add(node), "")
+            refs = [self._calibrate(r, scope) for r in refs]
+            if len(refs) == 1 and term.operator == "add":
+                return replace(refs[0], entry=False)
+            return self._joined(term, name, refs, scope)
+
+    def _joined(self, term: Join, name: str, refs: list[_Ref], scope: _Scope) -> _Ref:
+        read = [self.nodes[r.node] for r in refs]
+        for ref, node in zip(refs[1:], read[1:], strict=True):
+            first = read[0]
+            same = node.channels == first.channels or term.operator == "concat"
+            if node.scale != first.scale or not same:
+                raise ShapeError(
+                    f"`{refs[0].label}` has {_shape(first)} and `{ref.label}` has {_shape(node)}; "
+                    f"they cannot be {'added' if term.operator == 'add' else 'joined'}",
+                    code="E401",
+                    hint="a 1x1 convolution or a stride brings them together",
+                )
+        channels = read[0].channels
+        layers: tuple[Layer, ...] = ()
+        if term.operator == "concat":
+            channels = sum(n.channels for n in read)
+        if len(read) > 1:
+            kind: Kind = "concat" if term.operator == "concat" else "add"
+            layers = (Layer(name, kind, tuple(n.output for n in read), channels),)
+        node = Node(
+            name, term.operator, tuple(n.name for n in read), (), channels, read[0].scale,
+            scope.cell, scope.instance, scope.block, term.operator, layers,
+            name if layers else read[0].output, False, tuple(r.label for r in refs), term.span,
+        )  # fmt: skip
+        return _Ref(self._add(node), scope.block)
+
+    # --- cells
+
+    def _calibrate(self, ref: _Ref, scope: _Scope) -> _Ref:
+        """A cell's input brought to the cell's width and scale by the paper's 1x1 convolution."""
+        if not ref.entry or not scope.instance:
+            return ref
+        node = self.nodes[ref.node]
+        width = scope.numbers["channels"]
+        if (node.channels, node.scale) == (width, scope.scale):
+            return ref
+        if ref.node not in scope.calibrated:
+            name = f"{scope.instance}.{ref.label}"
+            key = f"{scope.instance}/{ref.label}/calibrate"
+            trace = Trace(name, {node.output: node.channels}, key)
+            stride = max(1, scope.scale // node.scale)
+            output = OPERATIONS["conv_1x1"].build(
+                trace, node.output, kernel=1, channels=width, stride=stride, groups=1, dilation=1
+            )
+            made = Node(
+                name, "conv_1x1", (node.name,), (("stride", stride),), trace.channels[output],
+                scope.scale, scope.cell, scope.instance, ref.label, "conv_1x1",
+                self._sliced(trace.layers, node), output,
+            )  # fmt: skip
+            scope.calibrated[ref.node] = replace(ref, node=self._add(made))
+        return scope.calibrated[ref.node]
+
+    def _cells(self, term: Stack | CellCall, tree: Tree, scope: _Scope) -> _Ref:
+        name, _ = self._take_name(scope)
+        trees = tree or ((),) * len(term.children)
+        inputs = [self._one(t, r, scope) for t, r in zip(term.inputs, trees, strict=False)]
+        if self.image is None:
+            cells = (term.cell,) if isinstance(term, CellCall) else term.cells
+            node = Node(
+                name, cells[0] if len(cells) == 1 else "stack", tuple(r.node for r in inputs),
+                text=" ".join(cells), block=scope.block, output=name, span=term.span,
+            )  # fmt: skip
+            return _Ref(self._add(node), "")
+        width = int(self._number(term.width, trees[-1], scope)) if term.width else 0
+        with _noting(term.span):
+            if isinstance(term, CellCall):
+                return self._cell(term.cell, inputs, width, scope)
+            before = [inputs[0]] * (2 - len(inputs)) + inputs
+            width = width or self.nodes[inputs[-1].node].channels
+            for cell in term.cells:
+                body = self.space.cells[cell]
+                width *= body.names[cell]
+                made = self._cell(cell, before[-len(body.inputs) :], width, scope)
+                before = [*before[1:], made]
+            return before[-1]
+
+    def _cell(self, cell: str, inputs: list[_Ref], width: int, outer: _Scope) -> _Ref:
+        body = self.space.cells[cell]
+        self.instances += 1
+        instance = f"cell{self.instances}"
+        read = [self.nodes[r.node] for r in inputs]
+        if any(n.scale == 0 for n in read):
+            raise ShapeError(f"the cell {cell} needs images, not vectors", code="E405")
+        scope = _Scope(
+            f"{instance}.",
+            values={x: _Ref(r.node, x, True) for x, r in zip(body.inputs, inputs, strict=True)},
+            numbers={**outer.numbers, "channels": width or read[-1].channels},
+            cell=cell,
+            instance=instance,
+            stride=body.names[cell],
+            scale=max(n.scale for n in read),
+        )
+        return replace(self._body(body, scope), entry=False, label=instance)
+
+    # --- numbers
+
+    def _number(self, term: Term, tree: Tree, scope: _Scope) -> Number:
+        match term:
+            case Constant():
+                return term.value
+            case Variable():
+                return scope.numbers.get(term.name, 0)
+            case Choice():
+                return self._number(term.alternatives[tree[0]], tree[1], scope)
+            case Formula():
+                trees = tree or ((),) * len(term.operands)
+                values = [
+                    self._number(t, r, scope) for t, r in zip(term.operands, trees, strict=True)
+                ]
+                return calculate(term.operator, values, term.span)
+        raise TypeError(term)
+
+
+class _noting:
+    """Give errors without a place the place at hand."""
+
+    def __init__(self, span: Span | None) -> None:
+        self.span = span
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, EpnasError) and self.span and not error.diagnostics[0].span:
+            error.diagnostics = (replace(error.diagnostics[0], span=self.span),)
+
+
+def _shape(node: Node) -> str:
+    return f"{node.channels} channels" + (f" at 1/{node.scale}" if node.scale > 1 else "")
+
+
+def _is_vector(layers: Sequence[Layer], read: Sequence[Node]) -> bool:
+    return bool(layers and layers[-1].kind in {"global_avg_pool", "linear"}) or read[0].scale == 0
+
+
+def _check_settings(name: str, settings: dict[str, Setting], read: Sequence[Node]) -> None:
+    vector = read[0].scale == 0
+    if name == "linear" and not vector:
+        raise ShapeError("`linear` needs a vector", code="E405", hint="use global_avg_pool first")
+    if vector and name not in {"linear", "dropout", "relu", "relu6", "swish", "skip_connect"}:
+        raise ShapeError(f"`{name}` needs an image; this value is a vector", code="E405")
+    for key, value in settings.items():
+        least = {"bias": 0, "p": 0, "start": 0, "padding": -1}.get(key, 1)
+        most = MAX_CHANNELS if key in {"channels", "features", "stop", "start"} else 1024
+        whole = float(value).is_integer()
+        if key != "p" and not whole:
+            raise ShapeError(f"{key} of `{name}` is {value}, not a whole number", code="E406")
+        if not least <= value <= most:
+            raise ShapeError(
+                f"{key} of `{name}` is {value}; it lies between {least} and {most}", code="E406"
+            )
+        settings[key] = value if key == "p" else int(value)
+    groups = settings.get("groups", 1)
+    if read[0].channels % groups or settings.get("channels", groups) % groups:
+        raise ShapeError(
+            f"`{name}` reads {read[0].channels} channels and makes {settings.get('channels')}; "
+            f"they do not fall into {groups} groups",
+            code="E407",
+        )
+
+
+_CALCULATIONS = {
+    "+": operators.add,
+    "-": operators.sub,
+    "*": operators.mul,
+    "//": operators.floordiv,
+    "%": operators.mod,
+    "<": operators.lt,
+    "<=": operators.le,
+    ">": operators.gt,
+    ">=": operators.ge,
+    "==": operators.eq,
+    "!=": operators.ne,
+    "and": lambda a, b: a and b,
+    "or": lambda a, b: a or b,
+}
+
+
+def calculate(operator: str, values: Sequence[Number], span: Span | None = None) -> Number:
+    """Arithmetic of the language. A division that comes out even gives a whole number.
+
+    Raises:
+        ShapeError: division by zero, or a result beyond 10^15.
+    """
+    try:
+        result = _calculate(operator, values)
+    except (ZeroDivisionError, OverflowError):
+        raise ShapeError(f"`{operator}` by zero or out of range", code="E208", span=span) from None
+    if isinstance(result, complex) or not abs(result) <= 1e15:
+        raise ShapeError("a number beyond 10^15", code="E208", span=span)
+    return result
+
+
+def _calculate(operator: str, values: Sequence[Number]) -> Number:
+    if len(values) == 1:
+        return -values[0] if operator == "-" else int(not values[0])
+    if operator == "/":
+        quotient = values[0] / values[1]
+        return int(quotient) if quotient.is_integer() else quotient
+    if operator == "^":
+        if abs(values[1]) > 64:
+            raise OverflowError
+        return values[0] ** values[1]
+    if operator in {"min", "max"}:
+        return min(values) if operator == "min" else max(values)
+    return reduce(lambda a, b: _plain(_CALCULATIONS[operator](a, b)), values)
+
+
+def _plain(value: Number) -> Number:
+    return int(value) if isinstance(value, bool) else value

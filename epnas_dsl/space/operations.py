@@ -1,0 +1,426 @@
+"""Turn the name of an operation into the layers that it is made of; one table, no tensors.
+
+An operation is what a `.space` text names: `sep_conv_3x3`. A layer is what a tensor library has:
+`conv`, `batch_norm`, `relu`. Everything below (weights, multiply-accumulates, modules, exported
+code) is derived from layers, so a new operation is one function here and nothing anywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from epnas_dsl.errors import ShapeError
+
+Kind = Literal[
+    "input",
+    "conv",  # in_channels out_channels kernel_h kernel_w stride pad_h pad_w dilation groups bias
+    "batch_norm",  # channels
+    "relu",
+    "relu6",
+    "sigmoid",
+    "swish",
+    "max_pool",  # kernel stride padding
+    "avg_pool",  # kernel stride padding; the padding is not counted
+    "global_avg_pool",  # (N, C, H, W) to (N, C)
+    "linear",  # in_features out_features
+    "dropout",  # p
+    "zero",  # stride: zeros of the input's shape, every stride-th position
+    "shift",  # the input one pixel up and left, zeros filled in below and right
+    "channel_shuffle",  # groups
+    "channel_slice",  # start stop
+    "add",  # of all inputs
+    "multiply",  # of two inputs; (N, C) is spread over (N, C, H, W)
+    "concat",  # of all inputs, along the channels
+    "drop_path",  # p; identity unless the network trains
+]
+Setting = int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One line of a network: a layer, what it reads, and the key of its weights.
+
+    Attributes:
+        name: dotted and unique; the path of the module in the network.
+        inputs: the names of the layers that it reads, in order.
+        channels: of its output.
+        settings: as listed at `Kind`, in that order.
+        key: where its weights live in a supernet; layers of equal key share them.
+        slices: for a 1x1 convolution that reads a `concat` (with element-wise layers between):
+            a key and the number of channels for each joined value. Each has its own slice of the
+            weight, so that architectures that join other values share what they can.
+    """
+
+    name: str
+    kind: Kind
+    inputs: tuple[str, ...]
+    channels: int
+    settings: tuple[tuple[str, Setting], ...] = ()
+    key: str = ""
+    slices: tuple[tuple[str, int], ...] = ()
+
+    def __getitem__(self, setting: str) -> Any:
+        return dict(self.settings)[setting]
+
+
+class Trace:
+    """Writes down the layers of one operation; its methods read and return layer names."""
+
+    def __init__(self, name: str, channels: dict[str, int], key: str = "") -> None:
+        self.name, self.key = name, key
+        self.channels = channels  # of every layer so far, the operation's inputs included
+        self.layers: list[Layer] = []
+        self._used: dict[str, int] = {}
+
+    def layer(self, kind: Kind, *inputs: str, channels: int, **settings: Setting) -> str:
+        """Append a layer."""
+        count = self._used[kind] = self._used.get(kind, 0) + 1
+        short = kind if count == 1 else f"{kind}{count}"
+        name = f"{self.name}.{short}" if self.name else short
+        key = f"{self.key}/{short}"
+        self.layers.append(Layer(name, kind, inputs, channels, tuple(settings.items()), key))
+        self.channels[name] = channels
+        return name
+
+    def conv(
+        self,
+        x: str,
+        channels: int,
+        kernel: int | tuple[int, int],
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = False,
+    ) -> str:
+        """A convolution padded so that stride 1 keeps the size."""
+        height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
+        return self.layer(
+            "conv",
+            x,
+            channels=channels,
+            in_channels=self.channels[x],
+            out_channels=channels,
+            kernel_h=height,
+            kernel_w=width,
+            stride=stride,
+            pad_h=dilation * (height - 1) // 2,
+            pad_w=dilation * (width - 1) // 2,
+            dilation=dilation,
+            groups=groups,
+            bias=int(bias),
+        )
+
+    def depthwise(self, x: str, kernel: int, stride: int = 1, dilation: int = 1) -> str:
+        """A convolution of every channel on its own."""
+        channels = self.channels[x]
+        return self.conv(x, channels, kernel, stride, dilation, groups=channels)
+
+    def batch_norm(self, x: str) -> str:
+        """Batch normalisation with scale and offset."""
+        return self.layer("batch_norm", x, channels=self.channels[x])
+
+    def same(self, kind: Kind, *inputs: str, **settings: Setting) -> str:
+        """A layer that keeps the channels of its first input."""
+        return self.layer(kind, *inputs, channels=self.channels[inputs[0]], **settings)
+
+    def relu(self, x: str) -> str:
+        """max(x, 0)"""
+        return self.same("relu", x)
+
+    def add(self, *inputs: str) -> str:
+        """The sum of all inputs."""
+        return self.same("add", *inputs)
+
+    def concat(self, *inputs: str) -> str:
+        """All inputs, one after the other along the channels."""
+        return self.layer("concat", *inputs, channels=sum(self.channels[i] for i in inputs))
+
+
+Build = Callable[..., str]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What the language knows of an operation.
+
+    Attributes:
+        parameters: names and defaults in the order of the arguments; None has to be given, `WIDTH`
+            is the number of channels where the operation stands, `ENTRY` the stride there.
+        fixed: arguments that its name has already settled (`conv_3x3` is `conv` of kernel 3).
+        family: for drawing: convolution, pooling, identity, zero, head or other.
+        calibrates: what it makes of a cell's input still counts as a cell's input.
+    """
+
+    name: str
+    build: Build = field(compare=False)
+    parameters: tuple[tuple[str, Setting | str | None], ...]
+    family: str = "other"
+    fixed: tuple[tuple[str, Setting], ...] = ()
+    calibrates: bool = False
+    inputs: int = 1
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether two of these on the same value are two different things."""
+        return self.family in {"convolution", "head"}
+
+
+WIDTH, ENTRY = "channels", "stride"
+OPERATIONS: dict[str, Operation] = {}
+
+
+def add_operation(spec: Operation) -> None:
+    """Make an operation known to the language.
+
+    Raises:
+        ValueError: there is one of this name already.
+    """
+    if spec.name in OPERATIONS:
+        raise ValueError(f"the operation {spec.name} exists already")
+    OPERATIONS[spec.name] = spec
+
+
+def operation(
+    name: str,
+    family: str,
+    sizes: Sequence[int] = (),
+    calibrates: bool = False,
+    inputs: int = 1,
+    **parameters: Setting | str | None,
+) -> Callable[[Build], Build]:
+    """Register the function below as an operation; with `sizes` also as `name_3x3` and so on."""
+
+    def register(build: Build) -> Build:
+        known = tuple(parameters.items())
+        spec = Operation(name, build, known, family, (), calibrates, inputs)
+        add_operation(spec)
+        rest = tuple((n, v) for n, v in known if n != "kernel")
+        for k in sizes:
+            add_operation(
+                replace(spec, name=f"{name}_{k}x{k}", parameters=rest, fixed=(("kernel", k),))
+            )
+        return build
+
+    return register
+
+
+# --- convolutions ------------------------------------------------------------------------------
+
+
+@operation(
+    "conv", "convolution", (1, 3, 5, 7), kernel=None, channels=WIDTH, stride=ENTRY, groups=1,
+    dilation=1,
+)  # fmt: skip
+def _conv(t: Trace, x: str, **s: int) -> str:
+    """Convolution, batch norm, ReLU: the convolution of EPNAS, section 3."""
+    y = t.conv(x, s["channels"], s["kernel"], s["stride"], s["dilation"], s["groups"])
+    return t.relu(t.batch_norm(y))
+
+
+@operation("dw_conv", "convolution", (3, 5, 7), kernel=None, channels=WIDTH, stride=ENTRY)
+def _dw_conv(t: Trace, x: str, kernel: int, channels: int, stride: int) -> str:
+    """Depthwise-separable convolution, batch norm, ReLU: EPNAS, section 3."""
+    y = t.conv(t.depthwise(x, kernel, stride), channels, 1)
+    return t.relu(t.batch_norm(y))
+
+
+@operation("nor_conv", "convolution", (1, 3, 5, 7), kernel=None, channels=WIDTH, stride=ENTRY)
+def _nor_conv(t: Trace, x: str, kernel: int, channels: int, stride: int) -> str:
+    """ReLU, convolution, batch norm: NAS-Bench-201, section 2.1."""
+    return t.batch_norm(t.conv(t.relu(x), channels, kernel, stride))
+
+
+@operation("sep_conv", "convolution", (3, 5, 7), kernel=None, channels=WIDTH, stride=ENTRY)
+def _sep_conv(t: Trace, x: str, kernel: int, channels: int, stride: int) -> str:
+    """(ReLU, depthwise, 1x1, batch norm) twice: NASNet, appendix A.4; DARTS, section 3.1.1."""
+    y = t.depthwise(t.relu(x), kernel, stride)
+    y = t.batch_norm(t.conv(y, t.channels[x], 1))
+    y = t.depthwise(t.relu(y), kernel)
+    return t.batch_norm(t.conv(y, channels, 1))
+
+
+@operation("dil_conv", "convolution", (3, 5), kernel=None, channels=WIDTH, stride=ENTRY)
+def _dil_conv(t: Trace, x: str, kernel: int, channels: int, stride: int) -> str:
+    """ReLU, depthwise of dilation 2, 1x1, batch norm: DARTS, section 3.1.1."""
+    y = t.depthwise(t.relu(x), kernel, stride, dilation=2)
+    return t.batch_norm(t.conv(y, channels, 1))
+
+
+@operation("conv_1x7_7x1", "convolution", channels=WIDTH, stride=ENTRY)
+def _conv_1x7_7x1(t: Trace, x: str, channels: int, stride: int) -> str:
+    """ReLU, 1x7, batch norm, ReLU, 7x1, batch norm: NASNet, section 3."""
+    y = t.layer("conv", t.relu(x), channels=channels, **_line(t.channels[x], channels, 1, stride))
+    y = t.relu(t.batch_norm(y))
+    y = t.layer("conv", y, channels=channels, **_line(channels, channels, 7, 1))
+    return t.batch_norm(y)
+
+
+def _line(inputs: int, channels: int, height: int, stride: int) -> dict[str, Setting]:
+    """A 1x7 or 7x1 convolution. Both directions stride in the first."""
+    width = 8 - height
+    return {
+        "in_channels": inputs, "out_channels": channels, "kernel_h": height, "kernel_w": width,
+        "stride": stride, "pad_h": height // 2, "pad_w": width // 2, "dilation": 1, "groups": 1,
+        "bias": 0,
+    }  # fmt: skip
+
+
+@operation("mbconv", "convolution", kernel=3, expand=6, channels=WIDTH, stride=ENTRY)
+def _mbconv(t: Trace, x: str, kernel: int, expand: int, channels: int, stride: int) -> str:
+    """The inverted residual: MobileNetV2, section 3.3."""
+    y = x
+    if expand != 1:
+        y = t.same("relu6", t.batch_norm(t.conv(x, t.channels[x] * expand, 1)))
+    y = t.same("relu6", t.batch_norm(t.depthwise(y, kernel, stride)))
+    y = t.batch_norm(t.conv(y, channels, 1))
+    return t.add(x, y) if stride == 1 and t.channels[x] == channels else y
+
+
+@operation("calibrate", "convolution", calibrates=True, channels=WIDTH, stride=1)
+def _calibrate(t: Trace, x: str, channels: int, stride: int) -> str:
+    """ReLU, 1x1, batch norm; across a reduction the factorized one: DARTS, section 3.1.1."""
+    if stride != 1:
+        return _factorized_reduce(t, x, channels, stride)
+    return _nor_conv(t, x, 1, channels, 1)
+
+
+@operation("factorized_reduce", "convolution", channels=WIDTH, stride=2)
+def _factorized_reduce(t: Trace, x: str, channels: int, stride: int) -> str:
+    """ReLU, two 1x1 of stride 2 a pixel apart, joined, batch norm: NASNet, appendix A.4."""
+    if stride != 2 or channels % 2:
+        raise ShapeError(
+            f"factorized_reduce halves the size and splits its {channels} channels in two; "
+            f"the stride here is {stride}",
+            code="E404",
+        )
+    x = t.relu(x)
+    left, right = t.conv(x, channels // 2, 1, 2), t.conv(t.same("shift", x), channels // 2, 1, 2)
+    return t.batch_norm(t.concat(left, right))
+
+
+# --- without weights ---------------------------------------------------------------------------
+
+
+@operation("max_pool", "pooling", (2, 3, 5, 7), kernel=None, stride=ENTRY, padding=-1)
+def _max_pool(t: Trace, x: str, kernel: int, stride: int, padding: int) -> str:
+    """The largest value of each window."""
+    padding = kernel // 2 if padding < 0 else padding
+    return t.same("max_pool", x, kernel=kernel, stride=stride, padding=padding)
+
+
+@operation("avg_pool", "pooling", (2, 3, 5, 7), kernel=None, stride=ENTRY, padding=-1)
+def _avg_pool(t: Trace, x: str, kernel: int, stride: int, padding: int) -> str:
+    """The mean of each window; the padding is not counted."""
+    padding = kernel // 2 if padding < 0 else padding
+    return t.same("avg_pool", x, kernel=kernel, stride=stride, padding=padding)
+
+
+@operation("skip_connect", "identity", stride=ENTRY)
+def _skip_connect(t: Trace, x: str, stride: int) -> str:
+    """The value itself; across a stride the factorized reduction: DARTS, section 3.1.1."""
+    return x if stride == 1 else _factorized_reduce(t, x, t.channels[x], stride)
+
+
+@operation("identity", "identity", stride=ENTRY)
+def _identity(t: Trace, x: str, stride: int) -> str:
+    """The value itself; across a stride ReLU, 1x1, batch norm: PNAS, section 3."""
+    return x if stride == 1 else _nor_conv(t, x, 1, t.channels[x], stride)
+
+
+@operation("none", "zero", stride=ENTRY)
+def _none(t: Trace, x: str, stride: int) -> str:
+    """Zeros."""
+    return t.same("zero", x, stride=stride)
+
+
+# --- single layers -----------------------------------------------------------------------------
+
+
+@operation(
+    "raw_conv", "convolution", kernel=None, channels=WIDTH, stride=ENTRY, groups=1, dilation=1,
+    bias=0,
+)  # fmt: skip
+def _raw_conv(t: Trace, x: str, **s: int) -> str:
+    """A convolution and nothing else."""
+    kernel, bias = s["kernel"], bool(s["bias"])
+    return t.conv(x, s["channels"], kernel, s["stride"], s["dilation"], s["groups"], bias)
+
+
+@operation("batch_norm", "convolution")
+def _batch_norm(t: Trace, x: str) -> str:
+    """Batch normalisation with scale and offset."""
+    return t.batch_norm(x)
+
+
+@operation("relu", "activation")
+def _relu(t: Trace, x: str) -> str:
+    """max(x, 0)"""
+    return t.relu(x)
+
+
+@operation("relu6", "activation")
+def _relu6(t: Trace, x: str) -> str:
+    """min(max(x, 0), 6)"""
+    return t.same("relu6", x)
+
+
+@operation("swish", "activation")
+def _swish(t: Trace, x: str) -> str:
+    """x * sigmoid(x)"""
+    return t.same("swish", x)
+
+
+@operation("dropout", "activation", p=0.5)
+def _dropout(t: Trace, x: str, p: float) -> str:
+    """Zeroes each value with probability p while the network trains."""
+    return t.same("dropout", x, p=p)
+
+
+@operation("squeeze_excite", "convolution", reduction=4)
+def _squeeze_excite(t: Trace, x: str, reduction: int) -> str:
+    """Channels weighted by a gate of their own means: Hu et al. 2018, section 3."""
+    channels = t.channels[x]
+    hidden = max(1, channels // reduction)
+    y = t.same("global_avg_pool", x)
+    y = t.layer("linear", y, channels=hidden, in_features=channels, out_features=hidden)
+    y = t.relu(y)
+    y = t.layer("linear", y, channels=channels, in_features=hidden, out_features=channels)
+    return t.same("multiply", x, t.same("sigmoid", y))
+
+
+@operation("channel_shuffle", "identity", groups=2)
+def _channel_shuffle(t: Trace, x: str, groups: int) -> str:
+    """Channels dealt out over the groups: ShuffleNet, section 3.1."""
+    if t.channels[x] % groups:
+        raise ShapeError(f"{t.channels[x]} channels in {groups} groups", code="E404")
+    return t.same("channel_shuffle", x, groups=groups)
+
+
+@operation("channel_slice", "identity", start=None, stop=None)
+def _channel_slice(t: Trace, x: str, start: int, stop: int) -> str:
+    """The channels from start (from 0) up to, not including, stop."""
+    if not 0 <= start < stop <= t.channels[x]:
+        raise ShapeError(f"channels {start} to {stop} of {t.channels[x]}", code="E404")
+    return t.layer("channel_slice", x, channels=stop - start, start=start, stop=stop)
+
+
+@operation("global_avg_pool", "head")
+def _global_avg_pool(t: Trace, x: str) -> str:
+    """The mean of each channel: (N, C, H, W) to (N, C)."""
+    return t.same("global_avg_pool", x)
+
+
+@operation("linear", "head", features=None)
+def _linear(t: Trace, x: str, features: int) -> str:
+    """A fully connected layer with bias."""
+    return t.layer(
+        "linear", x, channels=features, in_features=t.channels[x], out_features=features
+    )
+
+
+@operation("multiply", "activation", inputs=2)
+def _multiply(t: Trace, x: str, gate: str) -> str:
+    """The product of two values."""
+    return t.same("multiply", x, gate)

@@ -1,0 +1,194 @@
+"""The meaning of a .space text: bodies of statements, and their decisions, level by level."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from epnas_dsl.errors import Span
+from epnas_dsl.space.terms import (
+    Number,
+    Statement,
+    Term,
+    Tree,
+    assemble,
+    decisions,
+    disassemble,
+    normal,
+    unordered_size,
+)
+
+DEFAULT_SHARING = ("cell", "block", "slot", "op")
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """The statements of a cell or of the network.
+
+    Attributes:
+        names: of the cell, with the stride at each entry; `{"network": 1}` for the network.
+        inputs: the labels of the values that it receives.
+        result: what it returns.
+    """
+
+    names: dict[str, int]
+    inputs: tuple[str, ...]
+    statements: tuple[Statement, ...]
+    result: Statement
+    span: Span | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The first of the names."""
+        return next(iter(self.names))
+
+    def present(self, level: int) -> list[Statement]:
+        """The statements of an architecture of that level, the result last."""
+        return [s for s in (*self.statements, self.result) if s.level <= level]
+
+
+@dataclass(frozen=True, eq=False)
+class Requirement:
+    """`require params <= 5e6`: a measure of an architecture, and the bounds that it has to keep."""
+
+    condition: Term
+    text: str
+    measures: frozenset[str]
+    span: Span | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """One choice to be made.
+
+    Attributes:
+        name: where it stands: `normal.h2.1`, the first decision of the statement `h2`.
+        level: the level that it belongs to, from 1.
+    """
+
+    name: str
+    level: int
+    term: Term
+
+    @property
+    def size(self) -> int:
+        """The number of options."""
+        return self.term.size
+
+
+@dataclass(frozen=True, eq=False)
+class SearchSpace:
+    """A family of architectures: an ordered list of levels, each a list of decisions.
+
+    Attributes:
+        parameters: all of them, with the values in force.
+        changed: those given from outside, in the order of the text.
+        bodies: the cells in the order of the text, the network last.
+        sharing: the coordinates of the key of the shared weights.
+        treated: the role (`wire`, `zero`, `pure`) of operations that count as nothing else.
+        source: the text that it was read from.
+        path: the name or the path that it was asked for by.
+    """
+
+    name: str
+    parameters: dict[str, Number]
+    changed: dict[str, Number]
+    bodies: tuple[Body, ...]
+    requirements: tuple[Requirement, ...] = ()
+    sharing: tuple[str, ...] = DEFAULT_SHARING
+    treated: dict[str, str] = field(default_factory=dict)
+    source: str = field(default="", repr=False)
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{k}={v}" for k, v in self.changed.items())
+        return f"SearchSpace({self.name}{f'({given})' if given else ''}, {self.digest})"
+
+    @property
+    def network(self) -> Body:
+        """The body of the whole network."""
+        return self.bodies[-1]
+
+    @cached_property
+    def cells(self) -> dict[str, Body]:
+        """The bodies of the cells, by each of their names."""
+        return {name: body for body in self.bodies[:-1] for name in body.names}
+
+    @cached_property
+    def depth(self) -> int:
+        """The number of levels."""
+        return max(1, *(s.level for b in self.bodies for s in b.statements), 1)
+
+    @cached_property
+    def statements(self) -> tuple[tuple[Body, Statement], ...]:
+        """Every statement that holds a decision, in the order of the levels, then of the text."""
+        found = [
+            (body, statement)
+            for body in self.bodies
+            for statement in (*body.statements, body.result)
+            if statement.term.decisions
+        ]
+        return tuple(sorted(found, key=lambda pair: max(1, pair[1].level)))
+
+    @cached_property
+    def levels(self) -> tuple[tuple[Decision, ...], ...]:
+        """The decisions of each level; `levels[0]` are those of level 1."""
+        rows: list[list[Decision]] = [[] for _ in range(self.depth)]
+        for body, statement in self.statements:
+            level = max(1, statement.level)
+            for i, term in enumerate(decisions(statement.term), 1):
+                name = f"{body.name}.{statement.label}.{i}"
+                rows[level - 1].append(Decision(name, level, term))
+        return tuple(map(tuple, rows))
+
+    @cached_property
+    def decisions(self) -> tuple[Decision, ...]:
+        """All of them, level by level."""
+        return tuple(d for row in self.levels for d in row)
+
+    @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """The number of decisions up to the end of each level; entry 0 is 0."""
+        ends = [0]
+        for row in self.levels:
+            ends.append(ends[-1] + len(row))
+        return tuple(ends)
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of what the space means; layout, comments and names of productions do not count."""
+        h = hashlib.blake2b(digest_size=8)
+        h.update(repr((self.name, self.sharing, sorted(self.treated.items()))).encode())
+        for body in self.bodies:
+            h.update(repr((body.names, body.inputs)).encode())
+            for s in (*body.statements, body.result):
+                h.update(repr((s.label, s.level, s.array)).encode() + s.term.digest)
+        for requirement in self.requirements:
+            h.update(requirement.condition.digest)
+        return h.hexdigest()
+
+    def level_size(self, level: int, unordered: bool = False) -> int:
+        """The number of options of a level, over all of its decisions."""
+        if unordered:
+            terms = (s.term for _, s in self.statements if max(1, s.level) == level)
+            return math.prod(map(unordered_size, terms))
+        return math.prod(d.size for d in self.levels[level - 1])
+
+    def trees(self, choices: Sequence[int]) -> dict[Statement, Tree]:
+        """The choice tree of every decided statement, for choices complete up to some level."""
+        found: dict[Statement, Tree] = {}
+        position = 0
+        for _, statement in self.statements:
+            if position >= len(choices):
+                break
+            found[statement], position = assemble(statement.term, choices, position)
+        return found
+
+    def normalise(self, choices: Sequence[int]) -> tuple[int, ...]:
+        """The same choices with commuting operands in order."""
+        result: list[int] = []
+        for statement, tree in self.trees(choices).items():
+            result += disassemble(statement.term, normal(statement.term, tree))
+        return tuple(result)
