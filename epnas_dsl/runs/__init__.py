@@ -1,0 +1,1 @@
+"""Turn a search into records on disk that outlive the process that made them."""
