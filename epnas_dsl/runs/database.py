@@ -1,0 +1,152 @@
+"""Turn trials into rows of an SQLite database, and back."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from epnas_dsl.errors import RunError
+from epnas_dsl.runs.files import forbidden, full, refusals
+from epnas_dsl.runs.trial import Trial
+
+VERSION = 1
+APPLICATION = 0x45504E41
+
+_TABLES = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE trials (
+    number INTEGER PRIMARY KEY, architecture TEXT NOT NULL, id TEXT NOT NULL, key TEXT NOT NULL,
+    level INTEGER NOT NULL, state TEXT NOT NULL, metrics TEXT NOT NULL, notes TEXT NOT NULL,
+    message TEXT NOT NULL, started REAL NOT NULL, ended REAL NOT NULL,
+    checkpoint TEXT NOT NULL, digest TEXT NOT NULL
+) STRICT;
+"""
+_COLUMNS = tuple(field.name for field in dataclasses.fields(Trial))
+
+
+def create(path: Path) -> None:
+    """Make the database of a new run, without trials and without facts."""
+    with translated(path), contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA application_id = {APPLICATION}")
+        database.execute(f"PRAGMA user_version = {VERSION}")
+        database.executescript(_TABLES)
+
+
+def write_facts(path: Path, facts: Mapping[str, object]) -> None:
+    """Lay down what never changes again, as JSON by name."""
+    with translated(path), contextlib.closing(sqlite3.connect(path)) as database, database:
+        rows = [(name, json.dumps(value)) for name, value in facts.items()]
+        database.executemany("INSERT INTO facts VALUES (?, ?)", rows)
+
+
+@contextlib.contextmanager
+def connect(path: Path, writing: bool) -> Iterator[sqlite3.Connection]:
+    """The trials' database; read-only, it needs no right to write its folder."""
+    with contextlib.ExitStack() as closing, translated(path):
+        if writing:
+            database = closing.enter_context(contextlib.closing(sqlite3.connect(path)))
+            database.execute("PRAGMA synchronous = FULL")
+            database.execute("PRAGMA journal_mode = WAL")
+        else:
+            database = closing.enter_context(_reader(path))
+        yield database
+        if writing:
+            with contextlib.suppress(sqlite3.OperationalError):
+                # One file, without its log: easy to move, readable on a read-only disk.
+                database.execute("PRAGMA journal_mode = DELETE")
+
+
+@contextlib.contextmanager
+def _reader(path: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        database.execute("SELECT 1 FROM sqlite_master").fetchall()
+    except sqlite3.OperationalError:
+        # A log left by a crash in a folder that we may not write: read a copy of both.
+        with tempfile.TemporaryDirectory() as copy:
+            for file in path.parent.glob("run.db*"):
+                if not file.name.endswith("-shm"):
+                    shutil.copy(file, copy)
+            with contextlib.closing(sqlite3.connect(Path(copy) / "run.db")) as database:
+                yield database
+        return
+    with contextlib.closing(database):
+        yield database
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Raise SQLite's errors as what they mean to a person."""
+    with refusals(path):
+        try:
+            yield
+        except sqlite3.IntegrityError:
+            raise
+        except (sqlite3.DatabaseError, json.JSONDecodeError, KeyError) as error:
+            name = getattr(error, "sqlite_errorname", "")
+            if name.startswith("SQLITE_FULL"):
+                raise full(path) from error
+            if name.startswith(("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CANTOPEN")):
+                raise forbidden(path) from error
+            hint = "nothing was overwritten; `sqlite3 run.db .recover` may save what is readable"
+            raise RunError(f"`{path}` is damaged: {error}", code="E704", hint=hint) from error
+
+
+def check(database: sqlite3.Connection, path: Path) -> None:
+    """Make sure that a database is whole, of a run, and of this version.
+
+    Raises:
+        RunError: it is another program's (E702), of another version (E705), or damaged (E704).
+    """
+    with translated(path):
+        (application,) = database.execute("PRAGMA application_id").fetchone()
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if application != APPLICATION:
+            message = f"`{path.parent}` is no run folder: run.db was written by another program"
+            raise RunError(message, code="E702")
+        if version != VERSION:
+            message = f"`{path.parent}` has version {version}; this program reads {VERSION}"
+            hint = "use the version of epnas that made the run"
+            raise RunError(message, code="E705", hint=hint)
+        findings = database.execute("PRAGMA quick_check(1)").fetchall()
+        if findings != [("ok",)]:
+            raise sqlite3.DatabaseError(findings[0][0])
+
+
+def read_facts(database: sqlite3.Connection) -> dict[str, Any]:
+    """What was laid down when the run was made."""
+    found = database.execute("SELECT name, value FROM facts").fetchall()
+    return {name: json.loads(value) for name, value in found}
+
+
+def insert(database: sqlite3.Connection, trial: Trial) -> None:
+    """Record a trial; when this returns, it is on the disk."""
+    values = [getattr(trial, name) for name in _COLUMNS]
+    row = [json.dumps(dict(v)) if isinstance(v, Mapping) else v for v in values]
+    marks = ", ".join("?" * len(row))
+    with database:
+        database.execute(f"INSERT INTO trials ({', '.join(_COLUMNS)}) VALUES ({marks})", row)
+
+
+def select(database: sqlite3.Connection) -> list[Trial]:
+    """The recorded trials, by number."""
+    found = []
+    for row in database.execute(f"SELECT {', '.join(_COLUMNS)} FROM trials ORDER BY number"):
+        values = dict(zip(_COLUMNS, row, strict=True))
+        values |= {name: json.loads(values[name]) for name in ("metrics", "notes")}
+        found.append(Trial(**values))
+    return found
+
+
+def checkpoints(database: sqlite3.Connection, count: int) -> set[str]:
+    """The names of the last few checkpoints that a trial names."""
+    query = "SELECT DISTINCT checkpoint FROM trials WHERE checkpoint != ''"
+    rows = database.execute(f"{query} ORDER BY checkpoint DESC LIMIT ?", (count,))
+    return {name for (name,) in rows}
