@@ -1,0 +1,218 @@
+"""Turn a searcher and an executor into recorded trials: the one loop of ask, evaluate, tell.
+
+A resumed run goes through the same loop: the searcher is asked as before, and what it asks for is
+answered from the records as long as they last. So there is no saved state of a search, and none
+that could be wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Protocol
+
+from epnas_dsl.errors import RunError
+from epnas_dsl.runs.executor import Executor, Outcome, Task
+from epnas_dsl.runs.store import Store
+from epnas_dsl.runs.trial import Trial
+from epnas_dsl.search.searcher import Progress, Searcher
+from epnas_dsl.space.architecture import Architecture
+
+HOPELESS = 5  # trials that fail before the first success, after which a run gives up
+
+
+class Stopped(KeyboardInterrupt):
+    """The run was asked to stop; every finished trial is recorded, and it can be resumed.
+
+    Attributes:
+        signal: the number of the signal that asked.
+    """
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(f"stopped by signal {signal}")
+        self.signal = signal
+
+
+class Watcher(Protocol):
+    """Is told what happens during a run."""
+
+    def resumed(self, trials: list[Trial], progress: Progress) -> None:
+        """So many trials were found recorded; the search is where it was."""
+
+    def began(self, number: int, architecture: Architecture, progress: Progress) -> None:
+        """An evaluation begins."""
+
+    def ended(self, trial: Trial, progress: Progress) -> None:
+        """A trial is recorded."""
+
+    def note(self, text: str) -> None:
+        """Something that a person should read."""
+
+
+class Silence:
+    """A watcher that keeps it all to itself."""
+
+    def resumed(self, trials: list[Trial], progress: Progress) -> None:
+        """Nothing."""
+
+    def began(self, number: int, architecture: Architecture, progress: Progress) -> None:
+        """Nothing."""
+
+    def ended(self, trial: Trial, progress: Progress) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+
+def run(
+    searcher: Searcher, executor: Executor, store: Store, watcher: Watcher | None = None
+) -> list[Trial]:
+    """Search until the searcher asks for no more; returns all trials, by number.
+
+    Raises:
+        Stopped: on SIGINT or SIGTERM; after the evaluations under way, or at once on the second.
+        RunError: the searcher asks for other architectures than those recorded (E708), nothing
+            but failures so far (E710), or the folder can't be written.
+        ConfigError: the evaluator refuses its settings.
+    """
+    with _signals(watcher or Silence()) as received:
+        return _Run(searcher, executor, store, watcher or Silence(), received).loop()
+
+
+class _Run:
+    """What the loop holds: the records so far, by number, and the parts that it drives."""
+
+    def __init__(
+        self,
+        searcher: Searcher,
+        executor: Executor,
+        store: Store,
+        watcher: Watcher,
+        received: list[int],
+    ) -> None:
+        self.searcher, self.executor, self.store = searcher, executor, store
+        self.watcher, self.received = watcher, received
+        self.recorded = {trial.number: trial for trial in store.trials()}
+        self.found = len(self.recorded)
+
+    def loop(self) -> list[Trial]:
+        if self.found:
+            self.executor.restore(self.store.checkpoint(self.last))
+        number = 0
+        while architectures := self.searcher.ask(self.executor.workers):
+            batch = list(enumerate(architectures, number))
+            number += len(batch)
+            tasks = [task for task in batch if not self._is_recorded(task)]
+            if tasks:
+                self._evaluate(tasks)
+            for i, architecture in batch:
+                trial = self.recorded[i]
+                self.searcher.tell(architecture, trial.metrics if trial.metrics else None)
+            if self.found and number >= self.found:
+                self._announce()
+        if number < len(self.recorded):
+            _refuse(self.recorded[number], "nothing more")
+        return [self.recorded[i] for i in sorted(self.recorded)]
+
+    @property
+    def last(self) -> Trial:
+        return self.recorded[max(self.recorded)]
+
+    def _is_recorded(self, task: Task) -> bool:
+        trial = self.recorded.get(task[0])
+        if trial and trial.architecture != str(task[1]):
+            _refuse(trial, str(task[1]))
+        return trial is not None
+
+    def _announce(self) -> None:
+        trials = [self.recorded[i] for i in sorted(self.recorded)][: self.found]
+        self.found = 0
+        self.watcher.resumed(trials, self.searcher.progress)
+
+    def _evaluate(self, tasks: list[Task]) -> None:
+        if self.received:
+            raise Stopped(self.received[0])
+        progress = self.searcher.progress
+        for number, architecture in tasks:
+            self.watcher.began(number, architecture, progress)
+        asked = dict(tasks)
+        for outcome in self.executor.evaluate(tasks):
+            trial = self._trial(outcome, asked[outcome.number], progress)
+            self.store.append(trial)
+            self.recorded[trial.number] = trial
+            self.watcher.ended(trial, progress)
+            self._check_hope(trial)
+
+    def _trial(self, outcome: Outcome, architecture: Architecture, progress: Progress) -> Trial:
+        """The record of an outcome, with the shared weights that it leaves on the disk."""
+        if outcome.message:
+            checkpoint = self._undo()
+        else:
+            checkpoint = self.store.save_checkpoint(outcome.number, self.executor.save)
+        return Trial(
+            number=outcome.number,
+            architecture=str(architecture),
+            id=architecture.id,
+            key=architecture.key,
+            level=architecture.level,
+            state="failed" if outcome.message else "complete",
+            metrics=outcome.metrics,
+            notes={"iteration": progress.iteration, "step": progress.step},
+            message=outcome.message,
+            started=outcome.started,
+            ended=outcome.ended,
+            checkpoint=checkpoint[0],
+            digest=checkpoint[1],
+        )
+
+    def _undo(self) -> tuple[str, str]:
+        """Give back the shared weights of before a failure; returns their checkpoint."""
+        last = self.last if self.recorded else None
+        if last and last.checkpoint:
+            self.executor.restore(self.store.checkpoint(last))
+            return last.checkpoint, last.digest
+        if not any(trial.metrics for trial in self.recorded.values()):
+            self.executor.restore(None)
+        return "", ""
+
+    def _check_hope(self, trial: Trial) -> None:
+        if len(self.recorded) >= HOPELESS and not any(t.metrics for t in self.recorded.values()):
+            message = f"all {len(self.recorded)} trials failed, the last with: {trial.message}"
+            hint = "`epnas summary` and `epnas train` with one architecture show what is wrong"
+            raise RunError(message, code="E710", hint=hint)
+
+
+def _refuse(trial: Trial, asked: str) -> None:
+    message = (
+        f"trial {trial.number} does not fit the search, which cannot go on from it\n"
+        f"  recorded: {trial.architecture}\n"
+        f"  asked:    {asked}"
+    )
+    hint = "this version of the program, or of torch, chooses otherwise than the one that began"
+    raise RunError(message, code="E708", hint=hint)
+
+
+@contextlib.contextmanager
+def _signals(watcher: Watcher) -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM; the second one interrupts."""
+    received: list[int] = []
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) > 1:
+            raise Stopped(number)
+        watcher.note("stopping after the trial under way; once more to stop at once")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
