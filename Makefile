@@ -1,0 +1,57 @@
+# Everything from a machine that has only Python 3.11 or newer, pip and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# A micro search of about three minutes on two cores. It goes into a new folder under runs/.
+SEARCH ?= micro --data digits
+
+.PHONY: help install search test bench check clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make search   search the micro space on the embedded digits (about 3 minutes)"
+	@echo "make test     run the tests"
+	@echo "make bench    run the benchmarks"
+	@echo "make check    layout, lint, types, who imports whom"
+	@echo "make clean    remove the virtual environment and everything else that is made here"
+
+install: $(STAMP)
+
+search: $(STAMP)
+	$(BIN)/epnas search $(SEARCH)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
+
+bench: $(STAMP)
+	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+check: $(STAMP)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy --strict
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find epnas_dsl tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the virtual environment ---
+
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+# An interrupted installation can leave packages that pip takes for whole: importing them tells.
+WHOLE = $(BIN)/python -c 'import click, lark, mypy, numpy, pygraphviz, pytest, torch, torchvision'
+OLD = Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo '$(OLD)' >&2; exit 2; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo 'Installing into $(VENV) (with torch up to 6 GB; minutes, the first time)' >&2
+	@$(INSTALL)
+	@$(WHOLE) 2>/dev/null || { \
+		echo 'The environment is damaged; making it anew' >&2; \
+		$(PYTHON) -m venv --clear $(VENV) && $(INSTALL) && $(WHOLE); }
+	@touch $@
