@@ -8,24 +8,22 @@ node, `node`, and were filled in topological order, so that order is the one for
 
 from __future__ import annotations
 
-import operator as operators
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from typing import TypeAlias
 
 import networkx as nx
 
 from epnas_dsl.errors import EpnasError, LimitError, ShapeError, Span
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.genotype import print_callee
+from epnas_dsl.space.arithmetic import evaluate
+from epnas_dsl.space.genotype import print_callee, print_number, print_term
 from epnas_dsl.space.operations import ENTRY, OPERATIONS, WIDTH, Kind, Layer, Setting, Trace
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import (
     Apply,
     CellCall,
     Choice,
-    Constant,
     Each,
     Formula,
     Function,
@@ -40,11 +38,11 @@ from epnas_dsl.space.terms import (
     Tree,
     Unused,
     Value,
-    Variable,
 )
 
 MAX_NODES = 20_000
 MAX_CHANNELS = 1_000_000
+NOMINAL_WIDTH = 5040  # of a cell on its own: divides well, so that channels/3 differs from channels/4
 Image = tuple[int, int, int]
 Graph: TypeAlias = "nx.DiGraph[str]"
 
@@ -183,6 +181,7 @@ class _Builder:
 
     def body_graph(self, body: Body) -> Graph:
         scope = _Scope("", cell=body.name, stride=max(body.names.values()))
+        scope.numbers["channels"] = NOMINAL_WIDTH
         for label in body.inputs:
             self._add(Node(label, "input", block=label, text=label, output=label))
             scope.values[label] = _Ref(label, label, entry=True)
@@ -243,7 +242,7 @@ class _Builder:
     ) -> None:
         for statement, tree in zip(statements, trees, strict=True):
             if statement.term.kind == "number":
-                number = self._number(statement.term, tree, scope)
+                number = evaluate(statement.term, tree, scope.numbers)
                 scope.numbers[statement.label] = number
                 continue
             scope.block = statement.label
@@ -328,7 +327,7 @@ class _Builder:
         assert isinstance(callee, Operation | Function)
         own = callee_tree or ((),) * len(callee.children)
         numbers = {
-            n: self._number(t, r, scope)
+            n: evaluate(t, r, scope.numbers)
             for (n, t), r in [
                 *zip(callee.arguments, own, strict=False),
                 *zip(term.arguments, values, strict=True),
@@ -337,8 +336,9 @@ class _Builder:
         with _noting(term.span):
             if isinstance(callee, Function):
                 return self._function(callee, own, inputs, numbers, name, scope)
-            text = print_callee(callee, own, [], [f"{k}={v}" for k, v in numbers.items()
-                                                  if k not in dict(callee.arguments)])
+            pairs = zip(term.arguments, values, strict=True)
+            given = [f"{k}={_argument(t, r, numbers[k])}" for (k, t), r in pairs]
+            text = print_callee(callee, own, [], given)
             return self._operation(term, callee, text, inputs, numbers, (name, slot), scope)
 
     def _function(
@@ -378,7 +378,7 @@ class _Builder:
         if not spec.calibrates:
             inputs = [self._calibrate(r, scope) for r in inputs]
         read = [self.nodes[r.node] for r in inputs]
-        width = self._number(term.width, (), scope) if term.width else read[0].channels
+        width = evaluate(term.width, (), scope.numbers) if term.width else read[0].channels
         stride = scope.stride if entry else 1
         if spec.calibrates:
             stride = max(1, scope.scale // max(1, read[0].scale)) if entry else 1
@@ -514,7 +514,7 @@ class _Builder:
                 text=" ".join(cells), block=scope.block, output=name, span=term.span,
             )  # fmt: skip
             return _Ref(self._add(node), "")
-        width = int(self._number(term.width, trees[-1], scope)) if term.width else 0
+        width = int(evaluate(term.width, trees[-1], scope.numbers)) if term.width else 0
         with _noting(term.span):
             if isinstance(term, CellCall):
                 return self._cell(term.cell, inputs, width, scope)
@@ -545,24 +545,6 @@ class _Builder:
         )
         return replace(self._body(body, scope), entry=False, label=instance)
 
-    # --- numbers
-
-    def _number(self, term: Term, tree: Tree, scope: _Scope) -> Number:
-        match term:
-            case Constant():
-                return term.value
-            case Variable():
-                return scope.numbers.get(term.name, 0)
-            case Choice():
-                return self._number(term.alternatives[tree[0]], tree[1], scope)
-            case Formula():
-                trees = tree or ((),) * len(term.operands)
-                values = [
-                    self._number(t, r, scope) for t, r in zip(term.operands, trees, strict=True)
-                ]
-                return calculate(term.operator, values, term.span)
-        raise TypeError(term)
-
 
 class _noting:
     """Give errors without a place the place at hand."""
@@ -576,6 +558,10 @@ class _noting:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, EpnasError) and self.span and not error.diagnostics[0].span:
             error.diagnostics = (replace(error.diagnostics[0], span=self.span),)
+
+
+def _argument(term: Term, tree: Tree, number: Number) -> str:
+    return print_term(term, tree, {}) if isinstance(term, Formula) else print_number(number)
 
 
 def _shape(node: Node) -> str:
@@ -610,54 +596,3 @@ def _check_settings(name: str, settings: dict[str, Setting], read: Sequence[Node
             f"they do not fall into {groups} groups",
             code="E407",
         )
-
-
-_CALCULATIONS = {
-    "+": operators.add,
-    "-": operators.sub,
-    "*": operators.mul,
-    "//": operators.floordiv,
-    "%": operators.mod,
-    "<": operators.lt,
-    "<=": operators.le,
-    ">": operators.gt,
-    ">=": operators.ge,
-    "==": operators.eq,
-    "!=": operators.ne,
-    "and": lambda a, b: a and b,
-    "or": lambda a, b: a or b,
-}
-
-
-def calculate(operator: str, values: Sequence[Number], span: Span | None = None) -> Number:
-    """Arithmetic of the language. A division that comes out even gives a whole number.
-
-    Raises:
-        ShapeError: division by zero, or a result beyond 10^15.
-    """
-    try:
-        result = _calculate(operator, values)
-    except (ZeroDivisionError, OverflowError):
-        raise ShapeError(f"`{operator}` by zero or out of range", code="E208", span=span) from None
-    if isinstance(result, complex) or not abs(result) <= 1e15:
-        raise ShapeError("a number beyond 10^15", code="E208", span=span)
-    return result
-
-
-def _calculate(operator: str, values: Sequence[Number]) -> Number:
-    if len(values) == 1:
-        return -values[0] if operator == "-" else int(not values[0])
-    if operator == "/":
-        quotient = values[0] / values[1]
-        return int(quotient) if quotient.is_integer() else quotient
-    if operator == "^":
-        if abs(values[1]) > 64:
-            raise OverflowError
-        return values[0] ** values[1]
-    if operator in {"min", "max"}:
-        return min(values) if operator == "min" else max(values)
-    return reduce(lambda a, b: _plain(_CALCULATIONS[operator](a, b)), values)
-
-
-def _plain(value: Number) -> Number:
-    return int(value) if isinstance(value, bool) else value

@@ -1,0 +1,758 @@
+"""Turn one expression of the language into a term; what names mean is handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from epnas_dsl.errors import (
+    Diagnostic,
+    EpnasError,
+    LimitError,
+    SpaceNameError,
+    SpaceValueError,
+    Span,
+    nearest,
+)
+from epnas_dsl.lang import syntax
+from epnas_dsl.space.arithmetic import calculate
+from epnas_dsl.space.genotype import print_term
+from epnas_dsl.space.operations import OPERATIONS
+from epnas_dsl.space.operations import Operation as Spec
+from epnas_dsl.space.terms import (
+    Apply,
+    CellCall,
+    Choice,
+    Constant,
+    Each,
+    Formula,
+    Function,
+    Join,
+    Last,
+    Number,
+    Operation,
+    Stack,
+    Statement,
+    Subset,
+    Term,
+    Unused,
+    Value,
+    pick,
+)
+
+MAX_CELLS = 2_000
+MAX_NESTED = 64
+MAX_LISTED = 2_000  # alternatives of one decision that are compared by their text
+
+
+@dataclass
+class Bound:
+    """A name that stands for a term; `level` is the first at which it is there."""
+
+    term: Term
+    level: int = 0
+    poisoned: bool = False
+    read: bool = False
+    span: Span | None = None
+
+
+@dataclass
+class ArrayBinding:
+    """A name with indices: `h[1]`, `h[2]`."""
+
+    name: str
+    elements: dict[int, Bound] = field(default_factory=dict)
+    poisoned: bool = False
+    read: bool = False
+    span: Span | None = None
+
+
+@dataclass
+class ProductionBinding:
+    """`name := ..` and the names around it."""
+
+    node: syntax.Production
+    env: Env
+
+
+@dataclass
+class FunctionBinding:
+    """`def name(..) { .. }`"""
+
+    node: syntax.Function
+    env: Env
+
+
+@dataclass
+class CellBinding:
+    """A cell's name."""
+
+    name: str
+    stride: int
+    inputs: int
+
+
+Binding = Bound | ArrayBinding | ProductionBinding | FunctionBinding | CellBinding
+
+
+@dataclass
+class Env:
+    """What names mean here; what is not found is looked for outside."""
+
+    outer: Env | None
+    names: dict[str, Binding] = field(default_factory=dict)
+
+    def find(self, name: str) -> Binding | None:
+        """The meaning of a name."""
+        env: Env | None = self
+        while env:
+            if name in env.names:
+                return env.names[name]
+            env = env.outer
+        return None
+
+    def known(self) -> list[str]:
+        """All names."""
+        return [*self.names, *(self.outer.known() if self.outer else [])]
+
+
+class Reported(EpnasError):
+    """Something that depends on a mistake that was reported already."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.diagnostics = ()
+
+
+FunctionBody = Callable[[syntax.Function, Env], tuple[tuple[Statement, ...], Term] | None]
+
+
+class Expressions:
+    """Lowers expressions.
+
+    Args:
+        function_body: lowers the statements of a function, with its parameters bound.
+    """
+
+    BUILT_IN = ("concat", "sum", "unused", "last", "stack", "min", "max")
+
+    def __init__(self, function_body: FunctionBody) -> None:
+        self.function_body = function_body
+        self.used: set[str] = set()
+        self.warnings: list[Diagnostic] = []
+        self.level = 0
+        self.active: list[str] = []
+        self.functions: dict[tuple[object, ...], Function] = {}
+
+    # --- entrances
+
+    def single(self, node: syntax.Expression, env: Env, level: int = 0) -> Term:
+        """One value, number or operation."""
+        self.level = level
+        found = self.several(node, env)
+        if len(found) != 1 or found[0].many:
+            fail("E220", "several values where one is needed", node.span,
+                 "join them with `sum(..)` or `concat(..)`")  # fmt: skip
+        return found[0]
+
+    def value(self, node: syntax.Expression, env: Env, level: int) -> Term:
+        """One value."""
+        term = self.single(node, env, level)
+        if term.kind != "value":
+            fail("E221", f"{_KINDS[term.kind]} where a value is needed", node.span)
+        return term
+
+    def number(self, node: syntax.Expression, env: Env) -> Term:
+        """A number, possibly known later."""
+        term = self.single(node, env, self.level)
+        if term.kind != "number":
+            fail("E222", f"{_KINDS[term.kind]} where a number is needed", node.span)
+        return term
+
+    def static(self, node: syntax.Expression, env: Env) -> Number:
+        """A number that is known when the space is read."""
+        term = self.number(node, env)
+        if not isinstance(term, Constant):
+            fail("E205", "this number has to be known when the space is read", node.span,
+                 "it cannot depend on a choice, nor on the width of a cell")  # fmt: skip
+        return term.value
+
+    def whole(self, node: syntax.Expression, env: Env) -> int:
+        """A whole number, at least 0, that is known when the space is read."""
+        number = self.static(node, env)
+        if int(number) != number or number < 0:
+            fail("E223", f"{number} is not a whole number from 0", node.span)
+        return int(number)
+
+    # --- expressions
+
+    def several(self, node: syntax.Expression, env: Env) -> list[Term]:
+        """The terms of an expression; slices and lists give any number."""
+        match node:
+            case syntax.Slice():
+                return self.slice(node, env)
+            case syntax.List():
+                return [t for e in node.elements for t in self.several(e, env)]
+            case syntax.Comprehension():
+                return self.comprehension(node, env)
+        return [self.one(node, env)]
+
+    def one(self, node: syntax.Expression, env: Env) -> Term:
+        match node:
+            case syntax.Number():
+                return Constant(node.value)
+            case syntax.Name():
+                return self.name(node, env)
+            case syntax.Index():
+                return self.index(node, env)
+            case syntax.Call():
+                return self.call(node, env)
+            case syntax.Subset():
+                return self.subset(node, env)
+            case syntax.Alternatives():
+                return self.choice(node.options, env, node.span)
+            case syntax.Unary() | syntax.Binary():
+                return self.arithmetic(node, env)
+            case syntax.Conditional():
+                test = self.static(node.test, env)
+                return self.one(node.then if test else node.otherwise, env)
+            case syntax.Range():
+                fail("E224", "a range stands only after `in`", node.span)
+        fail("E220", "several values where one is needed", node.span)
+
+    def name(self, node: syntax.Name, env: Env) -> Term:
+        binding = env.find(node.name)
+        match binding:
+            case Bound():
+                return self.bound(binding, node.name, node.span)
+            case ArrayBinding():
+                fail("E106", f"`{node.name}` needs an index", node.span,
+                     f"`{node.name}[1]`, `last({node.name})` or `unused({node.name})`")  # fmt: skip
+            case ProductionBinding():
+                return self.production(node.name, env, node.span)
+            case FunctionBinding():
+                return self.function(binding, {}, env, node.span)
+            case CellBinding():
+                fail("E225", f"the cell `{node.name}` needs inputs", node.span,
+                     f"`{node.name}(x)`, or `stack(x, [{node.name}])`")  # fmt: skip
+        if node.name in OPERATIONS:
+            return Operation(node.name)
+        self.unknown(node.name, env, node.span)
+
+    def bound(self, binding: Bound, name: str, span: Span) -> Term:
+        binding.read = True
+        if binding.poisoned:
+            raise Reported
+        if binding.level > max(1, self.level):
+            fail("E226", f"`{name}` exists only from level {binding.level} on", span,
+                 "an architecture of fewer levels is whole too: use `last(..)` or `unused(..)`")  # fmt: skip
+        return binding.term
+
+    def unknown(self, name: str, env: Env, span: Span) -> NoReturn:
+        known = [*env.known(), *OPERATIONS, *self.BUILT_IN]
+        raise SpaceNameError(f"`{name}` is not known here", code="E103", span=span,
+                             hint=nearest(name, known))  # fmt: skip
+
+    def array(self, name: str, env: Env, span: Span) -> ArrayBinding | None:
+        binding = env.find(name)
+        if binding is None:
+            return None
+        if not isinstance(binding, ArrayBinding):
+            fail("E106", f"`{name}` has no elements", span)
+        binding.read = True
+        if binding.poisoned:
+            raise Reported
+        return binding
+
+    def index(self, node: syntax.Index, env: Env) -> Term:
+        number = self.whole(node.index, env)
+        binding = self.array(node.name, env, node.span)
+        if binding is None or number not in binding.elements:
+            there = f"; there are {_listed(binding)}" if binding else ""
+            raise SpaceNameError(f"there is no `{node.name}[{number}]` yet{there}", code="E105",
+                                 span=node.span)  # fmt: skip
+        return self.bound(binding.elements[number], f"{node.name}[{number}]", node.span)
+
+    def slice(self, node: syntax.Slice, env: Env) -> list[Term]:
+        first = self.static(node.first, env)
+        last = self.static(node.last, env)
+        if int(first) != first or int(last) != last:
+            fail("E223", "the ends of a slice are whole numbers", node.span)
+        if last < first:
+            return []
+        binding = self.array(node.name, env, node.span)
+        found: list[Term] = []
+        for i in range(int(first), int(last) + 1):
+            if binding is None or i not in binding.elements:
+                there = f"; there are {_listed(binding)}" if binding else ""
+                raise SpaceNameError(f"there is no `{node.name}[{i}]` yet{there}", code="E105",
+                                     span=node.span)  # fmt: skip
+            element = binding.elements[i]
+            element.read = True
+            later = element.level > max(1, self.level)
+            label = f"{node.name}{i}"
+            found.append(Value(label, optional=True) if later else element.term)
+        return found
+
+    def arithmetic(self, node: syntax.Unary | syntax.Binary, env: Env) -> Term:
+        if isinstance(node, syntax.Unary):
+            return self.formula(node.operator, [self.number(node.operand, env)], node.span)
+        left, right = self.one(node.left, env), self.one(node.right, env)
+        if node.operator == "+" and left.kind == right.kind == "value":
+            return join("add", [left, right], node.span)
+        for term, side in ((left, node.left), (right, node.right)):
+            if term.kind != "number" or term.many:
+                what = "several values" if term.many else _KINDS[term.kind]
+                hint = "`*` repeats a cell inside `stack(x, [..])`" if node.operator == "*" else ""
+                fail("E227", f"{what} cannot be an operand of `{node.operator}` here",
+                     side.span, hint)  # fmt: skip
+        return self.formula(node.operator, [left, right], node.span)
+
+    def formula(self, operator: str, operands: list[Term], span: Span) -> Term:
+        values = [t.value for t in operands if isinstance(t, Constant)]
+        if len(values) == len(operands):
+            return Constant(calculate(operator, values, span))
+        return Formula(operator, tuple(operands), span)
+
+    # --- choices
+
+    def production(self, name: str, env: Env, span: Span) -> Term:
+        """A use of a production: a decision of its own."""
+        binding = env.find(name)
+        assert isinstance(binding, ProductionBinding)
+        self.used.add(name)
+        if name in self.active:
+            raise SpaceNameError(f"`{name}` is defined by itself", code="E109", span=span)
+        if len(self.active) >= MAX_NESTED:
+            raise LimitError(f"productions nested more than {MAX_NESTED} deep", code="E907", span=span)
+        self.active.append(name)
+        try:
+            return self.choice(binding.node.alternatives, binding.env, binding.node.span, name)
+        finally:
+            self.active.pop()
+
+    def choice(
+        self, nodes: tuple[syntax.Expression, ...], env: Env, span: Span, name: str = ""
+    ) -> Term:
+        found: list[Term] = []
+        spans: list[Span] = []
+        for node in nodes:
+            for term in self.several(node, env):
+                inner = term.alternatives if isinstance(term, Choice) else (term,)
+                found += inner
+                spans += [node.span] * len(inner)
+        if not found:
+            fail("E207", f"`{name}` has no alternative left" if name else "no alternative left", span)
+        seen: set[bytes] = set()
+        for term, place in zip(found, spans, strict=True):
+            if term.many:
+                fail("E220", "an alternative of several values", place)
+            if term.kind != found[0].kind:
+                fail("E206", f"alternatives of different kinds: {_KINDS[found[0].kind]} and "
+                     f"{_KINDS[term.kind]}", place)  # fmt: skip
+            if term.digest in seen:
+                fail("E211", "this alternative is there already", place)
+            seen.add(term.digest)
+        if len(found) == 1:
+            return found[0]
+        choice = Choice(tuple(found))
+        if len(found) < choice.size <= MAX_LISTED:
+            _check_texts(choice, span)
+        return choice
+
+    def subset(self, node: syntax.Subset, env: Env) -> Subset:
+        elements = self.several(node.elements, env)
+        seen: set[bytes] = set()
+        for term in elements:
+            if term.kind != "value" or term.many:
+                fail("E228", "a subset is chosen among values", node.elements.span)
+            if term.digest in seen and not term.decisions:
+                fail("E211", f"`{print_term(term, (), {})}` is in the list twice", node.elements.span)
+            seen.add(term.digest)
+        n = len(elements)
+        if node.quantity in {"any", "some"}:
+            if node.quantity == "some" and not n:
+                fail("E210", "`some of` nothing: there is no element to choose", node.span)
+            return Subset(tuple(elements), int(node.quantity == "some"), n)
+        assert not isinstance(node.quantity, str)
+        k = self.whole(node.quantity, env)
+        if k > n:
+            fail("E210", f"{k} of {n} elements cannot be chosen", node.span)
+        return Subset(tuple(elements), k, k)
+
+    def comprehension(self, node: syntax.Comprehension, env: Env) -> list[Term]:
+        if isinstance(node.iterable, syntax.Subset):
+            outer = env.find(node.variable)
+            if isinstance(outer, Bound | ArrayBinding):
+                raise SpaceNameError(f"`{node.variable}` has a meaning already", code="E102",
+                                     span=node.span, hint="choose another name")  # fmt: skip
+            subset = self.subset(node.iterable, env)
+            inner = Env(env, {node.variable: Bound(Value(node.variable), read=True)})
+            body = self.one(node.element, inner)
+            return [Each(node.variable, subset, body)]
+        if isinstance(node.iterable, syntax.Range):
+            first, last = self.whole(node.iterable.first, env), self.whole(node.iterable.last, env)
+            if last - first > 10_000:
+                raise LimitError(f"{last - first + 1:,} terms", code="E911", span=node.iterable.span)
+            terms: list[Term] = [Constant(i) for i in range(first, last + 1)]
+        else:
+            terms = self.several(node.iterable, env)
+        return [
+            t for term in terms for t in self.several(node.element, Env(env, {node.variable: Bound(term)}))
+        ]
+
+    # --- calls
+
+    def call(self, node: syntax.Call, env: Env) -> Term:
+        span = node.name_span or node.span
+        match node.name:
+            case "sum" | "concat":
+                return self.join(node, env)
+            case "unused" | "last":
+                return self.ends(node, env)
+            case "stack":
+                return self.stack(node, env)
+            case "min" | "max":
+                return self.extreme(node, env)
+        binding = env.find(node.name)
+        if isinstance(binding, FunctionBinding):
+            return self.call_function(binding, node, env)
+        if isinstance(binding, CellBinding):
+            return self.call_cell(binding, node, env)
+        if isinstance(binding, ProductionBinding):
+            callee = self.production(node.name, env, span)
+        elif isinstance(binding, Bound) and binding.term.kind == "operation":
+            callee = self.bound(binding, node.name, span)
+        elif binding is not None:
+            fail("E229", f"`{node.name}` is not an operation", span)
+        elif node.name in OPERATIONS:
+            callee = Operation(node.name)
+        else:
+            self.unknown(node.name, env, span)
+        if callee.kind != "operation":
+            fail("E229", f"`{node.name}` stands for {_KINDS[callee.kind]}, not for an operation", span)
+        return self.apply(callee, node, env)
+
+    def arguments(self, node: syntax.Call, env: Env) -> tuple[list[Term], list[Term], dict[str, Term]]:
+        """The values, the numbers after them, and the named numbers."""
+        values: list[Term] = []
+        numbers: list[Term] = []
+        for argument in node.arguments:
+            for term in self.several(argument, env):
+                if term.many:
+                    fail("E220", "several values where one is needed", argument.span,
+                         "join them with `sum(..)` or `concat(..)`")  # fmt: skip
+                if term.kind == "operation":
+                    fail("E221", "an operation where a value is needed", argument.span)
+                if term.kind == "value" and numbers:
+                    fail("E230", "values come before numbers", argument.span)
+                (numbers if term.kind == "number" else values).append(term)
+        named: dict[str, Term] = {}
+        for keyword in node.keywords:
+            if keyword.name in named:
+                fail("E231", f"`{keyword.name}` is given twice", keyword.span)
+            named[keyword.name] = self.one(keyword.value, env)
+        return values, numbers, named
+
+    def apply(self, callee: Term, node: syntax.Call, env: Env) -> Term:
+        values, numbers, named = self.arguments(node, env)
+        for name, term in named.items():
+            if term.kind != "number":
+                span = next(k.value.span for k in node.keywords if k.name == name)
+                fail("E222", f"{_KINDS[term.kind]} where a number is needed", span)
+        leaves = callee.alternatives if isinstance(callee, Choice) else (callee,)
+        given = self.place(leaves, numbers, named, node)
+        if not values:
+            if not isinstance(callee, Operation):
+                fail("E232", f"`{node.name}` needs a value to work on", node.span)
+            return Operation(callee.name, given)
+        for leaf in leaves:
+            self.check_call(leaf, len(values), given, node)
+        channels = env.find("channels")
+        width = channels.term if isinstance(channels, Bound) else None
+        if width is not None and width.kind != "number":
+            width = None
+        return Apply(callee, tuple(values), given, width, node.span)
+
+    def place(
+        self, leaves: tuple[Term, ...], numbers: list[Term], named: dict[str, Term],
+        node: syntax.Call,
+    ) -> tuple[tuple[str, Term], ...]:  # fmt: skip
+        """Name the numbers given by position."""
+        if numbers:
+            if len(leaves) != 1 or not isinstance(leaves[0], Operation):
+                fail("E233", f"numbers for `{node.name}` have to be named", node.span,
+                     f"`{node.name}(x, channels=16)`")  # fmt: skip
+            spec = OPERATIONS[leaves[0].name]
+            taken = {n for n, _ in leaves[0].arguments}
+            free = [n for n, _ in spec.parameters if n not in taken]
+            if len(numbers) > len(free):
+                fail("E234", f"`{node.name}` takes {_count(len(free), 'number')}, not {len(numbers)}",
+                     node.span, _signature(spec))  # fmt: skip
+            for name, term in zip(free, numbers, strict=False):
+                if name in named:
+                    fail("E231", f"`{name}` is given twice", node.span)
+                named = {name: term, **named}
+        order = [n for n, _ in OPERATIONS[leaves[0].name].parameters] if isinstance(
+            leaves[0], Operation) else list(named)  # fmt: skip
+        for leaf in leaves:
+            known = _parameters(leaf)
+            for name in named:
+                if name not in known:
+                    span = next((k.span for k in node.keywords if k.name == name), node.span)
+                    fail("E235", f"`{_callee_name(leaf)}` has no `{name}`; it has: "
+                         f"{', '.join(known) or 'none'}", span, nearest(name, known))  # fmt: skip
+        return tuple((n, named[n]) for n in sorted(named, key=order.index))
+
+    def check_call(
+        self, leaf: Term, values: int, given: tuple[tuple[str, Term], ...], node: syntax.Call
+    ) -> None:
+        if isinstance(leaf, Function):
+            if values != len(leaf.inputs):
+                fail("E236", f"`{leaf.name}` works on {_count(len(leaf.inputs), 'value')}, "
+                     f"not {values}", node.span)  # fmt: skip
+            return
+        assert isinstance(leaf, Operation)
+        spec = OPERATIONS[leaf.name]
+        if values != spec.inputs:
+            fail("E236", f"`{leaf.name}` works on {_count(spec.inputs, 'value')}, not {values}",
+                 node.span, "join values with `+` or `concat(..)`" if spec.inputs == 1 else "")  # fmt: skip
+        have = {n for n, _ in (*leaf.arguments, *given)}
+        missing = [n for n, d in spec.parameters if d is None and n not in have]
+        if missing:
+            fail("E237", f"`{leaf.name}` needs {' and '.join(missing)}", node.span, _signature(spec))
+
+    # --- functions and cells
+
+    def call_function(self, binding: FunctionBinding, node: syntax.Call, env: Env) -> Term:
+        parameters = [p.name for p in binding.node.parameters]
+        bound: dict[str, Term] = {}
+        positional = [(t, a.span) for a in node.arguments for t in self.several(a, env)]
+        if len(positional) > len(parameters):
+            fail("E234", f"`{node.name}` takes {_count(len(parameters), 'argument')}, "
+                 f"not {len(positional)}", node.span)  # fmt: skip
+        for name, (term, _) in zip(parameters, positional, strict=False):
+            bound[name] = term
+        for keyword in node.keywords:
+            if keyword.name not in parameters:
+                fail("E235", f"`{node.name}` has no `{keyword.name}`; it has: "
+                     f"{', '.join(parameters) or 'none'}", keyword.span,
+                     nearest(keyword.name, parameters))  # fmt: skip
+            if keyword.name in bound:
+                fail("E231", f"`{keyword.name}` is given twice", keyword.span)
+            bound[keyword.name] = self.one(keyword.value, env)
+        for name, term in bound.items():
+            if term.many or term.kind == "operation":
+                fail("E221", f"`{name}` of `{node.name}` needs one value or number", node.span)
+        numbers = {n: t for n, t in bound.items() if t.kind == "number"}
+        function = self.function(binding, numbers, env, node.span)
+        values = [bound[n] for n in function.inputs if n in bound]
+        if not values:
+            return function
+        if len(values) < len(function.inputs):
+            missing = [n for n in function.inputs if n not in bound]
+            fail("E237", f"`{node.name}` needs {' and '.join(missing)}", node.span)
+        return Apply(function, tuple(values), (), None, node.span)
+
+    def function(
+        self, binding: FunctionBinding, numbers: Mapping[str, Term], env: Env, span: Span
+    ) -> Function:
+        """A function with its numbers bound; parameters without one stand for values."""
+        node = binding.node
+        self.used.add(node.name)
+        channels = env.find("channels")
+        width = channels.term if isinstance(channels, Bound) else None
+        key = (node.name, tuple((n, t.digest) for n, t in numbers.items()), width and width.digest)
+        if key in self.functions:
+            return self.functions[key]
+        if node.name in self.active:
+            raise SpaceNameError(f"the function `{node.name}` calls itself", code="E109", span=span)
+        if len(self.active) >= MAX_NESTED:
+            raise LimitError(f"calls nested more than {MAX_NESTED} deep", code="E907", span=span)
+        inner, inputs = self.function_env(binding, numbers, width)
+        self.active.append(node.name)
+        level, self.level = self.level, 0
+        try:
+            body = self.function_body(node, inner)
+        finally:
+            self.active.pop()
+            self.level = level
+        if body is None:
+            raise Reported
+        function = Function(node.name, inputs, tuple(numbers.items()), *body)
+        self.functions[key] = function
+        return function
+
+    def function_env(
+        self, binding: FunctionBinding, numbers: Mapping[str, Term], width: Term | None
+    ) -> tuple[Env, tuple[str, ...]]:
+        from epnas_dsl.space.terms import Variable
+
+        inner = Env(binding.env)
+        if width is not None:
+            inner.names["channels"] = Bound(width, read=True)
+        inputs: list[str] = []
+        for p in binding.node.parameters:
+            if p.name in numbers:
+                term = numbers[p.name]
+                known = isinstance(term, Constant)
+                inner.names[p.name] = Bound(term if known else Variable(p.name), read=True)
+            elif p.default is not None:
+                inner.names[p.name] = Bound(self.number(p.default, inner), read=True)
+            else:
+                inputs.append(p.name)
+                inner.names[p.name] = Bound(Value(p.name), read=True)
+        return inner, tuple(inputs)
+
+    def call_cell(self, binding: CellBinding, node: syntax.Call, env: Env) -> Term:
+        self.used.add(node.name)
+        values, numbers, named = self.arguments(node, env)
+        width = named.pop("channels", None)
+        if numbers or named:
+            fail("E235", f"the cell `{node.name}` has no such argument", node.span,
+                 "it takes `channels=`")  # fmt: skip
+        if len(values) != binding.inputs:
+            fail("E236", f"`{node.name}` works on {_count(binding.inputs, 'value')}, not {len(values)}",
+                 node.span)  # fmt: skip
+        return CellCall(node.name, tuple(values), width, node.span)
+
+    def stack(self, node: syntax.Call, env: Env) -> Term:
+        *values, cells = node.arguments or (None,)
+        if not isinstance(cells, syntax.List) or not 1 <= len(values) <= 2:
+            fail("E238", "`stack` takes one value or two and a list of cells", node.span,
+                 "`stack(x, [normal*2, reduction])`")  # fmt: skip
+        width = None
+        for keyword in node.keywords:
+            if keyword.name != "channels":
+                fail("E235", f"`stack` has no `{keyword.name}`; it has: channels", keyword.span,
+                     nearest(keyword.name, ["channels"]))  # fmt: skip
+            width = self.number(keyword.value, env)
+        inputs = tuple(self.one(v, env) for v in values if v is not None)
+        for term, value in zip(inputs, values, strict=True):
+            if term.kind != "value" or term.many:
+                fail("E221", "`stack` begins with a value", value.span if value else node.span)
+        names: list[str] = []
+        for element in cells.elements:
+            names += self.repeated(element, env)
+            if len(names) > MAX_CELLS:
+                raise LimitError(f"a stack of more than {MAX_CELLS:,} cells", code="E912",
+                                 span=element.span)  # fmt: skip
+        if not names:
+            fail("E239", "a stack of no cells", node.span)
+        return Stack(inputs, tuple(names), width, node.span)
+
+    def repeated(self, node: syntax.Expression, env: Env) -> list[str]:
+        """`normal*repeats` in a stack."""
+        count = 1
+        if isinstance(node, syntax.Binary) and node.operator == "*":
+            cell = isinstance(node.left, syntax.Name) and env.find(node.left.name)
+            left, right = (node.left, node.right)
+            if not isinstance(cell, CellBinding):
+                left, right = right, left
+            count, node = self.whole(right, env), left
+            if count > MAX_CELLS:
+                raise LimitError(f"a stack of more than {MAX_CELLS:,} cells", code="E912",
+                                 span=node.span)  # fmt: skip
+        if not isinstance(node, syntax.Name):
+            fail("E238", "a stack is made of cells", node.span, "`[normal*2, reduction]`")
+        binding = env.find(node.name)
+        if not isinstance(binding, CellBinding):
+            known = [n for n in env.known() if isinstance(env.find(n), CellBinding)]
+            raise SpaceNameError(f"there is no cell `{node.name}`", code="E103", span=node.span,
+                                 hint=nearest(node.name, known))  # fmt: skip
+        if binding.inputs > 2:
+            fail("E236", f"the cell `{node.name}` takes {binding.inputs} inputs; in a stack a cell "
+                 "takes one or two", node.span)  # fmt: skip
+        self.used.add(node.name)
+        return [node.name] * count
+
+    # --- built-in words
+
+    def join(self, node: syntax.Call, env: Env) -> Term:
+        if node.keywords:
+            fail("E235", f"`{node.name}` has no `{node.keywords[0].name}`", node.keywords[0].span)
+        parts = [t for a in node.arguments for t in self.several(a, env)]
+        for part in parts:
+            if part.kind != "value":
+                fail("E221", f"{_KINDS[part.kind]} where a value is needed", node.span)
+        if not parts or all(isinstance(_subset(p), Subset) and _subset(p).least == 0 for p in parts):  # type: ignore[union-attr]
+            fail("E209", f"`{node.name}` may have nothing to join here", node.span,
+                 "`some of` always has an element")  # fmt: skip
+        return join("add" if node.name == "sum" else "concat", parts, node.span)
+
+    def ends(self, node: syntax.Call, env: Env) -> Term:
+        if len(node.arguments) != 1 or not isinstance(node.arguments[0], syntax.Name):
+            fail("E240", f"`{node.name}` takes the name of values with indices", node.span,
+                 f"`{node.name}(h)`")  # fmt: skip
+        name = node.arguments[0].name
+        if self.array(name, env, node.arguments[0].span) is None:
+            self.unknown(name, env, node.arguments[0].span)
+        return Unused(name) if node.name == "unused" else Last(name)
+
+    def extreme(self, node: syntax.Call, env: Env) -> Term:
+        numbers = [self.number(a, env) for a in node.arguments]
+        if not numbers:
+            fail("E234", f"`{node.name}` needs numbers", node.span)
+        result = numbers[0]
+        for number in numbers[1:]:
+            result = self.formula(node.name, [result, number], node.span)
+        return result
+
+
+# --- small things ------------------------------------------------------------------------------
+
+_KINDS = {"operation": "an operation", "number": "a number", "value": "a value"}
+
+
+def fail(code: str, message: str, span: Span | None, hint: str = "") -> NoReturn:
+    """Raise the error of a wrong value or kind."""
+    raise SpaceValueError(message, code=code, span=span, hint=hint)
+
+
+def join(operator: str, parts: list[Term], span: Span) -> Join:
+    """A sum or a concatenation; sums inside a sum are spread."""
+    flat: list[Term] = []
+    for part in parts:
+        inner = isinstance(part, Join) and part.operator == operator == "add"
+        flat += part.parts if inner else [part]  # type: ignore[attr-defined]
+    return Join(operator, tuple(flat), span)
+
+
+def _subset(term: Term) -> Term:
+    return term.subset if isinstance(term, Each) else term
+
+
+def _listed(binding: ArrayBinding) -> str:
+    names = [f"{binding.name}[{i}]" for i in sorted(binding.elements)]
+    return ", ".join(names if len(names) < 6 else [*names[:2], "..", names[-1]]) or "none"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n or 'no'} {what}{'' if n == 1 else 's'}"
+
+
+def _callee_name(leaf: Term) -> str:
+    return leaf.name if isinstance(leaf, Operation | Function) else "this"
+
+
+def _parameters(leaf: Term) -> list[str]:
+    if isinstance(leaf, Operation):
+        taken = {n for n, _ in leaf.arguments}
+        return [n for n, _ in OPERATIONS[leaf.name].parameters if n not in taken]
+    return []
+
+
+def _signature(spec: Spec) -> str:
+    shown = [n if d is None else f"{n}=.." for n, d in spec.parameters]
+    return f"`{spec.name}({', '.join(['x', *shown])})`"
+
+
+def _check_texts(choice: Choice, span: Span) -> None:
+    seen: set[str] = set()
+    for i in range(choice.size):
+        text = print_term(choice, pick(choice, i), {})
+        if text in seen:
+            fail("E211", f"two alternatives are both written `{text}`", span)
+        seen.add(text)
+

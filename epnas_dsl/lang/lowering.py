@@ -1,0 +1,441 @@
+"""Turn syntax into a search space: names resolved, loops unrolled, every error reported at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from epnas_dsl.errors import (
+    Diagnostic,
+    EpnasError,
+    LimitError,
+    SpaceErrors,
+    SpaceNameError,
+    SpaceValueError,
+    Span,
+    nearest,
+)
+from epnas_dsl.lang import syntax
+from epnas_dsl.lang.expressions import (
+    ArrayBinding,
+    Bound,
+    CellBinding,
+    Env,
+    Expressions,
+    FunctionBinding,
+    ProductionBinding,
+)
+from epnas_dsl.space.genotype import print_term
+from epnas_dsl.space.operations import OPERATIONS
+from epnas_dsl.space.search_space import DEFAULT_SHARING, Body, Requirement, SearchSpace
+from epnas_dsl.space.terms import Constant, Number, Statement, Term, Value, Variable
+
+MAX_STATEMENTS = 10_000
+COORDINATES = ("cell", "block", "slot", "op", "input")
+ROLES = ("wire", "zero", "pure")
+MEASURES = ("edges", "nodes", "depth", "params", "macs", "levels")
+
+
+def lower(
+    space: syntax.Space, given: Mapping[str, Number] | None = None
+) -> tuple[SearchSpace, list[Diagnostic]]:
+    """The meaning of a .space text, and the warnings about it.
+
+    Args:
+        given: values for parameters of its head.
+
+    Raises:
+        SpaceErrors: everything that is wrong with it.
+    """
+    lowerer = _Lowerer(space, dict(given or {}))
+    result = lowerer.space()
+    if lowerer.errors or result is None:
+        raise SpaceErrors(lowerer.errors)
+    return result, lowerer.warnings()
+
+
+@dataclass
+class _Scope:
+    """What a body has so far.
+
+    Attributes:
+        values: the names in force, in the order of their assignment.
+        kind: `cell`, `network` or `function`.
+    """
+
+    kind: str
+    env: Env
+    statements: list[Statement] = field(default_factory=list)
+    labels: dict[str, str] = field(default_factory=dict)  # label: the name or array it belongs to
+    level: int = 0
+    levels: int = 0  # levels used up by earlier `level` loops of this body
+    result: Statement | None = None
+
+
+class _Lowerer:
+    """Walks one file; keeps the errors and goes on."""
+
+    def __init__(self, node: syntax.Space, given: dict[str, Number]) -> None:
+        self.node, self.given = node, given
+        self.errors: list[EpnasError] = []
+        self.top = Env(None)
+        self.unrolled = 0
+        self.expressions = Expressions(self.function_body)
+        self.declared: list[tuple[str, str, Span | None]] = []
+
+    # --- items
+
+    def space(self) -> SearchSpace | None:
+        parameters, changed = self.parameters()
+        items = self.node.items
+        for item in items:
+            self.keep(lambda i=item: self.declare(i))  # type: ignore[misc]
+        bodies = [b for i in items if isinstance(i, syntax.Cell) for b in self.cell(i)]
+        networks = [i for i in items if isinstance(i, syntax.Network)]
+        for extra in networks[1:]:
+            self.error("E112", "a second network; a space has one", extra.span)
+        if not networks:
+            span = self.node.name_span or self.node.span
+            hint = "add `network (image) { .. return .. }`"
+            self.error("E113", f"the space {self.node.name} has no network", span, hint)
+            return None
+        network = self.network(networks[0])
+        for item in items:
+            if isinstance(item, syntax.Production):
+                self.keep(lambda i=item: self.expressions.production(i.name, self.top, i.span))  # type: ignore[misc]
+            if isinstance(item, syntax.Function) and item.name not in self.expressions.used:
+                self.keep(lambda i=item: self.unused_function(i))  # type: ignore[misc]
+        requirements = [r for i in items if isinstance(i, syntax.Require) for r in self.require(i)]
+        sharing, treated = self.settings(items)
+        if self.errors or network is None:
+            return None
+        return SearchSpace(
+            self.node.name, parameters, changed, (*bodies, network), tuple(requirements),
+            sharing, treated, self.node.span.source.text,
+        )  # fmt: skip
+
+    def keep(self, action: object) -> None:
+        """Carry an action out; keep its error and go on."""
+        try:
+            action()  # type: ignore[operator]
+        except EpnasError as error:
+            self.errors.append(error)
+
+    def error(self, code: str, message: str, span: Span | None, hint: str = "") -> None:
+        kind = SpaceNameError if code.startswith("E1") else SpaceValueError
+        self.errors.append(kind(message, code=code, span=span, hint=hint))
+
+    def parameters(self) -> tuple[dict[str, Number], dict[str, Number]]:
+        found: dict[str, Number] = {}
+        changed: dict[str, Number] = {}
+        for p in self.node.parameters:
+            if p.name in found:
+                self.error("E101", f"the parameter {p.name} is there twice", p.span)
+                continue
+            if p.default is None:
+                self.error("E111", f"the parameter {p.name} has no default", p.span,
+                           f"write `{p.name} = 5`")  # fmt: skip
+                found[p.name] = 1
+                self.top.names[p.name] = Bound(Constant(1))
+                continue
+            try:
+                default = self.expressions.static(p.default, self.top)
+            except EpnasError as error:
+                self.errors.append(error)
+                default = 1
+            found[p.name] = self.given.get(p.name, default)
+            if found[p.name] != default:
+                changed[p.name] = found[p.name]
+            self.top.names[p.name] = Bound(Constant(found[p.name]))
+        for name in self.given:
+            if name not in found:
+                known = ", ".join(found) or "none"
+                self.error("E110", f"{self.node.name} has no parameter `{name}`; it has: {known}",
+                           None, nearest(name, found))  # fmt: skip
+        return found, changed
+
+    def declare(self, item: syntax.Item) -> None:
+        match item:
+            case syntax.Production():
+                self.define(item.name, ProductionBinding(item, self.top), item)
+            case syntax.Function():
+                self.define(item.name, FunctionBinding(item, self.top), item)
+            case syntax.Cell():
+                for n in item.names:
+                    self.define(n.name, CellBinding(n.name, n.stride, len(item.inputs)), n)
+
+    def define(self, name: str, binding: object, item: syntax.Node) -> None:
+        span = getattr(item, "name_span", None) or item.span
+        if name in self.top.names:
+            raise SpaceNameError(f"`{name}` is already defined", code="E101", span=span)
+        if name in OPERATIONS:
+            raise SpaceNameError(
+                f"`{name}` is a built-in operation", code="E102", span=span,
+                hint="choose another name",
+            )  # fmt: skip
+        if name in self.expressions.BUILT_IN:
+            raise SpaceNameError(f"`{name}` is a word of the language", code="E102", span=span)
+        self.top.names[name] = binding  # type: ignore[assignment]
+        self.declared.append((type(item).__name__, name, span))
+
+    def cell(self, item: syntax.Cell) -> Iterator[Body]:
+        env = Env(self.top)
+        env.names["channels"] = Bound(Variable("channels"))
+        for n in item.names:
+            if not 1 <= n.stride <= 8:
+                self.error("E212", f"a stride of {n.stride}; it lies between 1 and 8", n.span)
+        body = self.body(item.inputs, item.body, "cell", env, item.span)
+        if body:
+            names = {n.name: n.stride for n in item.names}
+            inputs = tuple(i.name for i in item.inputs)
+            assert body.result
+            yield Body(names, inputs, tuple(body.statements), body.result, item.span)
+
+    def network(self, item: syntax.Network) -> Body | None:
+        if len(item.inputs) != 1:
+            self.error("E213", "a network has one input, the image", item.span)
+            return None
+        body = self.body(item.inputs, item.body, "network", Env(self.top), item.span)
+        if not body or not body.result:
+            return None
+        inputs = (item.inputs[0].name,)
+        return Body({"network": 1}, inputs, tuple(body.statements), body.result, item.span)
+
+    def require(self, item: syntax.Require) -> Iterator[Requirement]:
+        env = Env(self.top)
+        for name in MEASURES:
+            env.names[name] = Bound(Variable(name))
+        try:
+            term = self.expressions.number(item.condition, env)
+        except EpnasError as error:
+            self.errors.append(error)
+            return
+        used = frozenset(_variables(term))
+        if not used:
+            self.error("E214", "this requirement says nothing about the architecture",
+                       item.condition.span, f"it may speak of {', '.join(MEASURES)}")  # fmt: skip
+            return
+        yield Requirement(term, print_term(term, (), {}), used, item.span)
+
+    def settings(
+        self, items: Iterable[syntax.Item]
+    ) -> tuple[tuple[str, ...], dict[str, str]]:
+        sharing: tuple[str, ...] = DEFAULT_SHARING
+        treated: dict[str, str] = {}
+        for item in items:
+            if isinstance(item, syntax.Share):
+                for c in item.coordinates:
+                    if c.name not in COORDINATES:
+                        self.error("E114", f"`{c.name}` is no coordinate of sharing; these are: "
+                                   + ", ".join(COORDINATES), c.span,
+                                   nearest(c.name, COORDINATES))  # fmt: skip
+                sharing = tuple(c.name for c in item.coordinates)
+            if isinstance(item, syntax.Treat):
+                op, role = item.operation, item.role
+                if op.name not in OPERATIONS:
+                    self.error("E104", f"there is no operation `{op.name}`", op.span,
+                               nearest(op.name, OPERATIONS))  # fmt: skip
+                if role.name not in ROLES:
+                    self.error("E115", f"`{role.name}` is no role; these are: {', '.join(ROLES)}",
+                               role.span, nearest(role.name, ROLES))  # fmt: skip
+                treated[op.name] = role.name
+        return sharing, treated
+
+    def unused_function(self, item: syntax.Function) -> None:
+        """Look into a function that nothing calls, as if with values for what has no default."""
+        self.expressions.function(FunctionBinding(item, self.top), {}, self.top, item.span)
+
+    # --- bodies
+
+    def body(
+        self, inputs: Iterable[syntax.Name], statements: tuple[syntax.Statement, ...], kind: str,
+        env: Env, span: Span,
+    ) -> _Scope | None:  # fmt: skip
+        before = len(self.errors)
+        scope = _Scope(kind, env)
+        for name in inputs:
+            if name.name in scope.labels:
+                self.error("E101", f"the input {name.name} is there twice", name.span)
+            if name.name in OPERATIONS or name.name in self.expressions.BUILT_IN:
+                self.error("E102", f"`{name.name}` has a meaning already", name.span)
+            scope.labels[name.name] = name.name
+            env.names[name.name] = Bound(Value(name.name))
+        self.statements(statements, scope, env, last=True)
+        if scope.result is None and len(self.errors) == before:
+            self.error("E215", "this body returns nothing", span, "end it with `return ..`")
+        return scope if scope.result and len(self.errors) == before else None
+
+    def function_body(
+        self, node: syntax.Function, env: Env
+    ) -> tuple[tuple[Statement, ...], Term] | None:
+        """The statements and the result of a function, its parameters bound in `env`."""
+        before = len(self.errors)
+        scope = _Scope("function", env)
+        for name, bound in env.names.items():
+            if isinstance(bound, Bound) and isinstance(bound.term, Value):
+                scope.labels[name] = name
+        self.statements(node.body, scope, env, last=True)
+        if scope.result is None and len(self.errors) == before:
+            self.error("E215", f"the function {node.name} returns nothing", node.name_span)
+        return (tuple(scope.statements), scope.result.term) if scope.result else None
+
+    def statements(
+        self, nodes: tuple[syntax.Statement, ...], scope: _Scope, env: Env, last: bool = False
+    ) -> None:
+        for i, node in enumerate(nodes):
+            self.unrolled += 1
+            if self.unrolled > MAX_STATEMENTS:
+                raise SpaceErrors([LimitError(
+                    f"more than {MAX_STATEMENTS:,} statements once the loops are unrolled",
+                    code="E911", span=node.span,
+                )])  # fmt: skip
+            if isinstance(node, syntax.Return) and not (last and i == len(nodes) - 1):
+                self.error("E216", "`return` is the last statement of a body", node.span)
+                continue
+            try:
+                self.statement(node, scope, env)
+            except SpaceErrors:
+                raise
+            except EpnasError as error:
+                _locate(error, node.span)
+                self.errors.append(error)
+                if isinstance(node, syntax.Assign):
+                    self.poison(node, scope)
+
+    def statement(self, node: syntax.Statement, scope: _Scope, env: Env) -> None:
+        match node:
+            case syntax.Assign():
+                self.assign(node, scope, env)
+            case syntax.Production():
+                env.names[node.name] = ProductionBinding(node, env)
+                self.expressions.production(node.name, env, node.span)
+            case syntax.For():
+                for term in self.iterated(node.iterable, env):
+                    inner = Env(env)
+                    inner.names[node.variable] = Bound(term)
+                    self.statements(node.body, scope, inner)
+            case syntax.Level():
+                self.level(node, scope, env)
+            case syntax.Return():
+                term = self.expressions.value(node.value, env, scope.level)
+                scope.result = Statement("return", term, scope.level, "", node.span)
+
+    def level(self, node: syntax.Level, scope: _Scope, env: Env) -> None:
+        if scope.kind == "function" or scope.level:
+            where = "a function" if scope.kind == "function" else "another `level`"
+            raise SpaceValueError(
+                f"`level` inside {where}", code="E217", span=node.span, hint="use `for` here"
+            )
+        terms = list(self.iterated(node.iterable, env))
+        for term in terms:
+            scope.levels += 1
+            scope.level = scope.levels
+            inner = Env(env)
+            inner.names[node.variable] = Bound(term)
+            self.statements(node.body, scope, inner)
+        scope.level = 0
+
+    def iterated(self, node: syntax.Expression, env: Env) -> Iterable[Term]:
+        if isinstance(node, syntax.Range):
+            first = self.expressions.whole(node.first, env)
+            last = self.expressions.whole(node.last, env)
+            if last - first >= MAX_STATEMENTS:
+                raise LimitError(f"a loop of {last - first + 1:,} turns", code="E911",
+                                 span=node.span)  # fmt: skip
+            return [Constant(i) for i in range(first, last + 1)]
+        if isinstance(node, syntax.List | syntax.Slice):
+            return self.expressions.several(node, env)
+        raise SpaceValueError(
+            "a loop runs over a range or a list", code="E218", span=node.span,
+            hint="write `1..n` or `[16, 32]`",
+        )  # fmt: skip
+
+    def assign(self, node: syntax.Assign, scope: _Scope, env: Env) -> None:
+        label, array, index = node.name, "", 0
+        if node.index is not None:
+            index = self.expressions.whole(node.index, env)
+            label, array = f"{node.name}{index}", node.name
+        span = node.name_span or node.span
+        self.check_name(node, label, array, scope, span)
+        term = self.expressions.single(node.value, env, scope.level)
+        if term.kind not in {"value", "number"} or (term.kind == "number" and array):
+            raise SpaceValueError(
+                f"`{label}` would be {_KINDS.get(term.kind, term.kind)}; names stand for values",
+                code="E219", span=node.value.span, hint=f"a production: `{node.name} := ..`",
+            )  # fmt: skip
+        if term.kind == "number" and not term.decisions:
+            scope.env.names[label] = Bound(term)
+            return
+        scope.labels[label] = array or label
+        scope.statements.append(Statement(label, term, scope.level, array, node.span))
+        bound = Bound(Variable(label) if term.kind == "number" else Value(label), scope.level)
+        if array:
+            binding = scope.env.names.setdefault(array, ArrayBinding(array))
+            assert isinstance(binding, ArrayBinding)
+            binding.elements[index] = bound
+        else:
+            before = scope.env.names.get(label)
+            if isinstance(before, Bound) and isinstance(before.term, Value):
+                bound = Bound(bound.term, min(bound.level, before.level))
+            scope.env.names[label] = bound
+
+    def check_name(
+        self, node: syntax.Assign, label: str, array: str, scope: _Scope, span: Span
+    ) -> None:
+        name = node.name
+        if name in OPERATIONS or name in self.expressions.BUILT_IN:
+            raise SpaceNameError(f"`{name}` has a meaning already", code="E102", span=span,
+                                 hint="choose another name")  # fmt: skip
+        known = scope.env.names.get(name) or self.top.names.get(name)
+        if isinstance(known, ProductionBinding | FunctionBinding | CellBinding):
+            raise SpaceNameError(f"`{name}` is already defined", code="E101", span=span)
+        if isinstance(known, ArrayBinding) != bool(array) and known and name in scope.env.names:
+            raise SpaceNameError(
+                f"`{name}` is used with an index and without one", code="E106", span=span
+            )
+        owner = scope.labels.get(label, array or label)
+        if owner != (array or label):
+            raise SpaceNameError(
+                f"in an architecture's text this and another value would both be `{label}`",
+                code="E107", span=span, hint="choose another name",
+            )  # fmt: skip
+        if array and label in scope.labels:
+            raise SpaceNameError(f"`{name}[{label[len(name):]}]` is given twice", code="E108",
+                                 span=span)  # fmt: skip
+
+    def poison(self, node: syntax.Assign, scope: _Scope) -> None:
+        """Let the name exist, so that one mistake is reported once."""
+        if node.index is None:
+            scope.env.names.setdefault(node.name, Bound(Value(node.name), poisoned=True))
+        else:
+            array = scope.env.names.setdefault(node.name, ArrayBinding(node.name))
+            if isinstance(array, ArrayBinding):
+                array.poisoned = True
+
+    # --- warnings
+
+    def warnings(self) -> list[Diagnostic]:
+        """What is not wrong but looks like a mistake."""
+        words = {"Production": "production", "Function": "function", "CellName": "cell"}
+        found = [
+            Diagnostic("W001", f"the {words[kind]} `{name}` is never used", span)
+            for kind, name, span in self.declared
+            if name not in self.expressions.used
+        ]
+        return found + self.expressions.warnings
+
+
+_KINDS = {"operation": "an operation", "number": "a number", "value": "a value"}
+
+
+def _locate(error: EpnasError, span: Span) -> None:
+    from dataclasses import replace
+
+    error.diagnostics = tuple(d if d.span else replace(d, span=span) for d in error.diagnostics)
+
+
+def _variables(term: Term) -> Iterator[str]:
+    if isinstance(term, Variable):
+        yield term.name
+    for child in term.children:
+        yield from _variables(child)

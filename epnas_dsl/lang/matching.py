@@ -1,0 +1,553 @@
+"""Turn an architecture's text into the choices of its space: each expression against its term."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from epnas_dsl.errors import ArchitectureError, LimitError, Span, nearest
+from epnas_dsl.lang import syntax
+from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.arithmetic import calculate
+from epnas_dsl.space.genotype import print_parts, print_term
+from epnas_dsl.space.search_space import Body, SearchSpace
+from epnas_dsl.space.terms import (
+    Apply,
+    CellCall,
+    Choice,
+    Constant,
+    Each,
+    Formula,
+    Function,
+    Join,
+    Number,
+    Operation,
+    Stack,
+    Statement,
+    Subset,
+    Term,
+    Tree,
+    Unused,
+    Value,
+    disassemble,
+)
+
+MAX_ATTEMPTS = 20_000
+Names = Mapping[str, syntax.Expression]
+
+
+def match_architecture(node: syntax.Genotype, space: SearchSpace) -> Architecture:
+    """The architecture that a text describes.
+
+    Raises:
+        ArchitectureError: the text does not fit the space; with the place and what fits there.
+    """
+    if node.digest and not space.digest.startswith(node.digest.lower()):
+        raise ArchitectureError(
+            f"written for {node.space}@{node.digest}, but {space.name} now means "
+            f"@{space.digest}", code="E304", span=node.span,
+            hint="the space has changed since; remove `@..` to read the text all the same",
+        )  # fmt: skip
+    matcher = _Matcher()
+    written = _written(node, space)
+    found: dict[Statement, list[int]] = {}
+    for body, statements in written:
+        found.update(matcher.body(body, statements, space))
+    numbers: list[int] = []
+    complete = 0
+    for level in range(1, space.depth + 1):
+        here = [s for _, s in space.statements if max(1, s.level) == level]
+        given = [s for s in here if s in found]
+        if len(given) < len(here):
+            _check_rest(space, found, level, node)
+            break
+        complete = level
+        numbers += [n for s in here for n in found[s]]
+    if not complete:
+        missing = next(s for _, s in space.statements if s not in found)
+        raise ArchitectureError(
+            f"`{missing.label}` is missing", code="E305", span=node.span,
+            hint=f"an architecture of {space.name} has at least level 1",
+        )  # fmt: skip
+    return Architecture(space, numbers)
+
+
+def _check_rest(
+    space: SearchSpace, found: Mapping[Statement, object], level: int, node: syntax.Genotype
+) -> None:
+    late = [s for _, s in space.statements if s in found and max(1, s.level) >= level]
+    if late:
+        missing = next(
+            (b, s) for b, s in space.statements if s not in found and max(1, s.level) <= level
+        )
+        raise ArchitectureError(
+            f"`{missing[1].label}` of {missing[0].name} is missing, but level {level} has begun",
+            code="E305", span=node.span, hint="all bodies of an architecture reach the same level",
+        )  # fmt: skip
+
+
+def _written(
+    node: syntax.Genotype, space: SearchSpace
+) -> Iterator[tuple[Body, tuple[syntax.Statement, ...]]]:
+    decided = [b for b in space.bodies if any(body is b for body, _ in space.statements)]
+    names = {name: b for b in decided for name in b.names}
+    seen: set[str] = set()
+    for body in node.bodies:
+        if not body.name:
+            if len(decided) > 1:
+                raise ArchitectureError(
+                    f"{space.name} has several bodies: {', '.join(b.name for b in decided)}",
+                    code="E306", span=body.span, hint=f"write `{decided[0].name} {{ .. }}`",
+                )  # fmt: skip
+            if body.statements and not decided:
+                raise ArchitectureError(f"{space.name} has nothing to choose", code="E303",
+                                        span=body.statements[0].span)  # fmt: skip
+            yield from [(b, body.statements) for b in decided]
+            continue
+        if body.name not in names:
+            raise ArchitectureError(
+                f"{space.name} has no body `{body.name}`; it has: {', '.join(names) or 'none'}",
+                code="E306", span=body.span, hint=nearest(body.name, names),
+            )  # fmt: skip
+        if names[body.name].name in seen:
+            raise ArchitectureError(f"`{body.name}` is there twice", code="E306", span=body.span)
+        seen.add(names[body.name].name)
+        yield names[body.name], body.statements
+
+
+class _Mismatch(Exception):
+    """This expression is not one of those that the term stands for."""
+
+    def __init__(self, message: str, span: Span, depth: int, hint: str = "") -> None:
+        self.message, self.span, self.depth, self.hint = message, span, depth, hint
+
+
+class _Matcher:
+    """Counts its attempts, so that a hostile text cannot keep it busy."""
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.here: Span | None = None
+
+    def whole(self, nodes: Sequence[syntax.Expression]) -> Span:
+        """The stretch of some operands; where there are none, of the join around them."""
+        assert self.here
+        return nodes[0].span.to(nodes[-1].span) if nodes else self.here
+
+    def body(
+        self, body: Body, nodes: Sequence[syntax.Statement], space: SearchSpace
+    ) -> dict[Statement, list[int]]:
+        expected = [s for b, s in space.statements if b is body]
+        expected.sort(key=(*body.statements, body.result).index)
+        found: dict[Statement, list[int]] = {}
+        result = [s for s in expected if s is body.result]
+        rest = [s for s in expected if s is not body.result]
+        for node in nodes:
+            if isinstance(node, syntax.Return):
+                statement = result.pop() if result else None
+            else:
+                statement = rest.pop(0) if rest else None
+            label = _label(node)
+            if statement is None or statement.label != label:
+                what = f"`{statement.label}` comes here" if statement else "nothing comes after this"
+                raise ArchitectureError(
+                    f"`{label}` does not belong here: {what}", code="E303", span=node.span,
+                    hint=f"{space.name} decides {_few([s.label for s in expected])}, in this order",
+                )  # fmt: skip
+            assert isinstance(node, syntax.Assign | syntax.Return)
+            found[statement] = self.statement(statement, node)
+        return found
+
+    def statement(self, statement: Statement, node: syntax.Assign | syntax.Return) -> list[int]:
+        try:
+            tree = self.match(statement.term, node.value, {})
+        except _Mismatch as e:
+            raise ArchitectureError(e.message, code="E303", span=e.span, hint=e.hint) from None
+        return disassemble(statement.term, tree)
+
+    def match(self, term: Term, node: syntax.Expression, names: Names) -> Tree:
+        """The choices that make a term this expression.
+
+        Raises:
+            _Mismatch: there are none.
+        """
+        self.attempts += 1
+        if self.attempts > MAX_ATTEMPTS:
+            raise LimitError("this text takes too long to compare with its space", code="E913",
+                             span=node.span)  # fmt: skip
+        match term:
+            case Choice():
+                return self.choice(term, node, names)
+            case Apply():
+                return self.apply(term, node, names)
+            case Join():
+                return self.join(term, node, names)
+            case Operation() | Function():
+                return self.callee(term, node, [], [], names)
+            case Constant() | Formula():
+                if term.decisions:
+                    return self.formula(term, node, names)
+                self.same(term, node, names)
+                return ()
+            case Stack() | CellCall() if term.decisions:
+                return self.cells(term, node, names)
+        self.same(term, node, names)
+        return ()
+
+    def same(self, term: Term, node: syntax.Expression, names: Names) -> None:
+        """A term without choices: the text has to say the same."""
+        if isinstance(term, Value) and term.label in names:
+            if names[term.label] != node and _text(names[term.label]) != _text(node):
+                raise _Mismatch(f"`{_text(names[term.label])}` belongs here", node.span, 1)
+            return
+        expected = print_term(term, (), {})
+        written = _text(node)
+        if expected.replace(" ", "") == written.replace(" ", ""):
+            return
+        if isinstance(term, Constant) and _number(node) == term.value:
+            return
+        raise _Mismatch(f"`{written}` where {_few([expected])} fits", node.span, 0,
+                        nearest(written, [expected]))  # fmt: skip
+
+    def choice(self, term: Choice, node: syntax.Expression, names: Names) -> Tree:
+        best: _Mismatch | None = None
+        for i, alternative in enumerate(term.alternatives):
+            try:
+                return (i, self.match(alternative, node, names))
+            except _Mismatch as e:
+                if best is None or e.depth > best.depth:
+                    best = e
+        assert best
+        if best.depth > 0:
+            raise best
+        options = [_head(a) for a in term.alternatives]
+        text = _name(node)
+        raise _Mismatch(f"`{text}` is not one of {_few(options)}", _span(node), 0,
+                        nearest(text, options))  # fmt: skip
+
+    def apply(self, term: Apply, node: syntax.Expression, names: Names) -> Tree:
+        if not isinstance(node, syntax.Call):
+            what = _text(node)
+            raise _Mismatch(f"`{what}` where an operation is applied, as in "
+                            f"`{_example(term)}`", node.span, 0)  # fmt: skip
+        n = len(term.inputs)
+        callee_tree: Tree | None = None
+        if isinstance(term.callee, Choice):
+            callee_tree = self.callee_choice(term.callee, node, term, names)
+        else:
+            given = [k for k, _ in term.arguments]
+            callee_tree = self.callee(term.callee, node, node.arguments[n:], given, names)
+        if len(node.arguments) < n:
+            raise _Mismatch(f"`{node.name}` works on {n} value{'s' if n > 1 else ''}", node.span, 2)
+        trees = [callee_tree]
+        for inner, argument in zip(term.inputs, node.arguments, strict=False):
+            try:
+                trees.append(self.match(inner, argument, names))
+            except _Mismatch as e:
+                e.depth += 2
+                raise
+        keywords = {k.name: k.value for k in node.keywords}
+        for name, inner in term.arguments:
+            value = keywords.get(name)
+            if value is None:
+                raise _Mismatch(f"`{node.name}` needs `{name}=`", node.span, 2)
+            trees.append(self.match(inner, value, names))
+        return tuple(trees)
+
+    def callee_choice(
+        self, term: Choice, node: syntax.Call, applied: Apply, names: Names
+    ) -> Tree:
+        best: _Mismatch | None = None
+        rest = node.arguments[len(applied.inputs) :]
+        given = [k for k, _ in applied.arguments]
+        for i, alternative in enumerate(term.alternatives):
+            try:
+                return (i, self.callee(alternative, node, rest, given, names))
+            except _Mismatch as e:
+                if best is None or e.depth > best.depth:
+                    best = e
+        assert best
+        if best.depth > 0:
+            raise best
+        options = [_head(a) for a in term.alternatives]
+        raise _Mismatch(f"`{node.name}` is not one of {_few(options)}", _span(node), 0,
+                        nearest(node.name, options))  # fmt: skip
+
+    def callee(
+        self, term: Term, node: syntax.Expression, rest: Sequence[syntax.Expression],
+        given: Sequence[str], names: Names,
+    ) -> Tree:  # fmt: skip
+        """An operation or a function by its name, its own arguments and its body."""
+        if isinstance(term, Choice):
+            raise TypeError(term)
+        assert isinstance(term, Operation | Function)
+        name = node.name if isinstance(node, syntax.Call | syntax.Name) else ""
+        if name != term.name:
+            raise _Mismatch(f"`{_name(node)}` where `{term.name}` fits", _span(node), 0,
+                            nearest(name, [term.name]))  # fmt: skip
+        keywords = {k.name: k for k in node.keywords} if isinstance(node, syntax.Call) else {}
+        own = [n for n, _ in term.arguments]
+        for k in keywords.values():
+            if k.name not in own and k.name not in given:
+                raise _Mismatch(f"`{name}` has no `{k.name}` here", k.span, 1,
+                                nearest(k.name, [*own, *given]))  # fmt: skip
+        trees: list[Tree] = []
+        positional = list(rest)
+        for argument, inner in term.arguments:
+            if argument in keywords:
+                value = keywords[argument].value
+            elif positional:
+                value = positional.pop(0)
+            else:
+                raise _Mismatch(f"`{name}` needs `{argument}=`", node.span, 1)
+            try:
+                trees.append(self.match(inner, value, names))
+            except _Mismatch as e:
+                e.depth += 1
+                raise
+        if positional:
+            raise _Mismatch(f"`{name}` takes fewer arguments", positional[0].span, 1)
+        if isinstance(term, Function):
+            trees += self.function_body(term, node)
+        return tuple(trees)
+
+    def function_body(self, term: Function, node: syntax.Expression) -> list[Tree]:
+        statements = [*term.statements, Statement("return", term.result)]
+        nodes = list((node.body if isinstance(node, syntax.Call) else None) or ())
+        trees: list[Tree] = []
+        for statement in statements:
+            if not statement.term.decisions:
+                trees.append(())
+                continue
+            if not nodes:
+                raise _Mismatch(f"`{term.name}` leaves `{statement.label}` open", node.span, 1,
+                                f"write `{term.name}(..) {{ {statement.label} = .. }}`")  # fmt: skip
+            inner = nodes.pop(0)
+            if _label(inner) != statement.label:
+                raise _Mismatch(f"`{_label(inner)}` where `{statement.label}` comes", inner.span, 2)
+            assert isinstance(inner, syntax.Assign | syntax.Return)
+            trees.append(self.match(statement.term, inner.value, {}))
+        if nodes:
+            raise _Mismatch("nothing comes after this", nodes[0].span, 2)
+        return trees
+
+    def formula(self, term: Term, node: syntax.Expression, names: Names) -> Tree:
+        if isinstance(term, Formula) and isinstance(node, syntax.Binary):
+            if node.operator != term.operator:
+                raise _Mismatch(f"`{node.operator}` where `{term.operator}` fits", node.span, 1)
+            left, right = term.operands
+            return (self.match(left, node.left, names), self.match(right, node.right, names))
+        raise _Mismatch(f"`{_text(node)}` does not fit here", node.span, 0)
+
+    def cells(self, term: Stack | CellCall, node: syntax.Expression, names: Names) -> Tree:
+        if not isinstance(node, syntax.Call):
+            raise _Mismatch(f"`{_text(node)}` where cells are stacked", node.span, 0)
+        values = [*node.arguments[: len(term.inputs)]]
+        values += [k.value for k in node.keywords if k.name == "channels"]
+        if len(values) != len(term.children):
+            raise _Mismatch("another number of arguments fits here", node.span, 1)
+        pairs = zip(term.children, values, strict=True)
+        return tuple(self.match(child, value, names) for child, value in pairs)
+
+    # --- sums and concatenations
+
+    def join(self, term: Join, node: syntax.Expression, names: Names) -> Tree:
+        operands = _operands(term.operator, node)
+        self.here = node.span
+        commutes = term.operator == "add"
+        trees = self.parts(list(enumerate(term.parts)), operands, names, commutes)
+        return tuple(trees[i] for i in range(len(term.parts)))
+
+    def parts(
+        self, parts: list[tuple[int, Term]], operands: list[syntax.Expression], names: Names,
+        commutes: bool,
+    ) -> dict[int, Tree]:  # fmt: skip
+        """Give every operand to a part; parts of several values take what fits."""
+        single = [(i, p) for i, p in parts if not p.many]
+        if commutes and len(single) != len(parts):
+            parts = single + [(i, p) for i, p in parts if p.many]
+        if not parts:
+            if operands:
+                raise _Mismatch(f"`{_text(operands[0])}` is one too many", operands[0].span, 1)
+            return {}
+        (index, part), rest = parts[0], parts[1:]
+        best: _Mismatch | None = None
+        for taken, left in self.splits(part, operands, len(rest), commutes):
+            try:
+                tree = self.part(part, taken, names)
+                return {index: tree, **self.parts(rest, left, names, commutes)}
+            except _Mismatch as e:
+                if best is None or e.depth > best.depth:
+                    best = e
+        if best:
+            raise best
+        raise _Mismatch(f"an operand is missing: {_few(_part_texts(part))}", self.whole(operands), 1)
+
+    def splits(
+        self, part: Term, operands: list[syntax.Expression], rest: int, commutes: bool
+    ) -> Iterator[tuple[list[syntax.Expression], list[syntax.Expression]]]:
+        if part.many:
+            if not rest:
+                yield operands, []
+                return
+            for k in range(len(operands), -1, -1):
+                yield operands[:k], operands[k:]
+            return
+        for k in range(len(operands) if commutes else min(1, len(operands))):
+            yield [operands[k]], operands[:k] + operands[k + 1 :]
+
+    def part(self, part: Term, taken: list[syntax.Expression], names: Names) -> Tree:
+        match part:
+            case Subset():
+                return self.subset(part, taken, names)
+            case Each():
+                return self.each(part, taken, names)
+            case Unused():
+                if len(taken) == 1 and _text(taken[0]) == f"unused({part.array})":
+                    return ()
+                raise _Mismatch(f"`unused({part.array})` belongs here", self.whole(taken), 1)
+            case Value() if part.optional:
+                self.same(part, taken[0], names)
+                return ()
+        return self.match(part, taken[0], names)
+
+    def subset(self, term: Subset, taken: list[syntax.Expression], names: Names) -> Tree:
+        chosen: dict[int, Tree] = {}
+        for node in taken:
+            for i, element in enumerate(term.elements):
+                if i in chosen:
+                    continue
+                try:
+                    chosen[i] = self.match(element, node, names)
+                    break
+                except _Mismatch:
+                    continue
+            else:
+                options = [print_term(e, (), {}) for e in term.elements if e.size == 1]
+                text = _text(node)
+                again = " again" if text in options else ""
+                raise _Mismatch(f"`{text}` cannot be chosen here{again}; there are {_few(options)}",
+                                node.span, 1, nearest(text, options) if not again else "")  # fmt: skip
+        self.check_number(term, len(chosen), taken)
+        order = sorted(chosen)
+        return (tuple(order), tuple(chosen[i] for i in order))
+
+    def check_number(self, term: Subset, n: int, taken: list[syntax.Expression]) -> None:
+        if not term.least <= n <= term.most:
+            need = str(term.least) if term.least == term.most else f"at least {term.least}"
+            raise _Mismatch(f"{n} chosen where {need} of {len(term.elements)} are needed",
+                            self.whole(taken), 1)  # fmt: skip
+
+    def each(self, term: Each, taken: list[syntax.Expression], names: Names) -> Tree:
+        """`op(s) for s in ..`: every operand is the body with some element for the variable."""
+        found: dict[int, Tree] = {}
+        for node in taken:
+            best: _Mismatch | None = None
+            for i, element in enumerate(term.subset.elements):
+                if i in found:
+                    continue
+                self.attempts += 1
+                stand_in = _parsed(print_term(element, (), {}), node.span)
+                try:
+                    found[i] = self.match(term.body, node, {**names, term.variable: stand_in})
+                    break
+                except _Mismatch as e:
+                    if best is None or e.depth >= best.depth:
+                        best = e
+            else:
+                raise best or _Mismatch(f"`{_text(node)}` is one too many", node.span, 1)
+        self.check_number(term.subset, len(found), taken)
+        order = sorted(found)
+        subset = (tuple(order), ((),) * len(order))
+        bodies = tuple(found[i] for i in order)
+        return (subset, ()) if term.is_product and term.body.size == 1 else (subset, *bodies)
+
+
+# --- small things ------------------------------------------------------------------------------
+
+
+def _operands(operator: str, node: syntax.Expression) -> list[syntax.Expression]:
+    if operator == "concat":
+        if isinstance(node, syntax.Call) and node.name == "concat":
+            return list(node.arguments)
+        raise _Mismatch(f"`{_text(node)}` where `concat(..)` fits", node.span, 0)
+    if isinstance(node, syntax.Call) and node.name == "sum":
+        return [o for a in node.arguments for o in _operands(operator, a)]
+    found: list[syntax.Expression] = []
+    while isinstance(node, syntax.Binary) and node.operator == "+":
+        found.append(node.right)
+        node = node.left
+    return [node, *reversed(found)]
+
+
+def _label(node: syntax.Statement) -> str:
+    match node:
+        case syntax.Return():
+            return "return"
+        case syntax.Assign(index=None):
+            return node.name
+        case syntax.Assign(index=syntax.Number(value=value)):
+            return f"{node.name}{value}"
+    raise ArchitectureError("only values are given here: `h1 = ..`", code="E303", span=node.span)
+
+
+def _number(node: syntax.Expression) -> Number | None:
+    match node:
+        case syntax.Number():
+            return node.value
+        case syntax.Unary(operator="-", operand=syntax.Number(value=value)):
+            return -value
+        case syntax.Binary(left=syntax.Number(value=a), right=syntax.Number(value=b)):
+            return calculate(node.operator, [a, b], node.span)
+    return None
+
+
+def _text(node: syntax.Expression) -> str:
+    from epnas_dsl.lang.formatter import print_expression
+
+    if isinstance(node, syntax.Index) and isinstance(node.index, syntax.Number):
+        return f"{node.name}{node.index.value}"
+    return print_expression(node)
+
+
+def _name(node: syntax.Expression) -> str:
+    return node.name if isinstance(node, syntax.Call | syntax.Name) else _text(node)
+
+
+def _span(node: syntax.Expression) -> Span:
+    return (isinstance(node, syntax.Call) and node.name_span) or node.span
+
+
+
+
+def _parsed(text: str, span: Span) -> syntax.Expression:
+    return syntax.Name(text, span=span)
+
+
+def _head(term: Term) -> str:
+    match term:
+        case Operation() | Function():
+            return term.name
+        case Apply():
+            return _head(term.callee) if not isinstance(term.callee, Choice) else "an operation"
+        case Choice():
+            return _head(term.alternatives[0])
+    return print_term(term, (), {}) if term.size == 1 else "an expression"
+
+
+def _part_texts(part: Term) -> list[str]:
+    if part.size == 1 and not part.decisions:
+        return list(print_parts((part,), ((),), {}))
+    return [_example(part)]
+
+
+def _example(term: Term) -> str:
+    from epnas_dsl.space.terms import pick
+
+    return print_term(term, pick(term, 0), {}) if not term.many else "one of the list"
+
+
+def _few(options: Sequence[str]) -> str:
+    quoted = list(dict.fromkeys(f"`{o}`" for o in options))
+    if not quoted:
+        return "none"
+    return ", ".join(quoted if len(quoted) <= 10 else [*quoted[:8], "..", quoted[-1]])

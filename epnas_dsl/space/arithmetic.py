@@ -1,0 +1,77 @@
+"""The arithmetic of the language: numbers in, a number out, and an error for what is out of range."""
+
+from __future__ import annotations
+
+import operator as operators
+from collections.abc import Mapping, Sequence
+
+from epnas_dsl.errors import ShapeError, Span
+from epnas_dsl.space.terms import Choice, Constant, Formula, Number, Term, Tree, Variable
+
+_CALCULATIONS = {
+    "+": operators.add,
+    "-": operators.sub,
+    "*": operators.mul,
+    "//": operators.floordiv,
+    "%": operators.mod,
+    "<": operators.lt,
+    "<=": operators.le,
+    ">": operators.gt,
+    ">=": operators.ge,
+    "==": operators.eq,
+    "!=": operators.ne,
+    "min": min,
+    "max": max,
+}
+
+
+def evaluate(term: Term, tree: Tree, numbers: Mapping[str, Number]) -> Number:
+    """The number that a term stands for, its choices made and its variables known."""
+    match term:
+        case Constant():
+            return term.value
+        case Variable():
+            return numbers[term.name]
+        case Choice():
+            return evaluate(term.alternatives[tree[0]], tree[1], numbers)
+        case Formula():
+            trees = tree or ((),) * len(term.operands)
+            pairs = zip(term.operands, trees, strict=True)
+            return calculate(term.operator, [evaluate(t, r, numbers) for t, r in pairs], term.span)
+    raise TypeError(term)
+
+
+def calculate(operator: str, values: Sequence[Number], span: Span | None = None) -> Number:
+    """One operator applied to one or two numbers. Truth is 1 and 0; a division that comes out even
+    gives a whole number.
+
+    Raises:
+        ShapeError: division by zero, or a result beyond 10^15.
+    """
+    try:
+        result = _calculate(operator, values)
+    except (ZeroDivisionError, OverflowError):
+        raise ShapeError(f"`{operator}` by zero or out of range", code="E208", span=span) from None
+    if isinstance(result, complex) or not abs(result) <= 1e15:
+        raise ShapeError("a number beyond 10^15", code="E208", span=span)
+    return int(result) if isinstance(result, bool) else result
+
+
+def _calculate(operator: str, values: Sequence[Number]) -> Number:
+    if len(values) == 1:
+        return -values[0] if operator == "-" else not values[0]
+    left, right = values
+    if operator == "/":
+        quotient = left / right
+        return int(quotient) if quotient.is_integer() else quotient
+    if operator == "^":
+        if abs(right) > 64:
+            raise OverflowError
+        power: Number = left**right
+        return power
+    if operator == "and":
+        return bool(left and right)
+    if operator == "or":
+        return bool(left or right)
+    result: Number = _CALCULATIONS[operator](left, right)
+    return result

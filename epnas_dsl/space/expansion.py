@@ -1,0 +1,275 @@
+"""Enumerate and sample: the options of a level as arrays of numbers, architectures at random."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from epnas_dsl.errors import CountError, LimitError
+from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.measures import satisfies
+from epnas_dsl.space.search_space import SearchSpace
+from epnas_dsl.space.terms import (
+    Choice,
+    Each,
+    Join,
+    Subset,
+    Term,
+    Tree,
+    disassemble,
+    normal,
+    pick,
+    unordered_size,
+    ways,
+)
+
+Numbers = npt.NDArray[np.int64]
+MAX_OPTIONS = 50_000_000
+MAX_REJECTED = 10_000
+
+
+def options(space: SearchSpace, level: int, unordered: bool = True) -> Numbers:
+    """All options of a level, one row each, as numbers for its decisions: [options, decisions].
+
+    The last decision changes fastest (mixed radix).
+
+    Args:
+        unordered: leave out rows that only swap operands of `+`.
+
+    Raises:
+        LimitError: there are more than 50 million.
+    """
+    sizes = [d.size for d in space.levels[level - 1]]
+    total = math.prod(sizes)
+    if total > MAX_OPTIONS:
+        raise LimitError(
+            f"level {level} of {space.name} has {total:,} options; {MAX_OPTIONS:,} can be listed",
+            code="E915",
+        )
+    rows = np.empty((total, len(sizes)), np.int64)
+    numbers = np.arange(total, dtype=np.int64)
+    for i in range(len(sizes) - 1, -1, -1):
+        numbers, rows[:, i] = np.divmod(numbers, sizes[i])
+    if unordered and space.level_size(level, unordered=True) != total:
+        rows = rows[in_order(space, level, rows)]
+    return rows
+
+
+def in_order(space: SearchSpace, level: int, rows: Numbers) -> npt.NDArray[np.bool_]:
+    """Which rows of a level have their commuting operands in order: [rows]."""
+    keep = np.ones(len(rows), bool)
+    position = 0
+    for _, statement in space.statements:
+        if max(1, statement.level) == level:
+            _, position = _ranks(statement.term, rows, position, keep)
+    return keep
+
+
+def _ranks(
+    term: Term, rows: Numbers, position: int, keep: npt.NDArray[np.bool_]
+) -> tuple[Numbers, int]:
+    """The number of each row's expression; clears `keep` where operands are out of order."""
+    if term.is_decision:
+        numbers = rows[:, position]
+        flags = _normal_numbers(term)
+        if flags is not None:
+            keep &= flags[numbers]
+        return numbers, position + 1
+    total = np.zeros(len(rows), np.int64)
+    parts: list[Numbers] = []
+    for child in term.children:
+        if child.decisions:
+            ranks, position = _ranks(child, rows, position, keep)
+        else:
+            ranks = np.zeros(len(rows), np.int64)
+        parts.append(ranks)
+        total = total * child.size + ranks
+    if isinstance(term, Join):
+        for group in term.groups():
+            for left, right in zip(group, group[1:], strict=False):
+                keep &= parts[left] <= parts[right]
+    return total, position
+
+
+def _normal_numbers(term: Term) -> npt.NDArray[np.bool_] | None:
+    """Which numbers of one decision have their operands in order; None: all."""
+    if unordered_size(term) == term.size:
+        return None
+    if term.size > 1_000_000:
+        raise LimitError(f"a decision of {term.size:,} options cannot be listed", code="E915")
+    trees = (pick(term, i) for i in range(term.size))
+    return np.array([normal(term, t) == t for t in trees], bool)
+
+
+def first_level(space: SearchSpace) -> list[Architecture]:
+    """Every architecture of the simplest level that meets the requirements."""
+    found = (Architecture(space, row) for row in options(space, 1).tolist())
+    return [a for a in found if satisfies(a)]
+
+
+def enumerate_level(space: SearchSpace, level: int) -> Iterator[Architecture]:
+    """Every architecture of a level, in order, one at a time, requirements or not."""
+    rows = [options(space, i).tolist() for i in range(1, level + 1)]
+    counters = [0] * level
+    total = math.prod(map(len, rows))
+    for n in range(total):
+        rest = n
+        for i in range(level - 1, -1, -1):
+            rest, counters[i] = divmod(rest, len(rows[i]))
+        yield Architecture(space, [x for i in range(level) for x in rows[i][counters[i]]])
+
+
+def sample(
+    space: SearchSpace,
+    n: int,
+    generator: np.random.Generator,
+    level: int | None = None,
+    over: Literal["architectures", "rules"] = "architectures",
+) -> list[Architecture]:
+    """Random architectures of a level (by default of full length) that meet the requirements.
+
+    Args:
+        over: uniform over the architectures, each as likely as any other, or over the rules: at
+            every choice each alternative as likely as any other.
+
+    Raises:
+        CountError: nearly nothing meets the requirements.
+    """
+    found: list[Architecture] = []
+    rejected = 0
+    while len(found) < n:
+        architecture = _draw(space, generator, level or space.depth, over)
+        if satisfies(architecture):
+            found.append(architecture)
+            rejected = 0
+        elif (rejected := rejected + 1) >= MAX_REJECTED:
+            raise CountError(
+                f"none of {MAX_REJECTED:,} random architectures of {space.name} meets its "
+                "requirements", code="E916", hint="loosen a `require`",
+            )  # fmt: skip
+    return found
+
+
+def _draw(
+    space: SearchSpace, generator: np.random.Generator, level: int, over: str
+) -> Architecture:
+    numbers: list[int] = []
+    for _, statement in space.statements:
+        if max(1, statement.level) <= level:
+            if over == "rules":
+                tree = _by_rules(statement.term, generator)
+            else:
+                ordinal = below(unordered_size(statement.term), generator)
+                tree = pick_unordered(statement.term, ordinal)
+            numbers += disassemble(statement.term, tree)
+    return Architecture(space, numbers)
+
+
+def below(limit: int, generator: np.random.Generator) -> int:
+    """A random whole number from 0 to limit - 1, however large the limit."""
+    if limit <= 1 << 62:
+        return int(generator.integers(limit))
+    bits = limit.bit_length()
+    while True:
+        number = int.from_bytes(generator.bytes(bits // 8 + 1)) >> (8 - bits % 8)
+        if number < limit:
+            return number
+
+
+def _by_rules(term: Term, generator: np.random.Generator) -> Tree:
+    match term:
+        case Choice():
+            i = int(generator.integers(len(term.alternatives)))
+            return (i, _by_rules(term.alternatives[i], generator))
+        case Subset() if not term.is_bit_set:
+            return pick(term, below(term.size, generator))
+        case Subset():
+            return pick(term, below(term.size, generator))
+        case Each() if not term.is_product:
+            return pick(term, below(term.size, generator))
+    if not term.decisions:
+        return ()
+    return tuple(_by_rules(c, generator) for c in term.children)
+
+
+# --- expressions numbered without regard to the order of operands ------------------------------
+
+
+def pick_unordered(term: Term, number: int) -> Tree:
+    """The choice tree of an expression, numbered from 0 to `unordered_size` - 1."""
+    if term.size == 1:
+        return pick(term, 0)
+    match term:
+        case Choice():
+            for i, alternative in enumerate(term.alternatives):
+                size = unordered_size(alternative)
+                if number < size:
+                    return (i, pick_unordered(alternative, number))
+                number -= size
+            raise IndexError(number)
+        case Subset() if unordered_size(term) == term.size:
+            return pick(term, number)
+        case Subset():
+            return _pick_subset(term.elements, term.least, term.most, number)
+        case Each() if not term.is_product:
+            s = term.subset
+            chosen, trees = _pick_subset((term.body,) * len(s.elements), s.least, s.most, number)
+            return ((chosen, ((),) * len(chosen)), *trees)
+        case Join():
+            return _pick_join(term, number)
+    trees = []
+    for child in reversed(term.children):
+        number, rest = divmod(number, unordered_size(child))
+        trees.append(pick_unordered(child, rest))
+    return tuple(reversed(trees))
+
+
+def _pick_join(term: Join, number: int) -> Tree:
+    trees: dict[int, Tree] = {}
+    groups = term.groups()
+    grouped = {i for g in groups for i in g}
+    for group in [*groups, *([i] for i in range(len(term.parts)) if i not in grouped)]:
+        size = unordered_size(term.parts[group[0]])
+        number, rest = divmod(number, math.comb(size + len(group) - 1, len(group)))
+        for i, ordinal in zip(group, multiset(rest, size, len(group)), strict=True):
+            trees[i] = pick_unordered(term.parts[i], ordinal)
+    return tuple(trees[i] for i in range(len(term.parts)))
+
+
+def _pick_subset(elements: tuple[Term, ...], least: int, most: int, number: int) -> Tree:
+    table = ways([unordered_size(e) for e in elements], least, most)
+    chosen: list[int] = []
+    trees: list[Tree] = []
+    for i, element in enumerate(elements):
+        without = table[i + 1][len(chosen)]
+        if number >= without:
+            inner, number = divmod(number - without, table[i + 1][len(chosen) + 1])
+            chosen.append(i)
+            trees.append(pick_unordered(element, inner))
+    return (tuple(chosen), tuple(trees))
+
+
+@lru_cache(maxsize=4096)
+def multiset(number: int, size: int, length: int) -> tuple[int, ...]:
+    """The numbered multiset of `length` elements out of `size`, in order.
+
+    A multiset is a set of as many out of size + length - 1 once each element is raised by its
+    place; sets are numbered in colexicographic order.
+    """
+    found = []
+    for i in range(length, 0, -1):
+        low, high = i - 1, size + length - 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            if math.comb(middle, i) <= number:
+                low = middle
+            else:
+                high = middle
+        number -= math.comb(low, i)
+        found.append(low - i + 1)
+    return tuple(reversed(found))

@@ -1,0 +1,49 @@
+"""What `require` may speak of: the measures of an architecture, and whether it meets them."""
+
+from __future__ import annotations
+
+from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.arithmetic import evaluate
+from epnas_dsl.space.graph import Image, to_graph, to_layers, to_network
+from epnas_dsl.space.shapes import costs
+from epnas_dsl.space.terms import Number
+
+IMAGE: Image = (3, 32, 32)
+
+
+def measures(architecture: Architecture, image: Image = IMAGE) -> dict[str, Number]:
+    """Edges and nodes of the decided bodies (inputs and outputs included), costs of the network.
+
+    Args:
+        image: channels, height, width; `params`, `macs` and `depth` are those for such images.
+    """
+    found: dict[str, Number] = graph_measures(architecture)
+    spent = costs(to_layers(to_network(architecture, image)), image)
+    return {**found, "params": spent.params, "macs": spent.macs, "depth": spent.depth}
+
+
+def graph_measures(architecture: Architecture) -> dict[str, Number]:
+    """Those that need no shapes."""
+    space = architecture.space
+    names = dict.fromkeys(body.name for body, _ in space.statements)
+    graphs = [to_graph(architecture, name) for name in names]
+    return {
+        "edges": sum(g.number_of_edges() for g in graphs),
+        "nodes": sum(g.number_of_nodes() for g in graphs),
+        "levels": architecture.level,
+    }
+
+
+def satisfies(architecture: Architecture, image: Image = IMAGE) -> bool:
+    """Whether an architecture meets every requirement of its space."""
+    requirements = architecture.space.requirements
+    if not requirements:
+        return True
+    small = graph_measures(architecture)
+    quick = [r for r in requirements if r.measures <= small.keys()]
+    if not all(evaluate(r.condition, (), small) for r in quick):
+        return False
+    if len(quick) == len(requirements):
+        return True
+    full = measures(architecture, image)
+    return all(evaluate(r.condition, (), full) for r in requirements)

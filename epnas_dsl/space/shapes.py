@@ -1,0 +1,124 @@
+"""Turn the layers of a network into sizes and costs, before anything is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from epnas_dsl.errors import LimitError, ShapeError
+from epnas_dsl.space.operations import Layer
+
+Size = tuple[int, int]
+MAX_PARAMS = 2_000_000_000
+MAX_ACTIVATIONS = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a network costs.
+
+    Attributes:
+        params: trainable numbers.
+        macs: multiply-accumulates of convolutions and fully connected layers for one image.
+        depth: convolutions and fully connected layers on the longest way through.
+        activations: numbers that all layers' outputs hold for one image.
+    """
+
+    params: int
+    macs: int
+    depth: int
+    activations: int
+
+
+def sizes(layers: Iterable[Layer], image: tuple[int, int, int]) -> dict[str, Size]:
+    """Height and width of each layer's output, (1, 1) for vectors.
+
+    Raises:
+        ShapeError: an image shrinks to nothing, or values of different sizes meet.
+    """
+    found: dict[str, Size] = {}
+    for layer in layers:
+        read = [found[i] for i in layer.inputs]
+        if layer.kind in {"add", "concat"} and len(set(read)) > 1:
+            shown = " and ".join(f"{h}x{w}" for h, w in dict.fromkeys(read))
+            raise ShapeError(f"`{layer.name}` joins values of {shown}", code="E408")
+        size = image[1:] if layer.kind == "input" else _size(layer, read[0])
+        if min(size) < 1:
+            raise ShapeError(
+                f"nothing is left of the image at `{layer.name}`", code="E409",
+                hint="larger images, or fewer strides",
+            )  # fmt: skip
+        found[layer.name] = size
+    return found
+
+
+def _size(layer: Layer, size: Size) -> Size:
+    s = dict(layer.settings)
+    match layer.kind:
+        case "conv":
+            kernel = (s["kernel_h"], s["kernel_w"])
+            padding = (s["pad_h"], s["pad_w"])
+            return _windows(size, kernel, padding, s["dilation"], s["stride"])
+        case "max_pool" | "avg_pool":
+            kernel, padding = (s["kernel"],) * 2, (s["padding"],) * 2
+            return _windows(size, kernel, padding, 1, s["stride"])
+        case "zero":
+            return _windows(size, (1, 1), (0, 0), 1, s["stride"])
+        case "global_avg_pool" | "linear":
+            return (1, 1)
+    return size
+
+
+def _windows(
+    size: Size, kernel: tuple[float, float], padding: tuple[float, float], dilation: float,
+    stride: float,
+) -> Size:  # fmt: skip
+    height, width = (
+        int((n + 2 * p - dilation * (k - 1) - 1) // stride + 1)
+        for n, k, p in zip(size, kernel, padding, strict=True)
+    )
+    return height, width
+
+
+def costs(layers: Iterable[Layer], image: tuple[int, int, int]) -> Costs:
+    """What a network costs for images (channels, height, width).
+
+    Raises:
+        ShapeError: sizes do not fit.
+        LimitError: more than two billion parameters or activations.
+    """
+    layers = tuple(layers)
+    size = sizes(layers, image)
+    params = macs = activations = 0
+    depth: dict[str, int] = {}
+    for layer in layers:
+        height, width = size[layer.name]
+        weights, per_position = _weights(layer)
+        params += weights
+        macs += per_position * height * width
+        if layer.kind not in {"input", "drop_path"}:
+            activations += layer.channels * height * width
+        deepest = max((depth[i] for i in layer.inputs), default=0)
+        depth[layer.name] = deepest + (layer.kind in {"conv", "linear"})
+        if params > MAX_PARAMS or activations > MAX_ACTIVATIONS:
+            raise LimitError(
+                f"more than {MAX_PARAMS:,} parameters or activations for one image", code="E917",
+                hint="fewer channels, fewer cells or smaller images",
+            )  # fmt: skip
+    return Costs(params, macs, depth[layers[-1].name], activations)
+
+
+def _weights(layer: Layer) -> tuple[int, int]:
+    """Trainable numbers, and multiply-accumulates for each position of the output."""
+    s = dict(layer.settings)
+    match layer.kind:
+        case "conv":
+            inputs = int(s["in_channels"] // s["groups"])
+            weights = layer.channels * inputs * int(s["kernel_h"] * s["kernel_w"])
+            return weights + layer.channels * int(s["bias"]), weights
+        case "linear":
+            weights = int(s["in_features"]) * layer.channels
+            return weights + layer.channels, weights
+        case "batch_norm":
+            return 2 * layer.channels, 0
+    return 0, 0

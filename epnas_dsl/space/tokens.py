@@ -1,0 +1,166 @@
+"""Turn architectures into rows of symbols for the surrogate, one row a level, and back.
+
+A choice of one among fixed alternatives is one symbol, a subset one symbol (0 or 1) for each
+element, so that a row of the micro space reads (O1, S1, O2, S2) as in the paper's section 4 and one
+of the macro space reads operation and bit set. Choices inside a choice have symbols of their own,
+-1 where they are not open. The same columns serve every level; a level that lacks one has -1 there.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from epnas_dsl.errors import ArchitectureError, LimitError
+from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.search_space import SearchSpace
+from epnas_dsl.space.terms import Choice, Each, Subset, Term, pick
+
+Symbols = npt.NDArray[np.int16]
+Numbers = npt.NDArray[np.int64]
+MAX_TABLE = 1 << 20
+
+
+def columns(space: SearchSpace) -> tuple[int, ...]:
+    """How many symbols each column of a row has."""
+    rows = [[n for d in level for n in _symbols(d.term)] for level in space.levels]
+    width = max(map(len, rows))
+    return tuple(max((r[i] for r in rows if i < len(r)), default=1) for i in range(width))
+
+
+def encode(space: SearchSpace, level: int, choices: Numbers) -> Symbols:
+    """The symbols of rows of choices of one level: [n, decisions] to [n, columns].
+
+    Raises:
+        LimitError: a decision has too many options to be written as symbols.
+    """
+    width = len(columns(space))
+    rows = np.full((len(choices), width), -1, np.int16)
+    position = 0
+    for i, decision in enumerate(space.levels[level - 1]):
+        part = _encode(decision.term, choices[:, i])
+        rows[:, position : position + part.shape[1]] = part
+        position += part.shape[1]
+    return rows
+
+
+def decode(space: SearchSpace, level: int, tokens: Symbols) -> Numbers:
+    """The choices of rows of symbols: [n, columns] to [n, decisions]; the inverse of `encode`.
+
+    Raises:
+        ArchitectureError: a row is not one of this level's.
+    """
+    choices = np.zeros((len(tokens), len(space.levels[level - 1])), np.int64)
+    position = 0
+    for i, decision in enumerate(space.levels[level - 1]):
+        width = len(_symbols(decision.term))
+        choices[:, i] = _decode(decision.term, tokens[:, position : position + width])
+        position += width
+    if not np.array_equal(encode(space, level, choices), tokens):
+        raise ArchitectureError(
+            f"these symbols are no row of level {level} of {space.name}", code="E307"
+        )
+    return choices
+
+
+def to_tokens(architecture: Architecture) -> Symbols:
+    """The symbols of an architecture: [level, columns]."""
+    rows = [
+        encode(architecture.space, level, np.array([row], np.int64).reshape(1, -1))
+        for level, row in enumerate(architecture.rows(), 1)
+    ]
+    return np.concatenate(rows)
+
+
+def from_tokens(space: SearchSpace, tokens: Symbols) -> Architecture:
+    """The architecture of some symbols: the inverse of `to_tokens`.
+
+    Raises:
+        ArchitectureError: there is none.
+    """
+    found: list[int] = []
+    for level, row in enumerate(tokens, 1):
+        found += decode(space, level, row[None]).tolist()[0]
+    return Architecture(space, found)
+
+
+def _symbols(term: Term) -> list[int]:
+    """How many symbols each column of a term has."""
+    match term:
+        case Choice():
+            return [len(term.alternatives), *(n for a in term.alternatives for n in _symbols(a))]
+        case Subset():
+            inner = [n for e in term.elements for n in _symbols(e)]
+            return [2] * len(term.elements) + inner
+        case Each() if not term.is_product:
+            n = len(term.subset.elements)
+            return [2] * n + _symbols(term.body) * n
+    return [n for c in term.children if c.decisions for n in _symbols(c)]
+
+
+def _encode(term: Term, numbers: Numbers) -> Symbols:
+    if isinstance(term, Choice) and term.size == len(term.alternatives) and _is_flat(term):
+        return numbers[:, None].astype(np.int16)
+    if isinstance(term, Subset) and term.is_bit_set:
+        bits = np.arange(len(term.elements), dtype=np.int64)
+        if len(bits) > 62:
+            raise LimitError(f"a subset of {len(bits)} elements has no symbols", code="E918")
+        return ((numbers[:, None] + term.least) >> bits & 1).astype(np.int16)
+    return _table(term)[numbers]
+
+
+def _decode(term: Term, symbols: Symbols) -> Numbers:
+    if isinstance(term, Choice) and term.size == len(term.alternatives) and _is_flat(term):
+        return np.clip(symbols[:, 0].astype(np.int64), 0, term.size - 1)
+    if isinstance(term, Subset) and term.is_bit_set:
+        weights = 1 << np.arange(len(term.elements), dtype=np.int64)
+        numbers = (symbols.clip(0, 1).astype(np.int64) * weights).sum(1) - term.least
+        return np.clip(numbers, 0, term.size - 1)
+    table = _table(term)
+    known = {row.tobytes(): i for i, row in enumerate(table)}
+    found = (known.get(np.ascontiguousarray(row).tobytes(), 0) for row in symbols)
+    return np.fromiter(found, np.int64, len(symbols))
+
+
+def _is_flat(term: Choice) -> bool:
+    return not any(a.decisions for a in term.alternatives)
+
+
+@lru_cache(maxsize=256)
+def _table(term: Term) -> Symbols:
+    """The symbols of every expression that a term stands for: [size, columns]."""
+    if term.size > MAX_TABLE:
+        raise LimitError(
+            f"a decision of {term.size:,} options is too large to be written as symbols",
+            code="E918", hint="split it into several decisions",
+        )  # fmt: skip
+    return np.array([_row(term, pick(term, i)) for i in range(term.size)], np.int16)
+
+
+def _row(term: Term, tree: tuple) -> list[int]:  # type: ignore[type-arg]
+    match term:
+        case Choice():
+            row = [tree[0]]
+            for i, alternative in enumerate(term.alternatives):
+                closed = [-1] * len(_symbols(alternative))
+                row += _row(alternative, tree[1]) if i == tree[0] else closed
+            return row
+        case Subset():
+            return _chosen_row(term.elements, tree[0], tree[1])
+        case Each() if not term.is_product:
+            return _chosen_row((term.body,) * len(term.subset.elements), tree[0][0], tree[1:])
+    pairs = zip(term.children, tree or ((),) * len(term.children), strict=True)
+    return [n for c, t in pairs if c.decisions for n in _row(c, t)]
+
+
+def _chosen_row(elements: tuple[Term, ...], chosen: tuple[int, ...], trees: tuple) -> list[int]:  # type: ignore[type-arg]
+    row = [int(i in chosen) for i in range(len(elements))]
+    inner = dict(zip(chosen, trees, strict=True))
+    for i, element in enumerate(elements):
+        closed = [-1] * len(_symbols(element))
+        row += _row(element, inner[i]) if i in inner else closed
+    return row
+
+
