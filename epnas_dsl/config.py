@@ -173,14 +173,14 @@ def load_config(path: str | Path) -> Config:
     """The settings in a TOML file.
 
     Raises:
-        ConfigError: with `file:line:column`, if the file cannot be read (E501), is no TOML (E502),
-            or holds settings that are unknown (E503) or wrong (E504); all of these at once.
+        ConfigError: with `file:line:column`, if the file cannot be read (E510), is no TOML (E511),
+            or holds settings that are unknown (E512) or wrong (E513); all of these at once.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigError(f"cannot read the settings `{path}`: {reason}", code="E501") from None
+        raise ConfigError(f"cannot read the settings `{path}`: {reason}", code="E510") from None
     source = Source(str(path), text)
     try:
         values = tomllib.loads(text)
@@ -195,7 +195,7 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
     A value is written as in TOML; quotes around a text, and brackets around a list, may be left out.
 
     Raises:
-        ConfigError: if a text has no `=` (E505), or as for a file.
+        ConfigError: if a text has no `=` (E514), or as for a file.
     """
     values = msgspec.to_builtins(config)
     spans: dict[str, Span] = {}
@@ -204,13 +204,13 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
         name, equals, text = (part.strip() for part in assignment.partition("="))
         whole = spans[name] = Span(source, 0, len(assignment))
         if not equals or not name:
-            raise ConfigError("expected `section.key=value`", code="E505", span=whole)
+            raise ConfigError("expected `section.key=value`", code="E514", span=whole)
         section, _, key = name.rpartition(".")
         target = values.get(section) if section else values
         if not isinstance(target, dict) or isinstance(target.get(key), dict):
             known = [n for n in _names(Config) if n.endswith(f".{key}") or n == key]
             hint = f"did you mean `{known[0]}`?" if known else nearest(name, _names(Config))
-            raise ConfigError(f"unknown setting `{name}`", code="E503", span=whole, hint=hint)
+            raise ConfigError(f"unknown setting `{name}`", code="E512", span=whole, hint=hint)
         target[key] = _read_value(text, target.get(key))
     return _build(values, spans.get)
 
@@ -253,17 +253,17 @@ def _mistakes(
             sections = {n.partition(".")[0] for n in _names(Config)}
             hint = nearest(name, [*_names(Config), *sections])
             hint = f"did you mean `{everywhere[0]}`?" if everywhere else hint
-            yield Diagnostic("E503", f"unknown setting `{name}`", place(name), hint)
+            yield Diagnostic("E512", f"unknown setting `{name}`", place(name), hint)
         elif isinstance(fields[key], type) and issubclass(fields[key], Struct):
             if isinstance(value, dict):
                 yield from _mistakes(value, fields[key], f"{name}.", place)
             else:
                 message = f"`{name}` is a section of settings, not one value"
-                yield Diagnostic("E504", message, place(name), f"write `[{name}]` above them")
+                yield Diagnostic("E513", message, place(name), f"write `[{name}]` above them")
         elif expected := _expectation(value, fields[key]):
             choices = get_args(fields[key]) if get_origin(fields[key]) is Literal else ()
             message = f"`{name}` is {_shown(value)}; expected {expected}"
-            yield Diagnostic("E504", message, place(name), nearest(str(value), choices))
+            yield Diagnostic("E513", message, place(name), nearest(str(value), choices))
 
 
 def _expectation(value: Any, kind: Any) -> str:
@@ -322,4 +322,4 @@ def _syntax_error(message: str, source: Source) -> ConfigError:
         offset = min(source.line_starts[int(match[1]) - 1] + int(match[2]) - 1, end)
     text = message[: match.start()] if match else message
     span = Span(source, offset, min(offset + 1, end))
-    return ConfigError(f"this is not TOML: {text}", code="E502", span=span)
+    return ConfigError(f"this is not TOML: {text}", code="E511", span=span)

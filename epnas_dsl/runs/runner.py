@@ -100,22 +100,24 @@ class _Run:
         self.found = len(self.recorded)
 
     def loop(self) -> list[Trial]:
-        if self.found:
-            self.executor.restore(self.store.checkpoint(self.last))
+        self.executor.restore(self.store.checkpoint(self.last) if self.found else None)
         number = 0
         while architectures := self.searcher.ask(self.executor.workers):
             batch = list(enumerate(architectures, number))
             number += len(batch)
             tasks = [task for task in batch if not self._is_recorded(task)]
             if tasks:
+                self._announce()
                 self._evaluate(tasks)
             for i, architecture in batch:
-                trial = self.recorded[i]
-                self.searcher.tell(architecture, trial.metrics if trial.metrics else None)
-            if self.found and number >= self.found:
-                self._announce()
+                self.searcher.tell(architecture, self.recorded[i].metrics or None)
+        self._announce()
         if number < len(self.recorded):
             _refuse(self.recorded[number], "nothing more")
+        return self.trials
+
+    @property
+    def trials(self) -> list[Trial]:
         return [self.recorded[i] for i in sorted(self.recorded)]
 
     @property
@@ -129,9 +131,9 @@ class _Run:
         return trial is not None
 
     def _announce(self) -> None:
-        trials = [self.recorded[i] for i in sorted(self.recorded)][: self.found]
+        if self.found:
+            self.watcher.resumed(self.trials, self.searcher.progress)
         self.found = 0
-        self.watcher.resumed(trials, self.searcher.progress)
 
     def _evaluate(self, tasks: list[Task]) -> None:
         if self.received:

@@ -1,0 +1,152 @@
+"""Turn the records of a run into one HTML file that opens offline."""
+
+from __future__ import annotations
+
+import base64
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import msgspec
+import numpy as np
+from markupsafe import Markup
+
+from epnas_dsl.config import Config
+from epnas_dsl.errors import printable
+from epnas_dsl.runs import charts
+from epnas_dsl.runs.trial import Trial, best
+
+TOP = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How well the surrogate foretold the trials of a level.
+
+    Attributes:
+        level: from 1.
+        count: of the trials that were predicted.
+        rank_correlation: Spearman's; nan for fewer than 3 trials, or without any differences.
+        error: mean absolute difference of predicted and measured accuracy.
+    """
+
+    level: int
+    count: int
+    rank_correlation: float
+    error: float
+
+
+def render(
+    trials: Sequence[Trial],
+    config: Config,
+    *,
+    facts: Mapping[str, str] | None = None,
+    drawing: str = "",
+    curves: Mapping[str, Sequence[float]] | None = None,
+    commands: Sequence[tuple[str, str]] = (),
+) -> str:
+    """The report of a run as HTML.
+
+    Args:
+        trials: all of them, by number.
+        config: the settings of the run.
+        facts: further figures of the best architecture: name and value, ready to read.
+        drawing: the best architecture as SVG.
+        curves: accuracies in [0, 1] after each epoch of the final training, by name.
+        commands: what can be done next: a few words, and the command to type.
+    """
+    curves = curves or {}
+    winner = best(list(trials))
+    complete = [trial for trial in trials if trial.state == "complete"]
+    levels = sorted({trial.level for trial in trials})
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
+    )
+    environment.filters |= {"percent": charts.percent, "count": "{:,}".format}
+    return environment.get_template("report.html.jinja").render(
+        config=config,
+        best=winner,
+        figures=_figures(trials, winner, facts or {}),
+        began=time.strftime("%Y-%m-%d %H:%M", time.localtime(trials[0].started)) if trials else "",
+        drawing=_data_uri(drawing),
+        trials_chart=_safe(charts.trials_chart(trials)),
+        predictions_chart=_safe(charts.predictions_chart(trials)),
+        curves_chart=_safe(charts.curves_chart(curves)),
+        curves_legend=[(n, charts.colour(i, len(curves))) for i, n in enumerate(curves, 1)],
+        legend=[(level, charts.colour(level, max(levels))) for level in levels],
+        fits=fits(trials),
+        top=sorted(complete, key=lambda t: (-t.accuracy, t.number))[:TOP],
+        failed=[trial for trial in trials if trial.state == "failed"],
+        settings=_settings(config),
+        commands=commands,
+        isnan=math.isnan,
+    )
+
+
+def fits(trials: Sequence[Trial]) -> list[Fit]:
+    """How well the surrogate foretold each level; later levels show what it has learned."""
+    found = []
+    known = charts.predicted(trials)
+    for level in sorted({trial.level for trial in known}):
+        here = [trial for trial in known if trial.level == level]
+        guessed = np.array([trial.notes["predicted"] for trial in here])
+        measured = np.array([trial.accuracy for trial in here])
+        correlation = rank_correlation(guessed, measured)
+        found.append(Fit(level, len(here), correlation, float(abs(guessed - measured).mean())))
+    return found
+
+
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's rank correlation; ties share their mean rank."""
+    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return math.nan
+    return float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
+    mean_rank: np.ndarray = np.cumsum(counts) - (counts - 1) / 2
+    return mean_rank[where]
+
+
+def _figures(
+    trials: Sequence[Trial], winner: Trial | None, facts: Mapping[str, str]
+) -> dict[str, str]:
+    figures = {"validation accuracy": charts.percent(winner.accuracy)} if winner else {}
+    figures |= facts
+    failed = sum(trial.state == "failed" for trial in trials)
+    figures["trials"] = f"{len(trials):,}" + (f" ({failed:,} failed)" if failed else "")
+    figures["time of evaluation"] = duration(sum(trial.seconds for trial in trials))
+    return figures
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it."""
+    if seconds < 100:
+        return f"{seconds:.3g} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def _settings(config: Config) -> list[tuple[str, list[tuple[str, object]]]]:
+    values = msgspec.to_builtins(config)
+    general = [(name, value) for name, value in values.items() if not isinstance(value, dict)]
+    sections = [(n, list(v.items())) for n, v in values.items() if isinstance(v, dict)]
+    return [("general", general), *sections]
+
+
+def _safe(svg: str) -> str:
+    """Our own charts, whose texts are escaped already."""
+    return Markup(svg)
+
+
+def _data_uri(svg: str) -> str:
+    """A drawing as an image of its own: whatever stands in it, it cannot act on the page."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode() if svg else ""
