@@ -1,0 +1,211 @@
+"""Turn a straight line of layers into a plain module whose `forward` reads like one written by hand.
+
+Each cell (each first part of the layers' names) becomes a module with its own `forward`; equal
+cells have equal code, which is compiled once. Steps run in the order of the layers, so that
+everything made from the same layers adds up in the same order and agrees to the last bit.
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from epnas_dsl.nn.operations import (
+    EXPRESSIONS,
+    MODULES,
+    RESERVED,
+    Weights,
+    build_module,
+    initial,
+    module_path,
+    settings_text,
+    write,
+)
+from epnas_dsl.space.operations import Layer
+
+LINE = 84  # longest nested expression
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One value of a `forward`: its name, what it reads, and its Python for given inputs."""
+
+    name: str
+    inputs: tuple[str, ...]
+    text: Callable[[Sequence[str]], str]
+    nests: bool = True  # may stand inside another expression without parentheses
+
+
+def write_forward(steps: Sequence[Step], names: Mapping[str, str], inputs: int) -> list[str]:
+    """The lines of a `forward` that returns the value of the last step.
+
+    Values that are read once are written where they are read, as far as that keeps the order of
+    the steps; so they also need no memory afterwards.
+
+    Args:
+        names: an identifier for every value.
+        inputs: the first so many of them are the arguments.
+    """
+    uses = Counter(i for step in steps for i in step.inputs)
+    lines = [f"def forward(self, {', '.join([*names.values()][:inputs])}):"]
+    waiting: dict[str, str] = {}  # values not yet written, in their order
+
+    def settle() -> None:
+        lines.extend(f"    {names[name]} = {text}" for name, text in waiting.items())
+        waiting.clear()
+
+    for step in steps:
+        nested = [i for i in step.inputs if i in waiting]
+        text = step.text([waiting.get(i, names[i]) for i in step.inputs])
+        if list(waiting)[len(waiting) - len(nested) :] != nested or (nested and len(text) > LINE):
+            settle()
+            text = step.text([names[i] for i in step.inputs])
+        for i in nested:
+            waiting.pop(i, None)
+        if step is steps[-1]:
+            break
+        waiting[step.name] = text
+        if uses[step.name] != 1 or not step.nests:
+            settle()
+    settle()
+    return [*lines, f"    return {text}"]
+
+
+def identifiers(names: Mapping[str, str]) -> dict[str, str]:
+    """For each name a Python identifier of its own, like the one wished for."""
+    result: dict[str, str] = {}
+    used = set(RESERVED)
+    for name, wish in names.items():
+        first = identifier = re.sub(r"\W", "_", wish)
+        count = 1
+        while identifier in used:
+            count += 1
+            identifier = f"{first}_{count}"
+        used.add(identifier)
+        result[name] = identifier
+    return result
+
+
+def compile(  # noqa: A001
+    layers: Sequence[Layer], weights: Weights, device: torch.device | str = "cpu"
+) -> nn.Module:
+    """The network of the layers around the given weights.
+
+    Args:
+        layers: in topological order; the first is the input, the last the output.
+        weights: where each layer's parameters come from; they are used as they are.
+        device: of the batch-norm statistics.
+
+    Returns:
+        A module from images (N, C, H, W) to the output; `code` holds its `forward` as text.
+    """
+    parts = _parts(layers)
+    steps: list[Step] = []
+    network = nn.Module()
+    for head, run in parts:
+        if head:
+            reads = external(run)
+            network._modules[module_path(head)] = _part(run, reads, f"{head}.")
+            steps.append(Step(run[-1].name, reads, _call(head)))
+        else:
+            steps += [_step(layer, "") for layer in run]
+    names = {layers[0].name: "image", **{s.name: s.name.removesuffix(".output") for s in steps}}
+    lines = write_forward(steps, identifiers(names), 1)
+    network.__class__ = _module_class("\n".join(lines))
+    for layer in layers:
+        if layer.kind in MODULES:
+            module = build_module(layer, weights, torch.device(device))
+            _place(network, module_path(layer.name).split("."), module)
+    return network
+
+
+def _parts(layers: Sequence[Layer]) -> list[tuple[str, list[Layer]]]:
+    """Runs of layers with a `forward` of their own, each with its head, and the others ("")."""
+    runs = [(h, list(run)) for h, run in groupby(layers[1:], lambda x: x.name.split(".")[0])]
+    count = Counter(head for head, _ in runs)
+    place = {layer.name: n for n, (_, run) in enumerate(runs) for layer in run}
+    inner = {x.name for _, run in runs for x in run[:-1]}
+    leaks = {
+        runs[place[i]][0] for n, (_, run) in enumerate(runs) for x in run for i in x.inputs
+        if i in inner and place[i] != n
+    }  # fmt: skip
+    return [
+        (head if count[head] == 1 and len(run) > 1 and head not in leaks else "", run)
+        for head, run in runs
+    ]
+
+
+def external(layers: Sequence[Layer]) -> tuple[str, ...]:
+    """The values that layers read and do not make, in the order of reading."""
+    made = {layer.name for layer in layers}
+    return tuple(dict.fromkeys(i for layer in layers for i in layer.inputs if i not in made))
+
+
+def arguments(reads: Sequence[str]) -> dict[str, str]:
+    """What the arguments of a part are called."""
+    return {name: f"x{n}" if len(reads) > 1 else "x" for n, name in enumerate(reads, 1)}
+
+
+def _part(run: Sequence[Layer], reads: Sequence[str], prefix: str) -> nn.Module:
+    names = arguments(reads) | {x.name: x.name.removeprefix(prefix) for x in run}
+    lines = write_forward([_step(x, prefix) for x in run], identifiers(names), len(reads))
+    return _module_class("\n".join(lines))()
+
+
+def _step(layer: Layer, prefix: str) -> Step:
+    if layer.kind in MODULES:
+        return Step(layer.name, layer.inputs, _call(layer.name.removeprefix(prefix)))
+    settings = settings_text(layer)
+
+    def text(inputs: Sequence[str]) -> str:
+        return write(layer.kind, inputs, settings)
+
+    return Step(layer.name, layer.inputs, text, nests=layer.kind != "add")
+
+
+def _call(name: str) -> Callable[[Sequence[str]], str]:
+    path = module_path(name)
+    return lambda inputs: f"self.{path}({', '.join(inputs)})"
+
+
+@lru_cache(maxsize=512)
+def _module_class(code: str) -> type[nn.Module]:
+    """The class of modules with this `forward`; only texts of `write_forward` come here."""
+    found: dict[str, Any] = {}
+    exec(builtins.compile(code, "<network>", "exec"), dict(EXPRESSIONS), found)
+    return type("Network", (nn.Module,), {**found, "code": code})
+
+
+def _place(network: nn.Module, path: Sequence[str], module: nn.Module) -> None:
+    parent = network
+    for name in path[:-1]:
+        if name not in parent._modules:
+            parent._modules[name] = nn.Module()
+        parent = cast(nn.Module, parent._modules[name])
+    parent._modules[path[-1]] = module
+
+
+def build_network(layers: Sequence[Layer], seed: int = 0) -> nn.Module:
+    """The network of the layers with weights of its own, each a function of (seed, its path).
+
+    The global random state is neither read nor changed.
+    """
+
+    def own(layer: Layer, name: str, shape: tuple[int, ...]) -> nn.Parameter:
+        return nn.Parameter(initial(layer, name, shape, seed, f"{layer.name}.{name}"))
+
+    return compile(layers, own)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """How many numbers a module learns."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

@@ -1,0 +1,195 @@
+"""Turn one layer into the Python that carries it out; one table, for networks and exported files.
+
+A text that begins with a class name makes a module, every other text is an expression on the
+layer's inputs. Bound networks are built from these texts and exported files are written with
+them, so that the two cannot differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import keyword
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from epnas_dsl.space.operations import Kind, Layer
+
+PYTHON: dict[Kind, str] = {
+    "input": "image",
+    "conv": "nn.Conv2d({in_channels}, {out_channels}, {kernel}{options})",
+    "batch_norm": "nn.BatchNorm2d({channels})",
+    "relu": "torch.relu({0})",
+    "relu6": "F.relu6({0})",
+    "sigmoid": "torch.sigmoid({0})",
+    "swish": "F.silu({0})",
+    "max_pool": "nn.MaxPool2d({kernel}, {stride}, {padding})",
+    "avg_pool": "nn.AvgPool2d({kernel}, {stride}, {padding}, count_include_pad=False)",
+    "global_avg_pool": "{0}.mean((2, 3))",
+    "linear": "nn.Linear({in_features}, {out_features})",
+    "dropout": "nn.Dropout({p})",
+    "zero": "torch.zeros_like({0}[:, :, ::{stride}, ::{stride}])",
+    "shift": "F.pad({0}[:, :, 1:, 1:], (0, 1, 0, 1))",
+    "channel_shuffle": "F.channel_shuffle({0}, {groups})",
+    "channel_slice": "{0}[:, {start}:{stop}]",
+    "add": "{sum}",
+    "multiply": "gate({0}, {1})",
+    "concat": "torch.cat([{all}], 1)",
+    "drop_path": "DropPath({p})",
+}
+MODULES = frozenset(kind for kind, text in PYTHON.items() if text.startswith(("nn.", "DropPath")))
+WEIGHTED = frozenset({"conv", "batch_norm", "linear"})
+RESERVED = frozenset(
+    {*dir(nn.Module()), *keyword.kwlist, *keyword.softkwlist, "torch", "nn", "F", "gate", "self"}
+)
+
+
+def gate(x: Tensor, weight: Tensor) -> Tensor:
+    """x * weight; a weight of shape (N, C) is spread over (N, C, H, W)."""
+    return x * weight.reshape(*weight.shape, *[1] * (x.dim() - weight.dim()))
+
+
+class DropPath(nn.Module):
+    """Drops the whole value of an image with probability p in training: Larsson et al. 2017."""
+
+    def __init__(self, p: float = 0.0) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, ...) to the same shape; what is kept grows by 1 / (1 - p)."""
+        if not self.training or self.p == 0:
+            return x
+        kept = x.new_empty((x.shape[0], *[1] * (x.dim() - 1))).bernoulli_(1 - self.p)
+        return x * (kept / (1 - self.p))
+
+
+class SlicedConv2d(nn.Conv2d):
+    """A 1x1 convolution whose weight is joined from one slice for each value that it reads."""
+
+    slices: nn.ParameterList
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, out_channels, H', W')."""
+        return self._conv_forward(x, torch.cat([*self.slices], 1), self.bias)
+
+
+def settings_text(layer: Layer) -> dict[str, str]:
+    """The settings as they are written; a batch norm's channels too."""
+    return {"channels": str(layer.channels), **{name: repr(v) for name, v in layer.settings}}
+
+
+def write(kind: Kind, inputs: Sequence[str], settings: Mapping[str, str]) -> str:
+    """The Python of a layer.
+
+    Args:
+        inputs: what stands for its inputs; not needed for a module.
+        settings: what stands for its settings: numbers or names.
+    """
+    values = dict(settings)
+    if kind == "conv":
+        values |= _conv_options(values)
+    return PYTHON[kind].format(*inputs, sum=" + ".join(inputs), all=", ".join(inputs), **values)
+
+
+def _conv_options(values: Mapping[str, str]) -> dict[str, str]:
+    def pair(height: str, width: str) -> str:
+        return height if height == width else f"({height}, {width})"
+
+    options = {
+        "stride": (values["stride"], "1"),
+        "padding": (pair(values["pad_h"], values["pad_w"]), "0"),
+        "dilation": (values["dilation"], "1"),
+        "groups": (values["groups"], "1"),
+        "bias": ({"0": "False", "1": "True"}.get(values["bias"], values["bias"]), "True"),
+    }
+    text = "".join(
+        f", {name}={given}" for name, (given, usual) in options.items() if given != usual
+    )
+    return {"kernel": pair(values["kernel_h"], values["kernel_w"]), "options": text}
+
+
+def module_path(name: str) -> str:
+    """The dotted path of a layer's module: names that a module cannot have get an underscore."""
+    return ".".join(f"{p}_" if p.rstrip("_") in RESERVED else p for p in name.split("."))
+
+
+# --- modules -------------------------------------------------------------------------------------
+
+Weights = Callable[[Layer, str, tuple[int, ...]], "nn.Parameter | tuple[nn.Parameter, ...]"]
+"""From a layer, "weight" or "bias" and its shape to the tensor, or to its slices along dim 1."""
+
+
+def build_module(layer: Layer, weights: Weights, device: torch.device) -> nn.Module:
+    """The module of a layer around the given weights, with batch-norm statistics of its own.
+
+    Copies a cached pattern: constructing a module draws numbers only to throw them away.
+    """
+    pattern = _pattern(write(layer.kind, (), settings_text(layer)), device)
+    module: nn.Module = object.__new__(type(pattern))
+    state = {k: v.copy() if isinstance(v, dict) else v for k, v in vars(pattern).items()}
+    module.__dict__.update(state)
+    for name, buffer in pattern._buffers.items():
+        module._buffers[name] = buffer.clone() if buffer is not None else None
+    for name, parameter in pattern._parameters.items():
+        if parameter is not None:
+            given = weights(layer, name, tuple(parameter.shape))
+            if isinstance(given, tuple):
+                module.__class__ = SlicedConv2d
+                del module._parameters[name]
+                module._modules["slices"] = nn.ParameterList(given)
+            else:
+                module._parameters[name] = given
+    return module
+
+
+@lru_cache(maxsize=4096)
+def _pattern(text: str, device: torch.device) -> nn.Module:
+    with torch.device("meta"):
+        module: nn.Module = eval(text, {"nn": nn, "DropPath": DropPath})  # a text of `write`
+    if isinstance(module, nn.BatchNorm2d):
+        for name, buffer in module.named_buffers():
+            setattr(module, name, torch.empty_like(buffer, device=device))
+        module.reset_running_stats()
+    return module
+
+
+def weight_count(layer: Layer) -> int:
+    """How many numbers a layer learns."""
+    if layer.kind not in WEIGHTED:
+        return 0
+    pattern = _pattern(write(layer.kind, (), settings_text(layer)), torch.device("cpu"))
+    return sum(p.numel() for p in pattern.parameters())
+
+
+def initial(layer: Layer, name: str, shape: Sequence[int], seed: int, key: str) -> Tensor:
+    """The values that a parameter starts from: a function of (seed, key), whatever came before.
+
+    Convolutions: normal of variance 2 / fan-out (He et al. 2015, equation 14, as in ResNet). The
+    fan-out does not depend on what is read, so a slice starts alike whatever it is joined with.
+    Linear layers: uniform within 1 / sqrt(in_features). Scales 1, offsets and biases 0.
+    """
+    if layer.kind == "batch_norm" or (layer.kind == "conv" and name == "bias"):
+        return torch.full(tuple(shape), float(name == "weight"))
+    digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    values = torch.empty(tuple(shape))
+    if layer.kind == "linear":
+        bound = 1 / math.sqrt(layer["in_features"])
+        return values.uniform_(-bound, bound, generator=generator)
+    fan_out = shape[0] * shape[2] * shape[3] / layer["groups"]
+    return values.normal_(0, math.sqrt(2 / fan_out), generator=generator)
+
+
+def set_drop_path(module: nn.Module, p: float) -> None:
+    """Set the probability of every drop-path layer of a network."""
+    for part in module.modules():
+        if isinstance(part, DropPath):
+            part.p = p
+
+
+EXPRESSIONS = {"torch": torch, "F": F, "gate": gate}  # what expressions may name

@@ -1,0 +1,118 @@
+"""Turn a search space into shared weights: one parameter for each sharing key, made on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from epnas_dsl.errors import DataError
+from epnas_dsl.nn.network import compile
+from epnas_dsl.nn.operations import initial
+from epnas_dsl.space.operations import Layer
+
+
+class Supernet:
+    """The weights that the networks of a search share (section 3.3).
+
+    A parameter is found by the layer's key, its kind and its shape. What it starts from depends on
+    the seed and that alone, so the order in which networks are made changes nothing. Parameters
+    are made in the memory format and on the device where they stay: a network that is bound to
+    them holds no copy, and converting it to another device would part it from the others.
+    Batch-norm scales and offsets are shared, the running statistics belong to each network.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        memory_format: torch.memory_format = torch.contiguous_format,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.seed = seed
+        self.memory_format = memory_format
+        self.device = torch.device(device)
+        self.parameters: dict[str, nn.Parameter] = {}
+
+    def network(self, layers: Sequence[Layer]) -> nn.Module:
+        """A network bound to the shared parameters, with fresh batch-norm statistics."""
+        return compile(layers, self._shared, self.device)
+
+    def extract(self, layers: Sequence[Layer], network: nn.Module | None = None) -> nn.Module:
+        """The network with a copy of its weights for itself.
+
+        Args:
+            network: one bound to the same layers, whose batch-norm statistics are copied.
+        """
+
+        def copied(layer: Layer, name: str, shape: tuple[int, ...]) -> nn.Parameter:
+            shared = self._shared(layer, name, shape)
+            joined = torch.cat(shared, 1) if isinstance(shared, tuple) else shared
+            return nn.Parameter(joined.detach().clone(memory_format=torch.preserve_format))
+
+        result = compile(layers, copied, self.device)
+        statistics = dict(network.named_buffers()) if network else {}
+        for name, buffer in result.named_buffers():
+            if name in statistics:
+                buffer.copy_(statistics[name])
+        return result
+
+    def state(self) -> dict[str, Tensor]:
+        """A contiguous copy of every parameter on the CPU, for a checkpoint."""
+        return {
+            name: p.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, p in sorted(self.parameters.items())
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go back to a `state`: parameters that it lacks are made anew when they are used.
+
+        Raises:
+            DataError: a tensor does not have the shape that its name states.
+        """
+        for name, tensor in state.items():
+            shape = "x".join(map(str, tensor.shape))
+            if name.rpartition(":")[2] != shape or not tensor.is_floating_point():
+                raise DataError(
+                    f"the weights `{name}` are a {tensor.dtype} tensor of shape {shape}",
+                    code="E660",
+                    hint="the checkpoint is not one of shared weights",
+                )
+        known = self.parameters
+        self.parameters = {}
+        for name, tensor in state.items():
+            if name in known:
+                self.parameters[name] = known[name]
+                with torch.no_grad():
+                    known[name].copy_(tensor)
+            else:
+                self._add(name, tensor)
+
+    def is_finite(self) -> bool:
+        """Whether no shared weight is infinite or not a number."""
+        return all(bool(torch.isfinite(p).all()) for p in self.parameters.values())
+
+    def _shared(
+        self, layer: Layer, name: str, shape: tuple[int, ...]
+    ) -> nn.Parameter | tuple[nn.Parameter, ...]:
+        if layer.slices and name == "weight":
+            return tuple(
+                self._parameter(layer, f"{layer.key}:{label}", name, (shape[0], width, *shape[2:]))
+                for label, width in layer.slices
+            )
+        return self._parameter(layer, layer.key, name, shape)
+
+    def _parameter(self, layer: Layer, key: str, name: str, shape: tuple[int, ...]) -> nn.Parameter:
+        full = f"{key}:{layer.kind}:{name}:{'x'.join(map(str, shape))}"
+        found = self.parameters.get(full)
+        if found is None:
+            found = self._add(full, initial(layer, name, shape, self.seed, full))
+        return found
+
+    def _add(self, name: str, values: Tensor) -> nn.Parameter:
+        values = values.to(self.device, torch.float32, copy=True)
+        if values.dim() == 4:
+            values = values.contiguous(memory_format=self.memory_format)
+        self.parameters[name] = parameter = nn.Parameter(values)
+        return parameter
