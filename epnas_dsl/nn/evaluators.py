@@ -1,0 +1,162 @@
+"""Turn an architecture into metrics by training it, with shared weights or with its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from epnas_dsl.config import TrainingSettings
+from epnas_dsl.errors import ConfigError, DataError
+from epnas_dsl.nn.data import ImageData
+from epnas_dsl.nn.network import build_network
+from epnas_dsl.nn.supernet import Supernet
+from epnas_dsl.nn.training import train
+from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.graph import to_layers, to_network
+from epnas_dsl.space.operations import Layer
+from epnas_dsl.space.shapes import costs
+
+
+class SupernetEvaluator:
+    """Trains each architecture a little, on weights that all of them share (section 3.3).
+
+    An evaluation depends on the shared weights, the seed and the number of the trial. One that
+    fails or is interrupted leaves the shared weights as it found them.
+    """
+
+    def __init__(
+        self,
+        data: ImageData,
+        settings: TrainingSettings,
+        seed: int = 0,
+        supernet: Supernet | None = None,
+    ) -> None:
+        self.data, self.settings, self.seed = data, settings, seed
+        self.supernet = supernet or Supernet(
+            seed, memory_format=memory_format(settings), device=data.train.images.device
+        )
+
+    def evaluate(self, architecture: Architecture, number: int) -> dict[str, float]:
+        """Train and validate.
+
+        Returns:
+            As `measure`.
+
+        Raises:
+            TrainingFailed: the loss is not finite, or memory ran out.
+            ShapeError, LimitError: the network does not fit the images, or the limits.
+        """
+        layers = layers_for(architecture, self.data, self.settings)
+        network = self.supernet.network(layers)
+        before = [p.detach().clone() for p in network.parameters()]
+        try:
+            return measure(layers, network, self.data, self.settings, _seed(self.seed, number))
+        except BaseException:
+            with torch.no_grad():
+                for parameter, value in zip(network.parameters(), before, strict=True):
+                    parameter.copy_(value)
+            raise
+
+    def save(self, path: Path) -> None:
+        """Write the shared weights as safetensors."""
+        save_file(self.supernet.state(), path)
+
+    def load(self, path: Path) -> None:
+        """Go back to shared weights that were saved.
+
+        Raises:
+            DataError: the file is missing or damaged.
+        """
+        try:
+            state = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise DataError(
+                f"the shared weights {path} cannot be read: {error}",
+                code="E620",
+                hint="the file is missing, cut short, or not in the safetensors format",
+            ) from None
+        self.supernet.load_state(state)
+
+
+class StandaloneEvaluator:
+    """Trains each architecture from scratch; nothing is carried from one trial to the next."""
+
+    def __init__(self, data: ImageData, settings: TrainingSettings, seed: int = 0) -> None:
+        self.data, self.settings, self.seed = data, settings, seed
+
+    def evaluate(self, architecture: Architecture, number: int) -> dict[str, float]:
+        """Train and validate; as `SupernetEvaluator.evaluate`."""
+        layers = layers_for(architecture, self.data, self.settings)
+        seed = _seed(self.seed, number)
+        network = place(build_network(layers, seed), self.data, self.settings)
+        return measure(layers, network, self.data, self.settings, seed)
+
+    def save(self, path: Path) -> None:
+        """Nothing: an evaluation does not depend on the ones before."""
+
+    def load(self, path: Path) -> None:
+        """Nothing."""
+
+
+def layers_for(
+    architecture: Architecture, data: ImageData, settings: TrainingSettings
+) -> tuple[Layer, ...]:
+    """The layers of an architecture for these images and classes.
+
+    Raises:
+        ConfigError: it tells another number of classes apart than the data have.
+    """
+    layers = to_layers(to_network(architecture, data.shape), drop_path=settings.drop_path > 0)
+    if layers[-1].channels != len(data.classes):
+        raise ConfigError(
+            f"{architecture.space.name} ends in {layers[-1].channels} classes, "
+            f"{data.name} has {len(data.classes)}",
+            code="E610",
+            hint=f"try {architecture.space.name}(classes={len(data.classes)})",
+        )
+    return layers
+
+
+def measure(
+    layers: tuple[Layer, ...],
+    network: nn.Module,
+    data: ImageData,
+    settings: TrainingSettings,
+    seed: int,
+) -> dict[str, float]:
+    """Train a network.
+
+    Returns:
+        `accuracy` and `loss` on the validation part in the epoch of the best accuracy, `params`,
+        and `macs` for one image.
+    """
+    cost = costs(layers, data.shape)
+    history = train(network, data, settings, seed)
+    best = max((epoch.validation for epoch in history), key=lambda score: score.accuracy)
+    return {
+        "accuracy": best.accuracy,
+        "loss": best.loss,
+        "params": float(cost.params),
+        "macs": float(cost.macs),
+    }
+
+
+def memory_format(settings: TrainingSettings) -> torch.memory_format:
+    """The order in memory of images and convolutions' weights."""
+    return torch.channels_last if settings.channels_last else torch.contiguous_format
+
+
+def place(network: nn.Module, data: ImageData, settings: TrainingSettings) -> nn.Module:
+    """The network where the data are, in the memory format of the settings."""
+    network.to(data.train.images.device)
+    return network.to(memory_format=memory_format(settings))
+
+
+def _seed(seed: int, number: int) -> int:
+    """Independent seeds for the trials of a run."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
