@@ -246,7 +246,7 @@ class Expressions:
             raise Reported
         if binding.level > max(1, self.level):
             fail("E226", f"`{name}` exists only from level {binding.level} on", span,
-                 "an architecture of fewer levels is whole too: use `last(..)` or `unused(..)`")  # fmt: skip
+                 "architectures of fewer levels are whole too: `last(..)`, `unused(..)`")  # fmt: skip
         return binding.term
 
     def unknown(self, name: str, env: Env, span: Span) -> NoReturn:
@@ -325,7 +325,9 @@ class Expressions:
         if name in self.active:
             raise SpaceNameError(f"`{name}` is defined by itself", code="E109", span=span)
         if len(self.active) >= MAX_NESTED:
-            raise LimitError(f"productions nested more than {MAX_NESTED} deep", code="E907", span=span)
+            raise LimitError(
+                f"productions nested more than {MAX_NESTED} deep", code="E907", span=span
+            )
         self.active.append(name)
         try:
             return self.choice(binding.node.alternatives, binding.env, binding.node.span, name)
@@ -343,7 +345,9 @@ class Expressions:
                 found += inner
                 spans += [node.span] * len(inner)
         if not found:
-            fail("E207", f"`{name}` has no alternative left" if name else "no alternative left", span)
+            fail(
+                "E207", f"`{name}` has no alternative left" if name else "no alternative left", span
+            )
         seen: set[bytes] = set()
         for term, place in zip(found, spans, strict=True):
             if term.many:
@@ -368,7 +372,9 @@ class Expressions:
             if term.kind != "value" or term.many:
                 fail("E228", "a subset is chosen among values", node.elements.span)
             if term.digest in seen and not term.decisions:
-                fail("E211", f"`{print_term(term, (), {})}` is in the list twice", node.elements.span)
+                fail(
+                    "E211", f"`{print_term(term, (), {})}` is in the list twice", node.elements.span
+                )
             seen.add(term.digest)
         n = len(elements)
         if node.quantity in {"any", "some"}:
@@ -394,12 +400,16 @@ class Expressions:
         if isinstance(node.iterable, syntax.Range):
             first, last = self.whole(node.iterable.first, env), self.whole(node.iterable.last, env)
             if last - first > 10_000:
-                raise LimitError(f"{last - first + 1:,} terms", code="E911", span=node.iterable.span)
+                raise LimitError(
+                    f"{last - first + 1:,} terms", code="E911", span=node.iterable.span
+                )
             terms: list[Term] = [Constant(i) for i in range(first, last + 1)]
         else:
             terms = self.several(node.iterable, env)
         return [
-            t for term in terms for t in self.several(node.element, Env(env, {node.variable: Bound(term)}))
+            t
+            for term in terms
+            for t in self.several(node.element, Env(env, {node.variable: Bound(term)}))
         ]
 
     # --- calls
@@ -431,10 +441,16 @@ class Expressions:
         else:
             self.unknown(node.name, env, span)
         if callee.kind != "operation":
-            fail("E229", f"`{node.name}` stands for {_KINDS[callee.kind]}, not for an operation", span)
+            fail(
+                "E229",
+                f"`{node.name}` stands for {_KINDS[callee.kind]}, not for an operation",
+                span,
+            )
         return self.apply(callee, node, env)
 
-    def arguments(self, node: syntax.Call, env: Env) -> tuple[list[Term], list[Term], dict[str, Term]]:
+    def arguments(
+        self, node: syntax.Call, env: Env
+    ) -> tuple[list[Term], list[Term], dict[str, Term]]:
         """The values, the numbers after them, and the named numbers."""
         values: list[Term] = []
         numbers: list[Term] = []
@@ -488,7 +504,8 @@ class Expressions:
             taken = {n for n, _ in leaves[0].arguments}
             free = [n for n, _ in spec.parameters if n not in taken]
             if len(numbers) > len(free):
-                fail("E234", f"`{node.name}` takes {_count(len(free), 'number')}, not {len(numbers)}",
+                fail("E234", f"`{node.name}` takes {_count(len(free), 'number')}, "
+                     f"not {len(numbers)}",
                      node.span, _signature(spec))  # fmt: skip
             for name, term in zip(free, numbers, strict=False):
                 if name in named:
@@ -517,11 +534,13 @@ class Expressions:
         spec = OPERATIONS[leaf.name]
         if values != spec.inputs:
             fail("E236", f"`{leaf.name}` works on {_count(spec.inputs, 'value')}, not {values}",
-                 node.span, "join values with `+` or `concat(..)`" if spec.inputs == 1 else "")  # fmt: skip
+                 node.span, "join them with `+` or `concat(..)`" if spec.inputs == 1 else "")  # fmt: skip
         have = {n for n, _ in (*leaf.arguments, *given)}
         missing = [n for n, d in spec.parameters if d is None and n not in have]
         if missing:
-            fail("E237", f"`{leaf.name}` needs {' and '.join(missing)}", node.span, _signature(spec))
+            fail(
+                "E237", f"`{leaf.name}` needs {' and '.join(missing)}", node.span, _signature(spec)
+            )
 
     # --- functions and cells
 
@@ -613,7 +632,8 @@ class Expressions:
             fail("E235", f"the cell `{node.name}` has no such argument", node.span,
                  "it takes `channels=`")  # fmt: skip
         if len(values) != binding.inputs:
-            fail("E236", f"`{node.name}` works on {_count(binding.inputs, 'value')}, not {len(values)}",
+            fail("E236", f"`{node.name}` works on {_count(binding.inputs, 'value')}, "
+                 f"not {len(values)}",
                  node.span)  # fmt: skip
         return CellCall(node.name, tuple(values), width, node.span)
 
@@ -676,7 +696,7 @@ class Expressions:
         for part in parts:
             if part.kind != "value":
                 fail("E221", f"{_KINDS[part.kind]} where a value is needed", node.span)
-        if not parts or all(isinstance(_subset(p), Subset) and _subset(p).least == 0 for p in parts):  # type: ignore[union-attr]
+        if all(_may_be_empty(p) for p in parts):
             fail("E209", f"`{node.name}` may have nothing to join here", node.span,
                  "`some of` always has an element")  # fmt: skip
         return join("add" if node.name == "sum" else "concat", parts, node.span)
@@ -719,8 +739,9 @@ def join(operator: str, parts: list[Term], span: Span) -> Join:
     return Join(operator, tuple(flat), span)
 
 
-def _subset(term: Term) -> Term:
-    return term.subset if isinstance(term, Each) else term
+def _may_be_empty(part: Term) -> bool:
+    subset = part.subset if isinstance(part, Each) else part
+    return isinstance(subset, Subset) and subset.least == 0
 
 
 def _listed(binding: ArrayBinding) -> str:
@@ -755,4 +776,3 @@ def _check_texts(choice: Choice, span: Span) -> None:
         if text in seen:
             fail("E211", f"two alternatives are both written `{text}`", span)
         seen.add(text)
-

@@ -89,7 +89,7 @@ class _Lowerer:
         parameters, changed = self.parameters()
         items = self.node.items
         for item in items:
-            self.keep(lambda i=item: self.declare(i))  # type: ignore[misc]
+            self.keep(lambda i=item: self.declare(i))
         bodies = [b for i in items if isinstance(i, syntax.Cell) for b in self.cell(i)]
         networks = [i for i in items if isinstance(i, syntax.Network)]
         for extra in networks[1:]:
@@ -102,9 +102,9 @@ class _Lowerer:
         network = self.network(networks[0])
         for item in items:
             if isinstance(item, syntax.Production):
-                self.keep(lambda i=item: self.expressions.production(i.name, self.top, i.span))  # type: ignore[misc]
+                self.keep(lambda i=item: self.expressions.production(i.name, self.top, i.span))
             if isinstance(item, syntax.Function) and item.name not in self.expressions.used:
-                self.keep(lambda i=item: self.unused_function(i))  # type: ignore[misc]
+                self.keep(lambda i=item: self.unused_function(i))
         requirements = [r for i in items if isinstance(i, syntax.Require) for r in self.require(i)]
         sharing, treated = self.settings(items)
         if self.errors or network is None:
@@ -217,9 +217,7 @@ class _Lowerer:
             return
         yield Requirement(term, print_term(term, (), {}), used, item.span)
 
-    def settings(
-        self, items: Iterable[syntax.Item]
-    ) -> tuple[tuple[str, ...], dict[str, str]]:
+    def settings(self, items: Iterable[syntax.Item]) -> tuple[tuple[str, ...], dict[str, str]]:
         sharing: tuple[str, ...] = DEFAULT_SHARING
         treated: dict[str, str] = {}
         for item in items:

@@ -148,7 +148,9 @@ class _Matcher:
                 statement = rest.pop(0) if rest else None
             label = _label(node)
             if statement is None or statement.label != label:
-                what = f"`{statement.label}` comes here" if statement else "nothing comes after this"
+                what = (
+                    f"`{statement.label}` comes here" if statement else "nothing comes after this"
+                )
                 raise ArchitectureError(
                     f"`{label}` does not belong here: {what}", code="E303", span=node.span,
                     hint=f"{space.name} decides {_few([s.label for s in expected])}, in this order",
@@ -253,9 +255,7 @@ class _Matcher:
             trees.append(self.match(inner, value, names))
         return tuple(trees)
 
-    def callee_choice(
-        self, term: Choice, node: syntax.Call, applied: Apply, names: Names
-    ) -> Tree:
+    def callee_choice(self, term: Choice, node: syntax.Call, applied: Apply, names: Names) -> Tree:
         best: _Mismatch | None = None
         rest = node.arguments[len(applied.inputs) :]
         given = [k for k, _ in applied.arguments]
@@ -380,7 +380,9 @@ class _Matcher:
                     best = e
         if best:
             raise best
-        raise _Mismatch(f"an operand is missing: {_few(_part_texts(part))}", self.whole(operands), 1)
+        raise _Mismatch(
+            f"an operand is missing: {_few(_part_texts(part))}", self.whole(operands), 1
+        )
 
     def splits(
         self, part: Term, operands: list[syntax.Expression], rest: int, commutes: bool
@@ -515,8 +517,6 @@ def _name(node: syntax.Expression) -> str:
 
 def _span(node: syntax.Expression) -> Span:
     return (isinstance(node, syntax.Call) and node.name_span) or node.span
-
-
 
 
 def _parsed(text: str, span: Span) -> syntax.Expression:

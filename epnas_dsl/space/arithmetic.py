@@ -1,14 +1,15 @@
-"""The arithmetic of the language: numbers in, a number out, and an error for what is out of range."""
+"""The arithmetic of the language: numbers in, a number or an error out."""
 
 from __future__ import annotations
 
 import operator as operators
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from epnas_dsl.errors import ShapeError, Span
 from epnas_dsl.space.terms import Choice, Constant, Formula, Number, Term, Tree, Variable
 
-_CALCULATIONS = {
+_CALCULATIONS: dict[str, Callable[[Any, Any], Number]] = {
     "+": operators.add,
     "-": operators.sub,
     "*": operators.mul,
@@ -73,5 +74,4 @@ def _calculate(operator: str, values: Sequence[Number]) -> Number:
         return bool(left and right)
     if operator == "or":
         return bool(left or right)
-    result: Number = _CALCULATIONS[operator](left, right)
-    return result
+    return _CALCULATIONS[operator](left, right)

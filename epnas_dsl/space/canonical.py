@@ -49,9 +49,7 @@ class _Vertex:
     commutes: bool
 
 
-def _simplify(
-    graph: Graph, treated: Mapping[str, str], strided: bool
-) -> tuple[list[_Vertex], int]:
+def _simplify(graph: Graph, treated: Mapping[str, str], strided: bool) -> tuple[list[_Vertex], int]:
     """The graph with the equivalence applied, as vertices in topological order."""
     vertices: list[_Vertex] = []
     known: dict[_Vertex, int] = {}

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 Names = Mapping[str, str]
 
 
-def print_architecture(architecture: Architecture, *, lines: bool = False, digest: bool = False) -> str:
+def print_architecture(
+    architecture: Architecture, *, lines: bool = False, digest: bool = False
+) -> str:
     """The text of an architecture.
 
     Args:
@@ -156,8 +158,7 @@ def _apply(term: Apply, tree: Tree, names: Names) -> str:
     inputs = [print_term(t, r, names) for t, r in zip(term.inputs, rest, strict=False)]
     values = rest[len(term.inputs) :]
     arguments = [
-        f"{n}={print_term(t, r, names)}"
-        for (n, t), r in zip(term.arguments, values, strict=True)
+        f"{n}={print_term(t, r, names)}" for (n, t), r in zip(term.arguments, values, strict=True)
     ]
     return print_callee(term.callee, callee, inputs, arguments)
 
@@ -168,7 +169,9 @@ def print_callee(callee: Term, tree: Tree, inputs: list[str], arguments: list[st
         return print_callee(callee.alternatives[tree[0]], tree[1], inputs, arguments)
     assert isinstance(callee, Operation | Function)
     trees = _inner(callee, tree)
-    own = [f"{n}={print_term(t, r, {})}" for (n, t), r in zip(callee.arguments, trees, strict=False)]
+    own = [
+        f"{n}={print_term(t, r, {})}" for (n, t), r in zip(callee.arguments, trees, strict=False)
+    ]
     items = [*inputs, *own, *arguments]
     text = f"{callee.name}({', '.join(items)})" if items else callee.name
     if isinstance(callee, Function):

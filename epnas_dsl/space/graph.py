@@ -42,7 +42,9 @@ from epnas_dsl.space.terms import (
 
 MAX_NODES = 20_000
 MAX_CHANNELS = 1_000_000
-NOMINAL_WIDTH = 5040  # of a cell on its own: divides well, so that channels/3 differs from channels/4
+NOMINAL_WIDTH = (
+    5040  # of a cell on its own: divides well, so that channels/3 differs from channels/4
+)
 Image = tuple[int, int, int]
 Graph: TypeAlias = "nx.DiGraph[str]"
 
@@ -175,6 +177,7 @@ class _Builder:
         self.trees = self.space.trees(architecture.choices)
         self.image = image
         self.nodes: dict[str, Node] = {}
+        self.taken: set[str] = set()
         self.instances = 0
 
     # --- graphs
@@ -212,29 +215,31 @@ class _Builder:
         for node in shown:
             graph.add_node(node.name, node=node)
             graph.add_edges_from((i, node.name) for i in node.inputs)
-        return nx.freeze(graph)
+        frozen: Graph = nx.freeze(graph)
+        return frozen
 
     def _add(self, node: Node) -> str:
         if len(self.nodes) >= MAX_NODES:
             raise LimitError(f"the network has more than {MAX_NODES:,} nodes", code="E909")
+        self.taken.add(node.name)
         self.nodes[node.name] = node
         return node.name
 
     def _unused_name(self, name: str) -> str:
-        if name not in self.nodes:
-            return name
-        count = 2
-        while f"{name}_{count}" in self.nodes:
+        found, count = name, 1
+        while found in self.taken:
             count += 1
-        return f"{name}_{count}"
+            found = f"{name}_{count}"
+        self.taken.add(found)
+        return found
 
     # --- statements
 
     def _body(self, body: Body, scope: _Scope) -> _Ref:
         *statements, result = body.present(self.level)
         self._statements(statements, [self.trees.get(s, ()) for s in statements], scope)
-        scope.statement, scope.root, scope.slot = scope.prefix + "output", True, 0
-        scope.block = "output"
+        scope.statement = self._unused_name(scope.prefix + "output")
+        scope.block, scope.root, scope.slot = "output", True, 0
         return self._one(result.term, self.trees.get(result, ()), scope)
 
     def _statements(
@@ -316,13 +321,11 @@ class _Builder:
 
     def _apply(self, term: Apply, tree: Tree, scope: _Scope) -> _Ref:
         name, slot = self._take_name(scope)
-        callee_tree, *rest = tree or ((),) * len(term.children)
+        callee_tree, *rest = list(tree) or [()] * len(term.children)
         callee = term.callee
         while isinstance(callee, Choice):
             callee, callee_tree = callee.alternatives[callee_tree[0]], callee_tree[1]
-        inputs = [
-            self._one(t, r, scope) for t, r in zip(term.inputs, rest, strict=False)
-        ]
+        inputs = [self._one(t, r, scope) for t, r in zip(term.inputs, rest, strict=False)]
         values = rest[len(inputs) :]
         assert isinstance(callee, Operation | Function)
         own = callee_tree or ((),) * len(callee.children)
@@ -358,7 +361,7 @@ class _Builder:
         body = trees[len(function.arguments) :]
         self._statements(function.statements, body[:-1], inner)
         inner.block, inner.root, inner.slot = "output", True, 0
-        inner.statement = inner.prefix + "output"
+        inner.statement = self._unused_name(inner.prefix + "output")
         return self._one(function.result, body[-1], inner)
 
     def _operation(
@@ -384,13 +387,15 @@ class _Builder:
             stride = max(1, scope.scale // max(1, read[0].scale)) if entry else 1
         settings_: dict[str, Setting] = dict(spec.fixed)
         for key, default in spec.parameters:
-            place_default = width if default == WIDTH else stride if key == ENTRY else default
-            settings_[key] = numbers.get(key, place_default)  # type: ignore[assignment]
+            usual = {WIDTH: width, ENTRY: stride}.get(default, default)  # type: ignore[arg-type]
+            settings_[key] = numbers[key] if key in numbers else usual  # type: ignore[assignment]
         _check_settings(callee.name, settings_, read)
         key = self._key(scope, slot, text, inputs)
         trace = Trace(name, {n.output: n.channels for n in read}, key)
         output = spec.build(trace, *(n.output for n in read), **settings_)
-        scale = 0 if _is_vector(trace.layers, read) else read[0].scale * int(settings_.get(ENTRY, 1))
+        scale = (
+            0 if _is_vector(trace.layers, read) else read[0].scale * int(settings_.get(ENTRY, 1))
+        )
         node = Node(
             name, callee.name, tuple(n.name for n in read), tuple(settings_.items()),
             trace.channels[output], scale, scope.cell, scope.instance, scope.block, text,
@@ -422,7 +427,9 @@ class _Builder:
             reads = layer.inputs[0] in joined
             if reads and layer.kind == "relu":
                 joined.add(layer.name)
-            pointwise = reads and layer.kind == "conv" and layer["kernel_h"] == layer["kernel_w"] == 1
+            pointwise = (
+                reads and layer.kind == "conv" and layer["kernel_h"] == layer["kernel_w"] == 1
+            )
             result.append(
                 replace(layer, slices=slices) if pointwise and layer["groups"] == 1 else layer
             )

@@ -278,7 +278,7 @@ def _mbconv(t: Trace, x: str, kernel: int, expand: int, channels: int, stride: i
     return t.add(x, y) if stride == 1 and t.channels[x] == channels else y
 
 
-@operation("calibrate", "convolution", calibrates=True, channels=WIDTH, stride=1)
+@operation("calibrate", "convolution", calibrates=True, channels=WIDTH, stride=ENTRY)
 def _calibrate(t: Trace, x: str, channels: int, stride: int) -> str:
     """ReLU, 1x1, batch norm; across a reduction the factorized one: DARTS, section 3.1.1."""
     if stride != 1:
@@ -415,9 +415,7 @@ def _global_avg_pool(t: Trace, x: str) -> str:
 @operation("linear", "head", features=None)
 def _linear(t: Trace, x: str, features: int) -> str:
     """A fully connected layer with bias."""
-    return t.layer(
-        "linear", x, channels=features, in_features=t.channels[x], out_features=features
-    )
+    return t.layer("linear", x, channels=features, in_features=t.channels[x], out_features=features)
 
 
 @operation("multiply", "activation", inputs=2)

@@ -461,7 +461,8 @@ def rank(term: Term, tree: Tree) -> int:
             before = sum(a.size for a in term.alternatives[: tree[0]])
             return before + rank(term.alternatives[tree[0]], tree[1])
         case Subset() if term.is_bit_set:
-            return sum(1 << i for i in tree[0]) - term.least
+            bits: int = sum(1 << i for i in tree[0])
+            return bits - term.least
         case Subset():
             return _rank_subset(term.elements, term.least, term.most, tree)
         case Each() if not term.is_product:

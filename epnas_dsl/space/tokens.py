@@ -116,7 +116,7 @@ def _decode(term: Term, symbols: Symbols) -> Numbers:
         return np.clip(symbols[:, 0].astype(np.int64), 0, term.size - 1)
     if isinstance(term, Subset) and term.is_bit_set:
         weights = 1 << np.arange(len(term.elements), dtype=np.int64)
-        numbers = (symbols.clip(0, 1).astype(np.int64) * weights).sum(1) - term.least
+        numbers: Numbers = (symbols.clip(0, 1).astype(np.int64) * weights).sum(1) - term.least
         return np.clip(numbers, 0, term.size - 1)
     table = _table(term)
     known = {row.tobytes(): i for i, row in enumerate(table)}
@@ -162,5 +162,3 @@ def _chosen_row(elements: tuple[Term, ...], chosen: tuple[int, ...], trees: tupl
         closed = [-1] * len(_symbols(element))
         row += _row(element, inner[i]) if i in inner else closed
     return row
-
-

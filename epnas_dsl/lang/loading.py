@@ -1,0 +1,182 @@
+"""Turn names, paths and texts into search spaces and architectures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from epnas_dsl.errors import (
+    ArchitectureError,
+    ConfigError,
+    Diagnostic,
+    EpnasError,
+    SpaceErrors,
+    nearest,
+)
+from epnas_dsl.lang.lowering import lower
+from epnas_dsl.lang.matching import match_architecture
+from epnas_dsl.lang.parser import parse_architecture, parse_reference, parse_space
+from epnas_dsl.lang.syntax import Genotype, Keyword, Number, Unary
+from epnas_dsl.resources import names, resource
+from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.graph import to_layers, to_network
+from epnas_dsl.space.search_space import SearchSpace
+from epnas_dsl.space.shapes import costs
+from epnas_dsl.space.terms import Number as Value
+
+MAX_BYTES = 1 << 20
+IMAGE = (3, 32, 32)
+
+
+def load_space(reference: str | Path, **parameters: Value) -> SearchSpace:
+    """A search space by its name, its path, or either with parameters: `micro(blocks=3)`.
+
+    Raises:
+        SpaceError: there is no such file, or it has errors (all of them are reported).
+    """
+    path, given = find_space(reference)
+    return read_space(read_text(path), str(path), **{**given, **parameters})
+
+
+def read_space(text: str, name: str = "<text>", **parameters: Value) -> SearchSpace:
+    """A search space from its text.
+
+    Args:
+        name: what to call the text in messages.
+
+    Raises:
+        SpaceError: the text has errors (all of them are reported).
+    """
+    return lower(parse_space(text, name), parameters)[0]
+
+
+def find_space(reference: str | Path) -> tuple[Path, dict[str, Value]]:
+    """The file that a name or path stands for, and the parameters written behind it."""
+    if isinstance(reference, Path):
+        given: dict[str, Value] = {}
+        name = str(reference)
+    else:
+        name, keywords = parse_reference(reference)
+        given = {k.name: _value(k) for k in keywords}
+    path = Path(name)
+    if path.suffix == ".space" or path.is_file():
+        return path, given
+    if name in names("spaces"):
+        return resource("spaces", name), given
+    known = sorted(names("spaces"))
+    raise ConfigError(
+        f"there is no space `{name}`; built in are {', '.join(known)}", code="E501",
+        hint=nearest(name, known) or "give the path of a .space file",
+    )  # fmt: skip
+
+
+def _value(keyword: Keyword) -> Value:
+    node = keyword.value
+    if isinstance(node, Number):
+        return node.value
+    if isinstance(node, Unary) and node.operator == "-" and isinstance(node.operand, Number):
+        return -node.operand.value
+    raise ConfigError(
+        f"the parameter {keyword.name} needs a number", code="E502", span=keyword.span
+    )
+
+
+def read_text(path: Path, limit: int = MAX_BYTES) -> str:
+    """The text of a file.
+
+    Raises:
+        ConfigError: it cannot be read, or is no text.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 4)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", code="E503") from None
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is no text: byte {error.start} is not UTF-8", code="E504"
+        ) from None
+
+
+def check(
+    path: str | Path, text: str | None = None, **parameters: Value
+) -> tuple[SearchSpace | None, list[Diagnostic]]:
+    """Everything that can be said about a .space file: all its errors, or else its warnings.
+
+    Besides the text, networks are worked out (not built) until every alternative was in one.
+    """
+    path, given = find_space(path) if text is None else (Path(path), {})
+    try:
+        syntax = parse_space(read_text(path) if text is None else text, str(path))
+        space, warnings = lower(syntax, {**given, **parameters})
+        check_shapes(space)
+    except EpnasError as error:
+        return None, list(error.diagnostics)
+    return space, warnings
+
+
+def check_shapes(space: SearchSpace, most: int = 64) -> None:
+    """Work out networks of the first and the last level until every alternative was in one.
+
+    Raises:
+        SpaceErrors: some do not fit together.
+    """
+    errors: dict[object, EpnasError] = {}
+    for level in dict.fromkeys([space.depth, 1]):
+        decisions = [d for row in space.levels[:level] for d in row]
+        largest = max((d.size for d in decisions), default=1)
+        for turn in range(min(largest, most)):
+            choices = [_spread(turn, d.size, min(largest, most)) for d in decisions]
+            try:
+                costs(to_layers(to_network(Architecture(space, choices), IMAGE)), IMAGE)
+            except EpnasError as error:
+                errors.setdefault((error.diagnostics[0].code, error.diagnostics[0].span), error)
+            if len(errors) >= 8:
+                break
+    if errors:
+        raise SpaceErrors(errors.values())
+
+
+def _spread(turn: int, size: int, turns: int) -> int:
+    """Small decisions in rotation, large ones in steps."""
+    return turn % size if size <= turns else turn * (size - 1) // max(1, turns - 1)
+
+
+def load_architecture(source: str | Path, space: SearchSpace | None = None) -> Architecture:
+    """An architecture from its text, or from the path of a file that holds it.
+
+    Args:
+        space: the space that it belongs to; by default the one that it names: built in, or a
+            `.space` file of that name beside the file or in the current folder.
+
+    Raises:
+        ArchitectureError: it does not fit its space.
+        SpaceError: it does not parse, or its space has errors.
+    """
+    name, folder = "<text>", Path()
+    text = str(source)
+    if isinstance(source, Path) or (":" not in text or text.endswith(".arch")):
+        path = Path(source)
+        if not path.is_file():
+            raise ArchitectureError(
+                f"`{text}` is neither an architecture's text nor a file", code="E308",
+                hint="a text begins with the name of its space: `micro: h1 = ..`",
+            )  # fmt: skip
+        text, name, folder = read_text(path), str(path), path.parent
+    node = parse_architecture(text, name)
+    return match_architecture(node, space or _space_of(node, folder))
+
+
+def _space_of(node: Genotype, folder: Path) -> SearchSpace:
+    given = {k.name: _value(k) for k in node.arguments}
+    for place in (folder, Path()):
+        path = place / f"{node.space}.space"
+        if path.is_file():
+            return read_space(read_text(path), str(path), **given)
+    return load_space(node.space, **given)
+
+
+def same_space(architecture: Architecture, space: SearchSpace) -> bool:
+    """Whether an architecture belongs to this very space."""
+    return architecture.space.digest == space.digest

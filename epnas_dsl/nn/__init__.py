@@ -1,0 +1,1 @@
+"""Tensors: networks, shared weights, data, training."""

@@ -1,0 +1,1 @@
+"""Meaning without tensors: spaces, architectures, graphs, counts, tokens, drawings."""
