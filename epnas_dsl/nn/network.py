@@ -1,4 +1,4 @@
-"""Turn a straight line of layers into a plain module whose `forward` reads like one written by hand.
+"""Turn a straight line of layers into a module whose `forward` reads like one written by hand.
 
 Each cell (each first part of the layers' names) becomes a module with its own `forward`; equal
 cells have equal code, which is compiled once. Steps run in the order of the layers, so that
@@ -95,7 +95,7 @@ def identifiers(names: Mapping[str, str]) -> dict[str, str]:
     return result
 
 
-def compile(  # noqa: A001
+def compile(
     layers: Sequence[Layer], weights: Weights, device: torch.device | str = "cpu"
 ) -> nn.Module:
     """The network of the layers around the given weights.

@@ -75,12 +75,15 @@ class SlicedConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, out_channels, H', W')."""
-        return self._conv_forward(x, torch.cat([*self.slices], 1), self.bias)
+        joined = torch.cat([*self.slices], 1)
+        return F.conv2d(x, joined, self.bias, self.stride)
 
 
 def settings_text(layer: Layer) -> dict[str, str]:
     """The settings as they are written; a batch norm's channels too."""
-    return {"channels": str(layer.channels), **{name: repr(v) for name, v in layer.settings}}
+    if layer.kind == "batch_norm":
+        return {"channels": str(layer.channels)}
+    return {name: repr(v) for name, v in layer.settings}
 
 
 def write(kind: Kind, inputs: Sequence[str], settings: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Turn a search space into shared weights: one parameter for each sharing key, made on first use."""
+"""Turn a search space into shared weights: a parameter for each sharing key, made on first use."""
 
 from __future__ import annotations
 
