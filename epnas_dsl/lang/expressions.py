@@ -298,9 +298,12 @@ class Expressions:
     def arithmetic(self, node: syntax.Unary | syntax.Binary, env: Env) -> Term:
         if isinstance(node, syntax.Unary):
             return self.formula(node.operator, [self.number(node.operand, env)], node.span)
-        left, right = self.one(node.left, env), self.one(node.right, env)
+        left, right = (self.operand(n, node.operator, env) for n in (node.left, node.right))
         if node.operator == "+" and left.kind == right.kind == "value":
-            return join("add", [left, right], node.span)
+            joined = join("add", [left, right], node.span)
+            if all(_may_be_empty(p) for p in joined.parts):
+                fail("E209", "this sum may have nothing to add", node.span)
+            return joined
         for term, side in ((left, node.left), (right, node.right)):
             if term.kind != "number" or term.many:
                 what = "several values" if term.many else _KINDS[term.kind]
@@ -308,6 +311,12 @@ class Expressions:
                 fail("E227", f"{what} cannot be an operand of `{node.operator}` here",
                      side.span, hint)  # fmt: skip
         return self.formula(node.operator, [left, right], node.span)
+
+    def operand(self, node: syntax.Expression, operator: str, env: Env) -> Term:
+        """One side of an operator; a sum inside a sum may be of nothing."""
+        if operator == "+" and isinstance(node, syntax.Call) and node.name == "sum":
+            return self.join(node, env, inside=True)
+        return self.one(node, env)
 
     def formula(self, operator: str, operands: list[Term], span: Span) -> Term:
         values = [t.value for t in operands if isinstance(t, Constant)]
@@ -689,14 +698,14 @@ class Expressions:
 
     # --- built-in words
 
-    def join(self, node: syntax.Call, env: Env) -> Term:
+    def join(self, node: syntax.Call, env: Env, inside: bool = False) -> Join:
         if node.keywords:
             fail("E235", f"`{node.name}` has no `{node.keywords[0].name}`", node.keywords[0].span)
         parts = [t for a in node.arguments for t in self.several(a, env)]
         for part in parts:
             if part.kind != "value":
                 fail("E221", f"{_KINDS[part.kind]} where a value is needed", node.span)
-        if all(_may_be_empty(p) for p in parts):
+        if not inside and all(_may_be_empty(p) for p in parts):
             fail("E209", f"`{node.name}` may have nothing to join here", node.span,
                  "`some of` always has an element")  # fmt: skip
         return join("add" if node.name == "sum" else "concat", parts, node.span)

@@ -353,8 +353,13 @@ class _Matcher:
     def join(self, term: Join, node: syntax.Expression, names: Names) -> Tree:
         operands = _operands(term.operator, node)
         self.here = node.span
-        commutes = term.operator == "add"
-        trees = self.parts(list(enumerate(term.parts)), operands, names, commutes)
+        parts = list(enumerate(term.parts))
+        try:
+            trees = self.parts(parts, operands, names, commutes=False)
+        except _Mismatch:
+            if term.operator != "add":
+                raise
+            trees = self.parts(parts, operands, names, commutes=True)
         return tuple(trees[i] for i in range(len(term.parts)))
 
     def parts(

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from epnas_dsl.errors import LimitError
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.graph import Graph, nodes, to_graph
+from epnas_dsl.space.graph import Node, body_nodes
 
 MAX_TRIALS = 20_000
 
@@ -37,7 +37,7 @@ def canonical_key(architecture: Architecture) -> str:
     for name in names:
         body = next(b for b in space.bodies if b.name == name)
         strided = max(body.names.values()) > 1
-        vertices, result = _simplify(to_graph(architecture, name), space.treated, strided)
+        vertices, result = _simplify(body_nodes(architecture, name), space.treated, strided)
         forms.append(name.encode() + _Form(vertices, result).certificate())
     return hashlib.blake2b(b"".join(forms), digest_size=16).hexdigest()
 
@@ -49,8 +49,8 @@ class _Vertex:
     commutes: bool
 
 
-def _simplify(graph: Graph, treated: Mapping[str, str], strided: bool) -> tuple[list[_Vertex], int]:
-    """The graph with the equivalence applied, as vertices in topological order."""
+def _simplify(nodes: Sequence[Node], treated: Mapping[str, str], strided: bool) -> tuple[list[_Vertex], int]:
+    """The nodes with the equivalence applied, as vertices in topological order."""
     vertices: list[_Vertex] = []
     known: dict[_Vertex, int] = {}
     sums: dict[int, tuple[int, ...]] = {}
@@ -65,7 +65,7 @@ def _simplify(graph: Graph, treated: Mapping[str, str], strided: bool) -> tuple[
         return len(vertices) - 1
 
     zero = vertex("zero", (), False, True)
-    for node in nodes(graph):
+    for node in nodes:
         inputs = [values[i] for i in node.inputs]
         role = treated.get(node.operation, "")
         if node.operation == "input":
@@ -85,7 +85,7 @@ def _simplify(graph: Graph, treated: Mapping[str, str], strided: bool) -> tuple[
         else:
             made = vertex(node.text, inputs, False, merge=role in {"pure", "wire"})
         values[node.name] = made
-    return vertices, values[next(reversed(list(graph)))]
+    return vertices, values[nodes[-1].name]
 
 
 class _Form:

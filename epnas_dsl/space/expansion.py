@@ -24,7 +24,6 @@ from epnas_dsl.space.terms import (
     disassemble,
     normal,
     pick,
-    unordered_size,
     ways,
 )
 
@@ -98,7 +97,7 @@ def _ranks(
 
 def _normal_numbers(term: Term) -> npt.NDArray[np.bool_] | None:
     """Which numbers of one decision have their operands in order; None: all."""
-    if unordered_size(term) == term.size:
+    if term.unordered == term.size:
         return None
     if term.size > 1_000_000:
         raise LimitError(f"a decision of {term.size:,} options cannot be listed", code="E915")
@@ -164,7 +163,7 @@ def _draw(
             if over == "rules":
                 tree = _by_rules(statement.term, generator)
             else:
-                ordinal = below(unordered_size(statement.term), generator)
+                ordinal = below(statement.term.unordered, generator)
                 tree = pick_unordered(statement.term, ordinal)
             numbers += disassemble(statement.term, tree)
     return Architecture(space, numbers)
@@ -201,18 +200,18 @@ def _by_rules(term: Term, generator: np.random.Generator) -> Tree:
 
 
 def pick_unordered(term: Term, number: int) -> Tree:
-    """The choice tree of an expression, numbered from 0 to `unordered_size` - 1."""
+    """The choice tree of an expression, numbered from 0 to `unordered` - 1."""
     if term.size == 1:
         return pick(term, 0)
     match term:
         case Choice():
             for i, alternative in enumerate(term.alternatives):
-                size = unordered_size(alternative)
+                size = alternative.unordered
                 if number < size:
                     return (i, pick_unordered(alternative, number))
                 number -= size
             raise IndexError(number)
-        case Subset() if unordered_size(term) == term.size:
+        case Subset() if term.unordered == term.size:
             return pick(term, number)
         case Subset():
             return _pick_subset(term.elements, term.least, term.most, number)
@@ -224,7 +223,7 @@ def pick_unordered(term: Term, number: int) -> Tree:
             return _pick_join(term, number)
     trees = []
     for child in reversed(term.children):
-        number, rest = divmod(number, unordered_size(child))
+        number, rest = divmod(number, child.unordered)
         trees.append(pick_unordered(child, rest))
     return tuple(reversed(trees))
 
@@ -234,7 +233,7 @@ def _pick_join(term: Join, number: int) -> Tree:
     groups = term.groups()
     grouped = {i for g in groups for i in g}
     for group in [*groups, *([i] for i in range(len(term.parts)) if i not in grouped)]:
-        size = unordered_size(term.parts[group[0]])
+        size = term.parts[group[0]].unordered
         number, rest = divmod(number, math.comb(size + len(group) - 1, len(group)))
         for i, ordinal in zip(group, multiset(rest, size, len(group)), strict=True):
             trees[i] = pick_unordered(term.parts[i], ordinal)
@@ -242,7 +241,7 @@ def _pick_join(term: Join, number: int) -> Tree:
 
 
 def _pick_subset(elements: tuple[Term, ...], least: int, most: int, number: int) -> Tree:
-    table = ways([unordered_size(e) for e in elements], least, most)
+    table = ways([e.unordered for e in elements], least, most)
     chosen: list[int] = []
     trees: list[Tree] = []
     for i, element in enumerate(elements):

@@ -100,7 +100,8 @@ def to_graph(architecture: Architecture, body: str | None = None) -> Graph:
     space = architecture.space
     decided = next((b for b, _ in space.statements), space.bodies[0])
     found = {name: b for b in space.bodies for name in b.names}[body] if body else decided
-    return _Builder(architecture, None).body_graph(found)
+    builder = _Builder(architecture, None)
+    return builder.graph(builder.body(found))
 
 
 def to_network(architecture: Architecture, image: Image = (3, 32, 32)) -> Graph:
@@ -110,7 +111,17 @@ def to_network(architecture: Architecture, image: Image = (3, 32, 32)) -> Graph:
         ShapeError: values that are joined do not match, or an argument is out of range.
         LimitError: the network has more than 20,000 nodes.
     """
-    return _Builder(architecture, image).network_graph()
+    builder = _Builder(architecture, image)
+    return builder.graph(builder.network())
+
+
+def body_nodes(architecture: Architecture, body: str) -> list[Node]:
+    """The nodes of `to_graph`, dead ones included, without the graph around them."""
+    found = next(b for b in architecture.space.bodies if body in b.names)
+    builder = _Builder(architecture, None)
+    result = builder.body(found)
+    made = [n for n in builder.nodes.values() if n.name != result.node]
+    return [*made, builder.nodes[result.node]]
 
 
 def nodes(graph: Graph) -> list[Node]:
@@ -182,15 +193,15 @@ class _Builder:
 
     # --- graphs
 
-    def body_graph(self, body: Body) -> Graph:
+    def body(self, body: Body) -> _Ref:
         scope = _Scope("", cell=body.name, stride=max(body.names.values()))
         scope.numbers["channels"] = NOMINAL_WIDTH
         for label in body.inputs:
             self._add(Node(label, "input", block=label, text=label, output=label))
             scope.values[label] = _Ref(label, label, entry=True)
-        return self._graph(self._body(body, scope))
+        return self._body(body, scope)
 
-    def network_graph(self) -> Graph:
+    def network(self) -> _Ref:
         assert self.image
         body = self.space.network
         scope = _Scope("")
@@ -199,9 +210,9 @@ class _Builder:
             node = Node("image", "input", (), (), self.image[0], 1, text=label)
             self._add(replace(node, layers=(layer,), output="image"))
             scope.values[label] = _Ref("image", label)
-        return self._graph(self._body(body, scope))
+        return self._body(body, scope)
 
-    def _graph(self, result: _Ref) -> Graph:
+    def graph(self, result: _Ref) -> Graph:
         graph: Graph = nx.DiGraph()
         alive: set[str] = set()
         waiting = [result.node]
@@ -341,7 +352,8 @@ class _Builder:
                 return self._function(callee, own, inputs, numbers, name, scope)
             pairs = zip(term.arguments, values, strict=True)
             given = [f"{k}={_argument(t, r, numbers[k])}" for (k, t), r in pairs]
-            text = print_callee(callee, own, [], given)
+            plain = not given and not callee.arguments
+            text = callee.name if plain else print_callee(callee, own, [], given)
             return self._operation(term, callee, text, inputs, numbers, (name, slot), scope)
 
     def _function(

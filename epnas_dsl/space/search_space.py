@@ -18,7 +18,6 @@ from epnas_dsl.space.terms import (
     decisions,
     disassemble,
     normal,
-    unordered_size,
 )
 
 DEFAULT_SHARING = ("cell", "block", "slot", "op")
@@ -172,8 +171,8 @@ class SearchSpace:
     def level_size(self, level: int, unordered: bool = False) -> int:
         """The number of options of a level, over all of its decisions."""
         if unordered:
-            terms = (s.term for _, s in self.statements if max(1, s.level) == level)
-            return math.prod(map(unordered_size, terms))
+            here = (s for _, s in self.statements if max(1, s.level) == level)
+            return math.prod(s.term.unordered for s in here)
         return math.prod(d.size for d in self.levels[level - 1])
 
     def trees(self, choices: Sequence[int]) -> dict[Statement, Tree]:

@@ -38,12 +38,14 @@ class Term:
 
     Attributes:
         size: how many fixed expressions it stands for.
+        unordered: how many when operands of `+` commute.
         decisions: how many decisions are open in it, nested ones not counted.
         places: how many values it names or makes, at most.
         digest: equal digests mean the same.
     """
 
     size: int = field(init=False, repr=False, default=1)
+    unordered: int = field(init=False, repr=False, default=1)
     decisions: int = field(init=False, repr=False, default=0)
     places: int = field(init=False, repr=False, default=1)
     depth: int = field(init=False, repr=False, default=1)
@@ -62,6 +64,7 @@ class Term:
         if places > MAX_PLACES:
             raise LimitError(f"an expression of more than {MAX_PLACES:,} places", code="E908")
         self._set("size", self._size())
+        self._set("unordered", self._unordered())
         self._set("decisions", 1 if self.is_decision else sum(c.decisions for c in parts))
         self._set("places", places)
         self._set("depth", depth)
@@ -77,6 +80,9 @@ class Term:
 
     def _size(self) -> int:
         return math.prod(c.size for c in self.children)
+
+    def _unordered(self) -> int:
+        return math.prod(c.unordered for c in self.children)
 
     def _places(self) -> int:
         return sum(c.places for c in self.children)
@@ -254,6 +260,13 @@ class Join(Term):
         """The parts."""
         return self.parts
 
+    def _unordered(self) -> int:
+        groups = self.groups()
+        grouped = {i for g in groups for i in g}
+        free = math.prod(p.unordered for i, p in enumerate(self.parts) if i not in grouped)
+        sizes = ((self.parts[g[0]].unordered, len(g)) for g in groups)
+        return free * math.prod(math.comb(u + n - 1, n) for u, n in sizes)
+
     def groups(self) -> list[list[int]]:
         """The positions of parts that mean the same before any choice is made, so commute."""
         if self.operator != "add":
@@ -318,6 +331,9 @@ class Choice(Term):
     def _size(self) -> int:
         return sum(a.size for a in self.alternatives)
 
+    def _unordered(self) -> int:
+        return sum(a.unordered for a in self.alternatives)
+
     def _places(self) -> int:
         return max(a.places for a in self.alternatives)
 
@@ -353,6 +369,9 @@ class Subset(Term):
 
     def _size(self) -> int:
         return ways([e.size for e in self.elements], self.least, self.most)[0][0]
+
+    def _unordered(self) -> int:
+        return ways([e.unordered for e in self.elements], self.least, self.most)[0][0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -390,6 +409,12 @@ class Each(Term):
         if self.is_product:
             return self.subset.size * (s**self.subset.least if s > 1 else 1)
         return ways([s] * n, self.subset.least, self.subset.most)[0][0]
+
+    def _unordered(self) -> int:
+        n, u = len(self.subset.elements), self.body.unordered
+        if self.is_product:
+            return self.subset.unordered * (u**self.subset.least if u > 1 else 1)
+        return ways([u] * n, self.subset.least, self.subset.most)[0][0]
 
 
 def ways(sizes: Sequence[int], least: int, most: int) -> list[list[int]]:
@@ -514,40 +539,6 @@ def disassemble(term: Term, tree: Tree) -> list[int]:
         return []
     pairs = zip(term.children, tree, strict=True)
     return [number for child, inner in pairs for number in disassemble(child, inner)]
-
-
-# --- operands of + commute ---------------------------------------------------------------------
-
-
-def unordered_size(term: Term) -> int:
-    """How many expressions a term stands for when operands of `+` commute."""
-    known: dict[int, int] = {}
-
-    def count(t: Term) -> int:
-        if t.size == 1:
-            return 1
-        if id(t) not in known:
-            known[id(t)] = compute(t)
-        return known[id(t)]
-
-    def compute(t: Term) -> int:
-        match t:
-            case Choice():
-                return sum(count(a) for a in t.alternatives)
-            case Subset():
-                return ways([count(e) for e in t.elements], t.least, t.most)[0][0]
-            case Each() if not t.is_product:
-                n = len(t.subset.elements)
-                return ways([count(t.body)] * n, t.subset.least, t.subset.most)[0][0]
-            case Join():
-                groups = t.groups()
-                alone = set(range(len(t.parts))) - {i for g in groups for i in g}
-                free = math.prod(count(t.parts[i]) for i in alone)
-                multisets = (math.comb(count(t.parts[g[0]]) + len(g) - 1, len(g)) for g in groups)
-                return free * math.prod(multisets)
-        return math.prod(count(c) for c in t.children)
-
-    return count(term)
 
 
 def normal(term: Term, tree: Tree) -> Tree:
