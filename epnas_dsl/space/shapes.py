@@ -93,8 +93,8 @@ def costs(layers: Iterable[Layer], image: tuple[int, int, int]) -> Costs:
     depth: dict[str, int] = {}
     for layer in layers:
         height, width = size[layer.name]
-        weights, per_position = _weights(layer)
-        params += weights
+        numbers, per_position = weights(layer)
+        params += numbers
         macs += per_position * height * width
         if layer.kind not in {"input", "drop_path"}:
             activations += layer.channels * height * width
@@ -108,7 +108,7 @@ def costs(layers: Iterable[Layer], image: tuple[int, int, int]) -> Costs:
     return Costs(params, macs, depth[layers[-1].name], activations)
 
 
-def _weights(layer: Layer) -> tuple[int, int]:
+def weights(layer: Layer) -> tuple[int, int]:
     """Trainable numbers, and multiply-accumulates for each position of the output."""
     s = dict(layer.settings)
     match layer.kind:

@@ -1,0 +1,244 @@
+"""Turn .space files into findings, layouts, tables, counts, samples and pictures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from epnas_dsl.cli import arguments
+from epnas_dsl.cli.terminal import document, note, progress, say, show, table, write
+from epnas_dsl.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from epnas_dsl.space.search_space import SearchSpace
+
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+SECTION = re.compile(r"^## ([EW]\d{3}) (.*)$", re.MULTILINE)
+
+
+@click.command("init")
+@click.argument("name")
+def init_command(name: str) -> None:
+    """Write a commented starter NAME.space."""
+    from epnas_dsl.lang.loading import read_space
+
+    path = Path(name if name.endswith(".space") else f"{name}.space")
+    starter = Path(__file__).with_name("starter.space").read_text(encoding="utf-8")
+    text = re.sub(r"\bNAME\b", lambda _: path.stem, starter)
+    text = re.sub(r"\bFILE\b", lambda _: str(path), text)
+    read_space(text, str(path))
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigError(
+            f"`{path}` exists, and is left as it is", code="E506", hint="choose another name"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"cannot write `{path}`: {error.strerror}", code="E505") from None
+    note(f"wrote {path}; next: epnas check {path}")
+
+
+@click.command("check")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@as_json
+def check_command(files: tuple[str, ...], as_json: bool) -> int:
+    """Find all that is wrong, or odd, in .space files."""
+    from epnas_dsl.lang.loading import check
+    from epnas_dsl.space.counting import count_raw
+
+    reports, status = [], 0
+    for file in files:
+        space, findings = check(file)
+        errors = [f for f in findings if not f.is_warning]
+        reports.append({"file": file, "ok": not errors, "findings": findings})
+        status = max(status, *(2 if f.code.startswith("E5") else 1 for f in errors), 0)
+        if not as_json:
+            show(findings)
+        counted = f"{len(errors)} errors, {len(findings) - len(errors)} warnings"
+        if space is None:
+            note(f"{file}: {counted}")
+        else:
+            found = f"{space.depth} levels, {count_raw(space):,} architectures"
+            note(f"{file}: ok, {found}" + (f"; {counted}" if findings else ""))
+    if as_json:
+        plain = [{**r, "findings": [f.to_json() for f in r["findings"]]} for r in reports]
+        document(files=plain)
+    return status
+
+
+@click.command("explain")
+@click.argument("code", required=False)
+def explain_command(code: str | None) -> None:
+    """Tell more about the code of an error or a warning, or list them all."""
+    sections = _sections()
+    if code is None:
+        table((name, text.partition("\n")[0]) for name, text in sorted(sections.items()))
+        return
+    name = code.strip().upper()
+    if name not in sections:
+        hint = nearest(name, sections) or "`epnas explain` lists them"
+        raise ConfigError(f"there is no code `{code}`", code="E507", hint=hint)
+    say(f"{name} {sections[name]}")
+
+
+def _sections() -> dict[str, str]:
+    """For each code the text of its section, the title on the first line."""
+    from epnas_dsl.resources import resource
+
+    found = {}
+    for path in sorted((resource("grammars", "space").parent / "errors").glob("*.md")):
+        _, *parts = SECTION.split(path.read_text(encoding="utf-8"))
+        for code, title, text in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+            found[code] = f"{title}\n\n{text.strip()}"
+    return found
+
+
+@click.command("format")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=Path)
+@click.option("--check", is_flag=True, help="Change nothing; show what would change.")
+def format_command(files: tuple[Path, ...], check: bool) -> int:
+    """Give .space files the canonical layout; comments are kept."""
+    import difflib
+
+    from epnas_dsl.lang.formatter import format_space
+    from epnas_dsl.lang.loading import read_text
+
+    status = 0
+    for path in files:
+        text = read_text(path)
+        result = format_space(text, str(path))
+        if result == text:
+            continue
+        status = 1 if check else 0
+        if check:
+            lines = text.splitlines(), result.splitlines()
+            say("\n".join(difflib.unified_diff(*lines, str(path), str(path), lineterm="")))
+        else:
+            write(path, result)
+        note(f"{'would format' if check else 'formatted'} {path}")
+    return status
+
+
+@click.command("show")
+@click.argument("space")
+@as_json
+@click.option("--sharing", is_flag=True, help="Which operations share weights.")
+def show_command(space: str, as_json: bool, sharing: bool) -> None:
+    """Show what a space holds: parameters, levels, decisions, exact counts."""
+    from epnas_dsl.cli import listings
+    from epnas_dsl.lang.loading import load_space
+    from epnas_dsl.space.counting import count_raw, count_unordered
+
+    found = load_space(space)
+    if sharing:
+        rows = listings.sharing(found)
+        if as_json:
+            names = ("weights", "places", "operations")
+            document(space=found.name, sharing=[dict(zip(names, row, strict=True)) for row in rows])
+        else:
+            table([("weights", "places", "shared by"), *((k, n, ", ".join(u)) for k, n, u in rows)])
+        return
+    if as_json:
+        document(**listings.facts(found))
+        return
+    say(f"{found.name}  {found.digest}")
+    say("parameters  " + (", ".join(f"{k}={v}" for k, v in found.parameters.items()) or "none"))
+    say(f"share by    {', '.join(found.sharing)}")
+    for requirement in found.requirements:
+        say(f"require     {requirement.text}  (not part of the counts below)")
+    say()
+    head = ("level", "decision", "options", "")
+    options = [(d.level, d.name, d.size, _shown(listings.options(d))) for d in found.decisions]
+    table([head, *options], right=(0, 2))
+    say()
+    sizes = [(i, f"{r:,}", f"{u:,}") for i, r, u in listings.level_sizes(found)]
+    total = ("all", f"{count_raw(found):,}", f"{count_unordered(found):,}")
+    table([("level", "raw", "unordered"), *sizes, total], right=(0, 1, 2))
+
+
+def _shown(options: list[str], width: int = 72) -> str:
+    """As many options as fit a line."""
+    text = " | ".join(option or "(none)" for option in options)
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
+@click.command("count")
+@click.argument("space")
+@click.option("--level", type=int, metavar="L", help="Architectures of this level only.")
+@click.option("--unordered", is_flag=True, help="Operands of + commute; requirements are met.")
+@click.option("--unique", is_flag=True, help="Up to the declared equivalence, by enumeration.")
+@as_json
+def count_command(
+    space: str, level: int | None, unordered: bool, unique: bool, as_json: bool
+) -> None:
+    """Count the architectures of a space exactly."""
+    from epnas_dsl.lang.loading import load_space
+    from epnas_dsl.space import counting
+
+    if unordered and unique:
+        raise ConfigError("--unordered or --unique, not both", code="E530")
+    found = load_space(space)
+    check_level(found, level)
+    kind = "unique" if unique else "unordered" if unordered else "raw"
+    match kind:
+        case "unique":
+            count = counting.count_unique(found, level, progress("looked at"))
+        case "unordered":
+            count = counting.count_meeting(found, level, progress("looked at"))
+        case _:
+            count = counting.count_raw(found, level)
+            if found.requirements:
+                note("the requirements are not looked at; --unordered and --unique meet them")
+    if as_json:
+        document(space=found.name, level=level or found.depth, kind=kind, count=count)
+    else:
+        say(count)
+
+
+def check_level(space: SearchSpace, level: int | None) -> None:
+    """Refuse a level that the space does not have."""
+    if level is not None and not 1 <= level <= space.depth:
+        raise ConfigError(
+            f"there is no level {level}; those of {space.name} go from 1 to {space.depth}",
+            code="E533",
+        )
+
+
+@click.command("sample")
+@click.argument("space")
+@click.option("-n", "number", type=click.IntRange(0), default=1, help="How many (1).")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, others (0).")
+@click.option("--level", type=int, metavar="L", help="Of this level; by default of full length.")
+def sample_command(space: str, number: int, seed: int, level: int | None) -> None:
+    """Print architectures drawn at random, all equally likely, one a line."""
+    import numpy as np
+
+    from epnas_dsl.lang.loading import load_space
+    from epnas_dsl.space.expansion import sample
+
+    found = load_space(space)
+    check_level(found, level)
+    generator = np.random.default_rng(seed)
+    for start in range(0, number, 100):
+        for architecture in sample(found, min(100, number - start), generator, level):
+            say(architecture)
+
+
+@click.command("convert")
+@click.argument("text")
+@click.option("--from", "source", type=click.Choice(["epnas", "nasbench201"]), required=True)
+@click.option("--to", "target", type=click.Choice(["epnas", "nasbench201"]), required=True)
+def convert_command(text: str, source: str, target: str) -> None:
+    """Translate an architecture between our texts and those of other projects."""
+    from epnas_dsl.lang import notations
+    from epnas_dsl.lang.loading import load_space
+
+    if source == "nasbench201":
+        found = notations.read_nasbench201(text, load_space("nasbench201"))
+    else:
+        found = arguments.architecture(text)
+    say(notations.print_nasbench201(found) if target == "nasbench201" else found)
