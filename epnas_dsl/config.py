@@ -30,6 +30,11 @@ class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
         iterations: how often the levels are gone through.
         later: what iterations after the first do: `grow` starts again from level 1, `refine`
             overwrites one row of the kept full-length architectures.
+        first_level_limit: the first step trains every architecture of level 1 if these are not
+            more than so many; otherwise K drawn uniformly.
+        retrain: whether an architecture that was trained before is trained again when it is drawn
+            again; `auto` means `yes` where weights are shared, else `no`.
+        repeated: which accuracy counts for an architecture that was trained several times.
         temperature_start: T0 of the schedule.
         temperature_end: T1 of the schedule.
         temperature_decay: sigma of the schedule, in steps.
@@ -42,6 +47,9 @@ class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     kept: Count = 25
     iterations: Count = 3
     later: Literal["grow", "refine"] = "grow"
+    first_level_limit: Count = 256
+    retrain: Literal["auto", "yes", "no"] = "auto"
+    repeated: Literal["max", "mean", "last"] = "max"
     temperature_start: Positive = 10.0
     temperature_end: Positive = 1.0
     temperature_decay: Positive = 4.0
@@ -60,7 +68,6 @@ class SurrogateSettings(Struct, frozen=True, forbid_unknown_fields=True):
         learning_rate: of Adam.
         epochs: passes over all stored points at each fit.
         batch: points in a batch.
-        repeated: which accuracy counts for an architecture that was trained several times.
     """
 
     features: Count = 100
@@ -70,7 +77,6 @@ class SurrogateSettings(Struct, frozen=True, forbid_unknown_fields=True):
     learning_rate: Positive = 1e-3
     epochs: Count = 50
     batch: Count = 64
-    repeated: Literal["max", "mean", "last"] = "max"
 
 
 class TrainingSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -192,7 +198,7 @@ def load_config(path: str | Path) -> Config:
 def override(config: Config, assignments: Iterable[str]) -> Config:
     """The settings with some replaced by texts of the form `section.key=value`.
 
-    A value is written as in TOML; quotes around a text, and brackets around a list, may be left out.
+    A value is written as in TOML; the quotes of a text and the brackets of a list may be left out.
 
     Raises:
         ConfigError: if a text has no `=` (E514), or as for a file.

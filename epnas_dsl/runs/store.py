@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from epnas_dsl.config import Config, dump_toml, load_config
 from epnas_dsl.errors import RunError
 from epnas_dsl.runs import database
-from epnas_dsl.runs.files import refusals, sha256, write_whole
+from epnas_dsl.runs.files import refusals, sha256, sync, write_whole
 from epnas_dsl.runs.trial import Trial
 
 KEPT_CHECKPOINTS = 2
@@ -57,7 +57,8 @@ def create(
         with _lock(folder):
             _check_free(folder)
             unfinished = folder / "run.db.partial"
-            unfinished.unlink(missing_ok=True)
+            for leftover in folder.glob("run.db.partial*"):
+                leftover.unlink()
             database.create(unfinished)
             (folder / "checkpoints").mkdir(exist_ok=True)
             hashes = {
@@ -67,6 +68,7 @@ def create(
             facts = {"files": hashes, "parameters": dict(parameters or {}), "space": digest}
             database.write_facts(unfinished, facts)
             os.replace(unfinished, folder / "run.db")
+            sync(folder)
     return Store(folder, writing=True)
 
 
@@ -223,12 +225,12 @@ def _lock(folder: Path) -> Iterator[None]:
         try:
             lock.acquire()
         except Timeout:
-            name = holder.read_text(encoding="utf-8").strip() if holder.is_file() else "someone"
+            name = holder.read_text("utf-8").strip() if holder.is_file() else ""
             hint = f"wait, or stop it; `epnas status {folder}` shows how far it is"
-            message = f"`{folder}` is being written by {name}"
+            message = f"`{folder}` is being written by {name or 'another process'}"
             raise RunError(message, code="E703", hint=hint) from None
         try:
-            write_whole(holder, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", "utf-8")
             yield
         finally:
             holder.unlink(missing_ok=True)
