@@ -170,10 +170,10 @@ class SpaceValueError(SpaceError):
 
 
 class SpaceErrors(SpaceError):
-    """All the errors of one text, in its order."""
+    """All the errors of one text, in its order, each once."""
 
     def __init__(self, errors: Iterable[EpnasError]) -> None:
-        found = tuple(d for error in errors for d in error.diagnostics)
+        found = tuple(dict.fromkeys(d for error in errors for d in error.diagnostics))
         super().__init__(f"{len(found)} errors")
         self.diagnostics = tuple(sorted(found, key=lambda d: d.span.start if d.span else -1))
 

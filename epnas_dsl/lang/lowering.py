@@ -257,8 +257,9 @@ class _Lowerer:
             if name.name in OPERATIONS or name.name in self.expressions.BUILT_IN:
                 self.error("E102", f"`{name.name}` has a meaning already", name.span)
             scope.labels[name.name] = name.name
-            env.names[name.name] = Bound(Value(name.name))
+            env.names[name.name] = Bound(Value(name.name), span=name.span)
         self.statements(statements, scope, env, last=True)
+        self.unread(scope)
         if scope.result is None and len(self.errors) == before:
             self.error("E215", "this body returns nothing", span, "end it with `return ..`")
         return scope if scope.result and len(self.errors) == before else None
@@ -273,6 +274,7 @@ class _Lowerer:
             if isinstance(bound, Bound) and isinstance(bound.term, Value):
                 scope.labels[name] = name
         self.statements(node.body, scope, env, last=True)
+        self.unread(scope)
         if scope.result is None and len(self.errors) == before:
             self.error("E215", f"the function {node.name} returns nothing", node.name_span)
         return (tuple(scope.statements), scope.result.term) if scope.result else None
@@ -366,15 +368,16 @@ class _Lowerer:
             return
         scope.labels[label] = array or label
         scope.statements.append(Statement(label, term, scope.level, array, node.span))
-        bound = Bound(Variable(label) if term.kind == "number" else Value(label), scope.level)
+        reader = Variable(label) if term.kind == "number" else Value(label)
+        bound = Bound(reader, scope.level, span=span)
         if array:
-            binding = scope.env.names.setdefault(array, ArrayBinding(array))
+            binding = scope.env.names.setdefault(array, ArrayBinding(array, span=span))
             assert isinstance(binding, ArrayBinding)
             binding.elements[index] = bound
         else:
             before = scope.env.names.get(label)
             if isinstance(before, Bound) and isinstance(before.term, Value):
-                bound = Bound(bound.term, min(bound.level, before.level))
+                bound.level = min(bound.level, before.level)
             scope.env.names[label] = bound
 
     def check_name(
@@ -411,6 +414,14 @@ class _Lowerer:
                 array.poisoned = True
 
     # --- warnings
+
+    def unread(self, scope: _Scope) -> None:
+        """Note the values that nothing reads."""
+        for name, binding in scope.env.names.items():
+            if isinstance(binding, Bound | ArrayBinding) and binding.span and not binding.read:
+                found = Diagnostic("W002", f"`{name}` is never read", binding.span)
+                if found not in self.expressions.warnings:
+                    self.expressions.warnings.append(found)
 
     def warnings(self) -> list[Diagnostic]:
         """What is not wrong but looks like a mistake."""
