@@ -1,0 +1,250 @@
+"""What each construct of the language means, on small spaces."""
+
+import numpy as np
+import pytest
+
+from epnas_dsl.errors import EpnasError
+from epnas_dsl.lang import load_architecture, read_space
+from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.counting import count_meeting, count_raw, count_unordered
+from epnas_dsl.space.expansion import enumerate_level, sample
+from epnas_dsl.space.graph import Node, nodes, to_graph, to_layers, to_network
+from epnas_dsl.space.measures import measures
+from epnas_dsl.space.search_space import SearchSpace
+
+HEAD = "linear(global_avg_pool(x), 10)"
+
+
+def network(body: str, before: str = "", head: str = "space s") -> SearchSpace:
+    return read_space(f"{head}\n{before}\nnetwork (image) {{\n{body}\nreturn {HEAD} }}")
+
+
+def first(space: SearchSpace) -> Architecture:
+    return next(enumerate_level(space, space.depth))
+
+
+def network_nodes(architecture: Architecture) -> dict[str, Node]:
+    return {n.name: n for n in nodes(to_network(architecture))}
+
+
+def texts(space: SearchSpace) -> list[str]:
+    return [str(a).partition(": ")[2] for a in enumerate_level(space, space.depth)]
+
+
+def test_every_use_of_a_production_is_a_decision_of_its_own() -> None:
+    space = network("x = op(op(image, channels=4))", "op := conv_3x3 | conv_5x5")
+    assert count_raw(space) == 4
+    assert len(space.decisions) == 2
+
+
+def test_alternatives_of_an_argument() -> None:
+    space = network("x = conv(image, kernel = 3|5, channels = 4|8|16)")
+    assert [d.size for d in space.decisions] == [2, 3]
+    assert texts(space)[-1] == "x = conv(image, kernel=5, channels=16)"
+
+
+def test_nested_alternatives_are_one_decision_of_their_sum() -> None:
+    space = network(
+        "x = conv_3x3(image, 8)\n x = op(x)",
+        "op := mbconv(kernel = 3|5, expand = 3|6) | skip_connect | pool\n"
+        "pool := max_pool_3x3 | avg_pool(3|5)",
+    )
+    assert [d.size for d in space.decisions] == [4 + 1 + 1 + 2]
+    assert "x = avg_pool(x, kernel=5)" in texts(space)
+
+
+@pytest.mark.parametrize(("quantity", "count"), [("any", 8), ("some", 7), ("2", 3), ("3", 1)])
+def test_subsets(quantity: str, count: int) -> None:
+    body = f"""h[0] = conv_3x3(image, 4)
+        h[1] = conv_3x3(h[0])
+        h[2] = conv_3x3(h[1])
+        x = concat(image, {quantity} of [h[0..2]])"""
+    assert count_raw(network(body)) == count
+
+
+def test_a_comprehension_over_a_subset_uses_its_body_once_for_each_element() -> None:
+    before = """op := conv_3x3 | conv_5x5
+        cell c (a, b) {{ h[1] = sum(op(s) for s in {} of [a, b])
+            return concat(unused(h)) }}"""
+    body = "x = stack(conv_3x3(image, 4), [c])"
+    assert count_raw(network(body, before.format(2))) == 4
+    assert count_raw(network(body, before.format("some"))) == 2 + 2 + 4
+    space = network(body, before.format("some"))
+    assert "h1 = conv_5x5(a) + conv_3x3(b)" in texts(space)
+
+
+def test_one_choice_given_to_a_function_is_one_decision_used_twice() -> None:
+    space = network(
+        "x = block(image, k = 3|5)",
+        "def block(x, k) { y = conv(x, k, 8)\n return conv(y, k, 8) }",
+    )
+    assert count_raw(space) == 2
+    kernels = [layer["kernel_h"] for layer in to_layers(to_network(Architecture(space, [1])))
+               if layer.kind == "conv"]  # fmt: skip
+    assert kernels == [5, 5]
+
+
+def test_a_function_with_choices_shows_them_in_braces() -> None:
+    space = network(
+        "x = block(image)\n x = block(x)",
+        "op := conv_3x3 | conv_5x5\ndef block(x) { y = op(x, channels=4)\n return op(y) }",
+    )
+    assert count_raw(space) == 16
+    text = texts(space)[1]
+    assert "x = block(x) { y = conv_3x3(x, channels=4); return conv_5x5(y) }" in text
+    for architecture in enumerate_level(space, 1):
+        assert load_architecture(str(architecture), space) == architecture
+
+
+def test_loops_arithmetic_and_conditions() -> None:
+    body = """for i in 1..3 {
+            x = conv_3x3(x, 2^i + min(1, i - 1), stride = 1 if i < 3 else 2)
+        }
+        for c in [5, 7] { x = conv_3x3(x, c*n) }"""
+    space = network(f"x = conv_3x3(image, 7 // 2 % 2)\n{body}", head="space s(n=2)")
+    found = [n for n in network_nodes(first(space)).values() if n.operation == "conv_3x3"]
+    assert [n.channels for n in found] == [1, 2, 5, 9, 10, 14]
+    assert [n.scale for n in found] == [1, 1, 1, 2, 2, 2]
+
+
+def test_parameters_are_set_from_outside() -> None:
+    text = f"space s(c=4, d=c*2)\nnetwork (image) {{ x = conv_3x3(image, d)\n return {HEAD} }}"
+    assert network_nodes(first(read_space(text)))["x"].channels == 8
+    space = read_space(text, c=3)
+    assert network_nodes(first(space))["x"].channels == 6
+    assert str(first(space)) == "s(c=3):"
+
+
+CELL = """op := conv_3x3 | max_pool_3x3
+cell normal, reduction/2 (prev2, prev1) {
+    level b in 1..2 { h[b] = op(prev1) + op(prev2 | h[1..b-1] | prev1) }
+    return concat(unused(h))
+}"""
+
+
+def cells() -> SearchSpace:
+    before = CELL.replace("op(prev2 | h[1..b-1] | prev1)", "op(source)").replace(
+        "h[b] =", "source := prev2 | h[1..b-1] | prev1\nh[b] ="
+    )
+    return network("x = stack(conv_3x3(image, 4), [normal, reduction, normal])", before)
+
+
+def test_a_stride_applies_where_an_operation_reads_an_input_of_the_cell() -> None:
+    text = "s: h1 = conv_3x3(prev1) + conv_3x3(prev2); h2 = conv_3x3(prev1) + conv_3x3(h1)"
+    found = network_nodes(load_architecture(text, cells()))
+    strides = {name: dict(n.settings).get("stride") for name, n in found.items()}
+    assert strides["cell2.h1.op1"] == strides["cell2.h1.op2"] == strides["cell2.h2.op1"] == 2
+    assert strides["cell2.h2.op2"] == strides["cell1.h1.op1"] == 1
+
+
+def test_inputs_that_do_not_match_get_one_1x1_convolution_each() -> None:
+    text = "s: h1 = conv_3x3(prev1) + conv_3x3(prev2); h2 = conv_3x3(prev1) + conv_3x3(prev2)"
+    found = network_nodes(load_architecture(text, cells()))
+    made = {n.name: n for n in found.values() if n.instance and n.operation == "conv_1x1"}
+    # cell2 has 8 channels: its stride doubles the width; so does joining the two ends of cell1
+    assert list(made) == ["cell2.prev2", "cell3.prev1", "cell3.prev2"]
+    assert (made["cell3.prev2"].channels, made["cell3.prev2"].scale) == (8, 2)
+
+
+def test_levels_of_two_cells_go_together_and_every_level_is_whole() -> None:
+    space = read_space(
+        "space s\nop := conv_3x3 | conv_5x5\n"
+        "cell a (p) { level i in 1..3 { h[i] = op(p) } return concat(unused(h)) }\n"
+        "cell b (p) { level i in 1..2 { h[i] = op(p) } return last(h) }\n"
+        f"network (image) {{ x = stack(conv_3x3(image, 4), [a, b])\n return {HEAD} }}"
+    )
+    assert [len(row) for row in space.levels] == [2, 2, 1]
+    for level in (1, 2, 3):
+        architecture = next(enumerate_level(space, level))
+        to_layers(to_network(architecture))
+        assert load_architecture(str(architecture), space) == architecture
+
+
+def test_unused_ends_and_the_last_value() -> None:
+    space = cells()
+    text = "s: h1 = conv_3x3(prev1) + conv_3x3(prev2); h2 = conv_3x3(prev1) + conv_3x3(h1)"
+    assert nodes(to_graph(load_architecture(text, space)))[-1].name == "h2"  # h1 is read by h2
+    text = text.replace("conv_3x3(h1)", "conv_3x3(prev2)")
+    assert nodes(to_graph(load_architecture(text, space)))[-1].inputs == ("h1", "h2")
+    macro = network(
+        "h[0] = conv_3x3(image, 4)\nlevel l in 1..3 { h[l] = op(h[l-1]) }\nx = last(h)",
+        "op := conv_3x3 | conv_5x5",
+    )
+    assert network_nodes(next(enumerate_level(macro, 2)))["output.op1"].inputs == ("h2",)
+
+
+def test_a_slice_after_the_levels_has_what_is_there() -> None:
+    space = network(
+        "level l in 1..3 { h[l] = op(image, channels=4) }\nx = concat(h[1..3])",
+        "op := conv_3x3 | conv_5x5",
+    )
+    for level in (1, 2, 3):
+        found = network_nodes(next(enumerate_level(space, level)))
+        assert found["x"].channels == 4 * level
+
+
+def test_dead_code_is_gone_from_the_network() -> None:
+    space = network("y = conv_3x3(image, 4)\nx = conv_5x5(image, 4)")
+    assert "y" not in network_nodes(first(space))
+
+
+def test_widths_of_stacks_and_direct_calls() -> None:
+    before = "cell c, d/2 (p) { return conv_3x3(p) }"
+    space = network("x = stack(conv_3x3(image, 4), [c, d, c], channels=6)", before)
+    found = network_nodes(first(space))
+    assert [found[f"cell{i}.output"].channels for i in (1, 2, 3)] == [6, 12, 12]
+    space = network("x = d(conv_3x3(image, 4), channels=10)", before)
+    assert network_nodes(first(space))["cell1.output"].channels == 10
+
+
+def test_channels_of_a_cell_are_its_width() -> None:
+    before = "cell c (p) { return conv_1x1(conv_3x3(p, channels/2), 4*channels) }"
+    found = network_nodes(first(network("x = stack(conv_3x3(image, 8), [c])", before)))
+    assert found["cell1.output"].channels == 32
+    assert found["cell1.output.op1"].channels == 4
+
+
+def test_sharing_by_input_adds_a_coordinate() -> None:
+    text = "s: h1 = conv_3x3(prev1) + conv_3x3(prev2)"
+    here = {n.layers[0].key for n in network_nodes(load_architecture(text, cells())).values()
+            if n.operation == "conv_3x3"}  # fmt: skip
+    assert "cell1/h1/op1/conv_3x3/conv" in here
+
+
+def test_requirements_bound_what_is_sampled_and_counted() -> None:
+    body = "x = conv(image, kernel = 1|3|5, channels = 4|8|16)"
+    free = network(body)
+    sizes = [measures(a)["params"] for a in enumerate_level(free, 1)]
+    bound = sorted(sizes)[4]
+    space = network(body, f"require params <= {bound}\nrequire nodes < 100")
+    met = sum(size <= bound for size in sizes)
+    assert count_meeting(space) == met < count_unordered(space) == 9
+    drawn = sample(space, 50, np.random.default_rng(0))
+    assert all(measures(a)["params"] <= bound for a in drawn)
+    assert len(set(drawn)) == met
+
+
+def test_a_billion_alternatives_are_counted_and_not_written_out() -> None:
+    lines = ["a0 := conv(kernel = 3|5, channels = 4|8)"]
+    lines += [f"def f{i}(x) {{ y = a{i}(x)\n return a{i}(y) }}\na{i + 1} := f{i}" for i in range(5)]
+    space = network("x = a5(image)", "\n".join(lines))
+    assert count_raw(space) == 4**32
+
+
+def test_all_errors_of_a_file_come_at_once_in_its_order() -> None:
+    text = """space s(a=1, a=2)
+op := conv_9x9 | max_pool_3x3
+cell c (p) { x = con_3x3(p)
+    return y }
+network (image) { return stack(image, [d]) }
+"""
+    with pytest.raises(EpnasError) as caught:
+        read_space(text, "s.space")
+    codes = [(d.code, str(d.span)) for d in caught.value.diagnostics]
+    assert codes == [
+        ("E101", "s.space:1:14"),
+        ("E103", "s.space:2:7"),
+        ("E103", "s.space:3:18"),
+        ("E103", "s.space:4:12"),
+        ("E103", "s.space:5:40"),
+    ]
