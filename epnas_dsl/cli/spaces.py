@@ -228,6 +228,38 @@ def sample_command(space: str, number: int, seed: int, level: int | None) -> Non
             say(architecture)
 
 
+@click.command("draw")
+@click.argument("what", metavar="SPACE|ARCH")
+@click.option("-o", "--out", required=True, type=Path, help=".svg .png .pdf .dot .html")
+@click.option("--body", metavar="CELL", help="This cell only, or `network`.")
+@click.option("--network", is_flag=True, help="The whole network of an architecture.")
+@click.option("--image", default="3x32x32", help="For --network: channels, height, width.")
+@click.option("--diff", metavar="ARCH", help="The differences from another architecture.")
+def draw_command(
+    what: str, out: Path, body: str | None, network: bool, image: str, diff: str | None
+) -> None:
+    """Draw a space or an architecture."""
+    from epnas_dsl.lang.loading import load_space
+    from epnas_dsl.space import drawing
+
+    shape = arguments.image(image)
+    if not arguments.is_architecture(what):
+        if network or diff:
+            raise ConfigError(
+                "--network and --diff are for architectures", code="E530",
+                hint="`epnas sample` gives some",
+            )  # fmt: skip
+        dot = drawing.draw_space(load_space(what), body)
+    elif network:
+        dot = drawing.draw_network(arguments.architecture(what), shape)
+    elif diff:
+        first, second = map(arguments.architecture, (diff, what))
+        dot = drawing.diff_cells(first, second, body)
+    else:
+        dot = drawing.draw_cell(arguments.architecture(what), body)
+    note(f"wrote {drawing.render(dot, out)}")
+
+
 @click.command("convert")
 @click.argument("text")
 @click.option("--from", "source", type=click.Choice(["epnas", "nasbench201"]), required=True)

@@ -1,0 +1,103 @@
+"""Turn a trained network into one file that tells all about itself, and back into a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from epnas_dsl.errors import DataError
+from epnas_dsl.nn.augmentation import Preprocessing
+from epnas_dsl.nn.checkpoint import write_whole
+
+FORMAT = "epnas-1"
+
+
+class TrainedModel(nn.Module):
+    """A network behind its preprocessing: raw images in, one score for each class out.
+
+    Attributes:
+        network: takes normalised images.
+        preprocessing: means and deviations of the images that it was trained on.
+        classes: their names, in the order of the scores.
+        architecture: the text of the network's architecture.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        preprocessing: Preprocessing,
+        classes: Sequence[str],
+        architecture: str,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.preprocessing = preprocessing
+        self.classes = tuple(classes)
+        self.architecture = architecture
+        mean, std = preprocessing.tensors()
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores [n, classes] of images [n, channels, height, width] of values 0 to 255."""
+        normalised = (images.float() / 255 - self.mean) / self.std
+        scores: Tensor = self.network(normalised)
+        return scores
+
+
+def save_trained(path: Path, network: nn.Module, facts: dict[str, Any]) -> None:
+    """Write weights and batch-norm statistics as safetensors, the facts as its metadata."""
+    state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+    metadata = {"format": FORMAT, "facts": json.dumps(facts)}
+    write_whole(path, lambda draft: save_file(state, draft, metadata))
+
+
+def read_trained(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The weights and the facts of a file by `save_trained`.
+
+    Raises:
+        DataError: it is missing or damaged (E620), or written by another program (E621).
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise DataError(
+            f"the weights {path} cannot be read: {error}", code="E620",
+            hint="the file is missing, cut short, or not in the safetensors format",
+        ) from None  # fmt: skip
+    try:
+        if metadata.get("format") != FORMAT:
+            raise ValueError
+        return state, dict(json.loads(metadata["facts"]))
+    except (ValueError, KeyError, TypeError):
+        raise DataError(
+            f"{path} does not say which network its weights belong to", code="E621",
+            hint="files written by `epnas train` do",
+        ) from None  # fmt: skip
+
+
+def restore(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Give a network its weights.
+
+    Raises:
+        DataError: they belong to another network (E622).
+    """
+    try:
+        network.load_state_dict(state)
+    except RuntimeError:
+        raise DataError(
+            f"the weights in {path} do not fit the network that it names", code="E622",
+            hint="the file was changed, or written by another version of this program",
+        ) from None  # fmt: skip
+    if not all(bool(torch.isfinite(v).all()) for v in state.values()):
+        raise DataError(f"the weights in {path} are not all finite", code="E622")
