@@ -8,7 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("steady", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("steady")
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is loaded, here or in a process started here
 
 TESTS = Path(__file__).resolve().parent

@@ -434,7 +434,7 @@ def ways(sizes: Sequence[int], least: int, most: int) -> list[list[int]]:
 
 def pick(term: Term, number: int) -> Tree:
     """The choice tree of the numbered expression (from 0 to size - 1)."""
-    if term.size == 1 and not term.is_decision:
+    if not term.decisions:
         return ()
     match term:
         case Choice():
@@ -479,7 +479,7 @@ def _pick_subset(elements: Sequence[Term], least: int, most: int, number: int) -
 
 def rank(term: Term, tree: Tree) -> int:
     """The number of the expression with these choices: the inverse of `pick`."""
-    if term.size == 1 and not term.is_decision:
+    if term.size == 1:
         return 0
     match term:
         case Choice():

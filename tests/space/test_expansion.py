@@ -1,0 +1,85 @@
+"""Options as arrays, and samples that are uniform."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from epnas_dsl.errors import CountError, LimitError
+from epnas_dsl.lang import load_space, read_space
+from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.expansion import below, enumerate_level, first_level, options, sample
+
+TINY = """space tiny
+op := conv(kernel = 1|3) | skip_connect
+cell c (p, q) {
+    level b in 1..2 { source := p | h[1..b-1]
+        h[b] = op(source) + op(source) }
+    return concat(unused(h), some of [p, q])
+}
+network (image) { x = stack(conv_3x3(image, 4), [c])
+    return linear(global_avg_pool(x), 10) }"""
+
+
+@pytest.mark.parametrize("name", ["micro", "macro", "nasbench201", "darts", "pnas"])
+def test_options_are_distinct_complete_and_in_order(name: str) -> None:
+    space = load_space(name)
+    for level in range(1, min(space.depth, 8) + 1):
+        rows = options(space, level)
+        assert len(rows) == space.level_size(level, unordered=True)
+        assert len(np.unique(rows, axis=0)) == len(rows)
+        assert len(options(space, level, unordered=False)) == space.level_size(level)
+    prefix = sample(space, 1, np.random.default_rng(0), level=1)[0].choices
+    if space.depth > 1:
+        rows = options(space, 2)
+        chosen = rows[:: max(1, len(rows) // 50)].tolist()
+        assert all(Architecture(space, (*prefix, *row)).choices == (*prefix, *row) for row in chosen)
+
+
+def test_enumeration_is_complete() -> None:
+    space = read_space(TINY)
+    found = list(enumerate_level(space, 2))
+    assert len(set(found)) == len(found) == 3 * 6 * (6 * 7 // 2)
+    assert {a.at(1) for a in found} == set(first_level(space))
+
+
+@pytest.mark.parametrize("over", ["architectures", "rules"])
+def test_samples_are_uniform(over: str) -> None:
+    space = read_space(TINY)
+    n = 12_000
+    drawn = sample(space, n, np.random.default_rng(3), level=1, over=over)  # type: ignore[arg-type]
+    counts = Counter(drawn)
+    everything = list(enumerate_level(space, 1))
+    assert set(counts) == set(everything)
+    if over == "architectures":
+        expected = dict.fromkeys(everything, n / len(everything))
+    else:  # conv or skip_connect first, then the kernel; two operands in either order
+        half = {"skip": 1 / 2, "kernel=1": 1 / 4, "kernel=3": 1 / 4}
+        expected = {}
+        for a in everything:
+            left, right = str(a).partition("h1 = ")[2].partition(";")[0].split(" + ")
+            p, q = (next(v for k, v in half.items() if k in side) for side in (left, right))
+            expected[a] = n * p * q * (2 if left != right else 1) / 3
+    chi_square = sum((counts[a] - e) ** 2 / e for a, e in expected.items())
+    assert chi_square < 2.5 * len(expected)
+
+
+def test_samples_follow_the_seed() -> None:
+    space = load_space("micro")
+    first, again = (sample(space, 5, np.random.default_rng(7)) for _ in range(2))
+    assert first == again != sample(space, 5, np.random.default_rng(8))
+
+
+def test_large_random_numbers_stay_below_their_limit() -> None:
+    generator = np.random.default_rng(0)
+    limit = 3**90
+    drawn = [below(limit, generator) for _ in range(500)]
+    assert all(0 <= x < limit for x in drawn)
+    assert 0.4 < sum(drawn) / len(drawn) / limit < 0.6
+
+
+def test_what_is_too_much_is_refused() -> None:
+    with pytest.raises(LimitError, match="options"):
+        options(load_space("macro", layers=30), 30)
+    with pytest.raises(CountError, match="requirement"):
+        sample(read_space(TINY + "\nrequire nodes < 2"), 1, np.random.default_rng(0))
