@@ -223,7 +223,17 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
 
 def dump_toml(config: Config) -> str:
     """The settings as TOML; `load_config` reads them back."""
-    return msgspec.toml.encode(config).decode()
+    values = msgspec.to_builtins(config)
+    lines = [f"{k} = {_toml(v)}" for k, v in values.items() if not isinstance(v, dict)]
+    for section, settings in values.items():
+        if isinstance(settings, dict):
+            lines += ["", f"[{section}]", *(f"{k} = {_toml(v)}" for k, v in settings.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """A text, number, truth value or list of these; TOML writes them as JSON does."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _read_value(text: str, current: Any) -> Any:
@@ -289,7 +299,8 @@ def _expectation(value: Any, kind: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, default=str, ensure_ascii=False)
+    plain = isinstance(value, float)
+    text = str(value) if plain else json.dumps(value, default=str, ensure_ascii=False)
     return f"`{text if len(text) <= 60 else text[:57] + '...'}`"
 
 

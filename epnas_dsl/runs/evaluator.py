@@ -6,8 +6,8 @@ import csv
 import gzip
 import io
 import math
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Protocol
@@ -52,9 +52,9 @@ class TabularEvaluator:
         read: makes an architecture of a text in the column `arch`.
 
     Raises:
-        DataError: the file cannot be read (E640), lacks a column (E641), or holds a cell that is
-            no number (E642), a text that is no architecture (E643), an accuracy beyond 0 to 100
-            (E645).
+        DataError: the file cannot be read (E650), lacks a column (E651), or holds a cell that is
+            no number (E652), a text that is no architecture (E653), an accuracy beyond 0 to 100
+            (E655).
     """
 
     def __init__(
@@ -70,24 +70,20 @@ class TabularEvaluator:
         self.report = tuple(report) or tuple(numeric)
         self._values = {n: self._table.numbers(n) for n in {metric, *self.report}}
         self._scale = self._percent_or_share()
-        self._rows: dict[str, int] = {}
-        self._alike: defaultdict[str, list[int]] = defaultdict(list)
-        for i in range(len(self._table.rows)):
-            architecture = self._read(i, read)
-            self._rows.setdefault(str(architecture), i)
-            self._alike[architecture.key].append(i)
+        self._architectures = [self._read(i, read) for i in range(len(self._table.rows))]
+        self._rows = {a: i for i, a in reversed(list(enumerate(self._architectures)))}
 
     def evaluate(self, architecture: Architecture, number: int) -> dict[str, float]:
         """The metrics of the row of an architecture, or the means over the rows equal to it.
 
         Raises:
-            DataError: the table has no architecture that computes the same (E644).
+            DataError: the table has no architecture that computes the same (E654).
         """
-        row = self._rows.get(str(architecture))
+        row = self._rows.get(architecture)
         rows = self._alike.get(architecture.key, []) if row is None else [row]
         if not rows:
             message = f"the table `{self._table.source.name}` has no row for `{architecture}`"
-            raise DataError(message, code="E644")
+            raise DataError(message, code="E654")
         metrics = {name: fmean(self._values[name][i] for i in rows) for name in self.report}
         return metrics | {
             "accuracy": fmean(self._values[self.metric][i] for i in rows) / self._scale
@@ -99,6 +95,14 @@ class TabularEvaluator:
     def load(self, path: Path) -> None:
         """Nothing: a table does not change."""
 
+    @cached_property
+    def _alike(self) -> dict[str, list[int]]:
+        """The rows of each canonical key; made when it is first needed, for it takes a while."""
+        found: dict[str, list[int]] = {}
+        for i, architecture in enumerate(self._architectures):
+            found.setdefault(architecture.key, []).append(i)
+        return found
+
     def _read(self, row: int, read: Callable[[str], Architecture]) -> Architecture:
         text = self._table.cell(row, "arch")
         try:
@@ -107,14 +111,14 @@ class TabularEvaluator:
             reason = error.diagnostics[0]
             message = f"this is no architecture of the space: {reason.message}"
             span = self._table.span(row, "arch")
-            raise DataError(message, code="E643", span=span, hint=reason.hint) from error
+            raise DataError(message, code="E653", span=span, hint=reason.hint) from error
 
     def _percent_or_share(self) -> float:
         values = self._values[self.metric]
         for i, value in enumerate(values):
             if not 0 <= value <= 100:
                 message = f"`{self.metric}` is {value:g}; expected 0 to 1, or 0 to 100 percent"
-                raise DataError(message, code="E645", span=self._table.span(i, self.metric))
+                raise DataError(message, code="E655", span=self._table.span(i, self.metric))
         return 100.0 if max(values) > 1 else 1.0
 
 
@@ -136,9 +140,9 @@ class _Table:
                     self._check_width(len(self.rows) - 1)
         except csv.Error as error:
             span = self._line_span(lines.line_num)
-            raise DataError(f"this is not CSV: {error}", code="E640", span=span) from None
+            raise DataError(f"this is not CSV: {error}", code="E650", span=span) from None
         if not self.rows:
-            raise DataError(f"the table `{path}` has no rows", code="E640")
+            raise DataError(f"the table `{path}` has no rows", code="E650")
 
     def cell(self, row: int, column: str) -> str:
         return self.rows[row][self.header.index(column)].strip()
@@ -150,13 +154,13 @@ class _Table:
         """The values of a column.
 
         Raises:
-            DataError: a cell is no finite number (E642).
+            DataError: a cell is no finite number (E652).
         """
         values = list(self._floats(column))
         for i, value in enumerate(values):
             if not math.isfinite(value):
                 message = f"`{self.cell(i, column)}` in the column `{column}` is no number"
-                raise DataError(message, code="E642", span=self.span(i, column))
+                raise DataError(message, code="E652", span=self.span(i, column))
         return values
 
     def span(self, row: int, column: str) -> Span:
@@ -180,12 +184,12 @@ class _Table:
             if name not in self.header:
                 hint = nearest(name, self.header) or "it has " + ", ".join(self.header[:20])
                 message = f"the table has no column `{name}`"
-                raise DataError(message, code="E641", span=self._line_span(1), hint=hint)
+                raise DataError(message, code="E651", span=self._line_span(1), hint=hint)
 
     def _check_width(self, row: int) -> None:
         if len(self.rows[row]) != len(self.header):
             message = f"this row has {len(self.rows[row])} cells; the header has {len(self.header)}"
-            raise DataError(message, code="E642", span=self._line_span(self._lines[row]))
+            raise DataError(message, code="E652", span=self._line_span(self._lines[row]))
 
     def _line_span(self, line: int) -> Span:
         line = min(max(line, 1), len(self.source.line_starts))
@@ -201,7 +205,7 @@ def _read_text(path: str | Path) -> str:
         text = data.decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"cannot read the table `{path}`: {reason}", code="E640") from None
+        raise DataError(f"cannot read the table `{path}`: {reason}", code="E650") from None
     if not text.strip():
-        raise DataError(f"the table `{path}` is empty", code="E640")
+        raise DataError(f"the table `{path}` is empty", code="E650")
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -135,11 +136,14 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def _settings(config: Config) -> list[tuple[str, list[tuple[str, object]]]]:
+def _settings(config: Config) -> list[tuple[str, list[tuple[str, str]]]]:
     values = msgspec.to_builtins(config)
-    general = [(name, value) for name, value in values.items() if not isinstance(value, dict)]
-    sections = [(n, list(v.items())) for n, v in values.items() if isinstance(v, dict)]
-    return [("general", general), *sections]
+    general = {name: value for name, value in values.items() if not isinstance(value, dict)}
+    sections = {"general": general} | {n: v for n, v in values.items() if isinstance(v, dict)}
+    return [
+        (section, [(k, v if isinstance(v, str) else json.dumps(v)) for k, v in settings.items()])
+        for section, settings in sections.items()
+    ]
 
 
 def _safe(svg: str) -> str:

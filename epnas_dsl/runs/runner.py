@@ -163,7 +163,7 @@ class _Run:
             level=architecture.level,
             state="failed" if outcome.message else "complete",
             metrics=outcome.metrics,
-            notes={"iteration": progress.iteration, "step": progress.step},
+            notes={**self.searcher.note(architecture), "step": progress.step},
             message=outcome.message,
             started=outcome.started,
             ended=outcome.ended,

@@ -56,7 +56,7 @@ def test_runs_to_the_end_and_tells_all(store):
     assert [text for text, _ in searcher.told] == [t.architecture for t in trials]
     assert store.trials() == trials
     assert trials[7].level == 2
-    assert trials[7].notes == {"iteration": 1, "step": 1}
+    assert trials[7].notes == {"iteration": 1, "level": 2, "predicted": 0.5, "step": 1}
     assert [f.name for f in sorted((store.path / "checkpoints").iterdir())] == [
         "000010.ckpt",
         "000011.ckpt",
