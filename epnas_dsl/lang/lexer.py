@@ -30,7 +30,7 @@ _CLOSING = {close: start for start, close in BRACKETS.items()}
 _DEFINING = {":=", "cell", "def", "level", "for"}
 _OPERATORS = {"+", "-", "*", "/", "//", "%", "^", "<", "<=", ">", ">=", "==", "!=", ".."}
 _NESTING_WORDS = {*_OPERATORS, "and", "or", "not", "if", "of", "for"}
-_SEPARATORS = {"{", "}", ",", "|", "=", ":=", ";", ":", "return", *ITEMS}
+_SEPARATORS = {"}", ",", "|", "=", ":=", ";", ":", "return", *ITEMS}
 _HINTS = {
     "!": "unequal is `!=`, and negation is `not`",
     "&": "write `and`",
@@ -83,10 +83,9 @@ def ends_value(token: Token) -> bool:
     return token.type in ("NAME", "INT", "FLOAT") or token.value in _CLOSING
 
 
-def starts_line(source: Source, token: Token) -> bool:
-    """Whether only blanks stand before the token on its line."""
-    start = token.start_pos or 0
-    return not source.text[source.text.rfind("\n", 0, start) + 1 : start].strip()
+def starts_line(token: Token, previous: Token | None) -> bool:
+    """Whether the token is the first one on its line."""
+    return previous is None or previous.line != token.line
 
 
 def quote(text: str | None) -> str:
@@ -165,7 +164,7 @@ def cut(source: Source, tokens: list[Token]) -> tuple[list[Chunk], list[EpnasErr
     brackets = Brackets(source)
     for i, token in enumerate(tokens):
         following = tokens[i + 1].value if i + 1 < len(tokens) else ""
-        if _starts_item(source, token, following, tokens[i - 1] if i else None, brackets):
+        if _starts_item(token, following, tokens[i - 1] if i else None, brackets):
             if chunks and brackets.open:
                 chunks[-1].broken = True
                 brackets.forget(token)
@@ -184,22 +183,20 @@ def cut(source: Source, tokens: list[Token]) -> tuple[list[Chunk], list[EpnasErr
     return chunks, brackets.errors
 
 
-def _starts_item(
-    source: Source, token: Token, following: str, previous: Token | None, brackets: Brackets
-) -> bool:
+def _starts_item(token: Token, following: str, previous: Token | None, brackets: Brackets) -> bool:
     word = token.value
     if brackets.open:
         if following == ":=" and "{" not in brackets.open:
-            return starts_line(source, token)
+            return starts_line(token, previous)
         fits = following == "(" if word == "network" else following.isidentifier()
-        return word in ITEMS and fits and starts_line(source, token)
+        return word in ITEMS and fits and starts_line(token, previous)
     fresh = previous is None or previous == ";" or ends_value(previous)
     if word in ITEMS or word in STATEMENTS:
-        return fresh or starts_line(source, token)
+        return fresh or starts_line(token, previous)
     if not fresh or not word.isidentifier():
         return False
-    named = token.type == "NAME" and (previous in (None, ";") or starts_line(source, token))
-    return named or following == ":=" or (following == "=" and starts_line(source, token))
+    named = token.type == "NAME" and (previous in (None, ";") or starts_line(token, previous))
+    return named or following == ":=" or (following == "=" and starts_line(token, previous))
 
 
 class Brackets:
@@ -214,6 +211,8 @@ class Brackets:
     def feed(self, token: Token) -> bool:
         """Take the next token; whether it is an error."""
         count, word = len(self.errors), token.value
+        if word == "{":
+            self._operators[-1] = 0
         if word in BRACKETS:
             self.open.append(token)
             self._operators.append(0)
@@ -224,7 +223,7 @@ class Brackets:
         elif word in _SEPARATORS:
             self._operators[-1] = 0
         if len(self.open) > NESTING or sum(self._operators) + 3 * len(self.open) > DEPTH:
-            message = f"nested too deeply: at most {NESTING} brackets and {DEPTH} operators deep"
+            message = f"nested too deeply: at most {NESTING} brackets or {DEPTH} operators"
             raise LimitError(message, code="E901", span=span_of(self.source, token))
         return len(self.errors) > count
 

@@ -93,7 +93,7 @@ def _reserved(mistake: Mistake) -> SpaceSyntaxError | None:
     found, previous = mistake.found, mistake.before()
     if found is None or mistake.at == len(mistake.tokens):
         return None
-    opens = found.value in STATEMENTS and starts_line(mistake.source, found)
+    opens = found.value in STATEMENTS and starts_line(found, previous)
     if is_word(found) and "a name" in mistake.accepted and not opens:
         return _keyword(mistake, found)
     if previous is not None and is_word(previous) and found.value in ("=", ":="):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import itertools
 import re
 import sys
 from collections.abc import Iterable
@@ -19,13 +20,23 @@ from lark import Lark, Token, UnexpectedToken, v_args
 from lark.tree import Meta
 from lark.visitors import Transformer_NonRecursive
 
-from epnas_dsl.errors import EpnasError, Source, SpaceErrors, SpaceSyntaxError, Span, nearest
+from epnas_dsl.errors import (
+    EpnasError,
+    LimitError,
+    Source,
+    SpaceErrors,
+    SpaceSyntaxError,
+    Span,
+    nearest,
+)
 from epnas_dsl.lang import lexer, syntax
 from epnas_dsl.lang.mistakes import Mistake, explain, explain_start
 from epnas_dsl.resources import resource
 
 SPACE_BYTES = 2**20
 ARCHITECTURE_BYTES = 2**16
+TOKENS = 100_000
+ERRORS = 100  # that are reported of one text
 _WORDS = {
     "NAME": "a name",
     "INT": "a number",
@@ -47,6 +58,8 @@ def parse_space(text: str, name: str = "<text>") -> syntax.Space:
     errors += _head_errors(source, chunks)
     parts: list[Any] = []
     for chunk in chunks:
+        if len(errors) >= ERRORS:
+            break
         if error := explain_start(source, chunk.tokens):
             errors.append(error)
         elif not chunk.broken:
@@ -90,10 +103,18 @@ def parse_reference(text: str) -> tuple[str, tuple[syntax.Keyword, ...]]:
 
 
 def tokenize(source: Source, grammar: str = "space", start: int = 0) -> list[Token]:
-    """The tokens of a text from an offset on, with its comments, nothing checked."""
+    """The tokens of a text from an offset on, with its comments.
+
+    Raises:
+        LimitError: more than `TOKENS` (E902).
+    """
     text = re.sub(r"[^\n]", " ", source.text[:start]) + source.text[start:]
-    tokens = _grammar(grammar).lex(text, dont_ignore=True)
-    return [token for token in tokens if token.type != "BLANK"]
+    lexed = _grammar(grammar).lex(text, dont_ignore=True)
+    tokens = list(itertools.islice((t for t in lexed if t.type != "BLANK"), TOKENS + 1))
+    if len(tokens) > TOKENS:
+        message = f"{source.name} has more than {TOKENS:,} words and signs"
+        raise LimitError(message, code="E902", span=lexer.span_of(source, tokens[-1]))
+    return tokens
 
 
 @functools.cache
@@ -122,7 +143,7 @@ def _chunks(source: Source) -> tuple[list[lexer.Chunk], list[EpnasError]]:
     tokens = [token for token in tokenize(source) if token.type != "COMMENT"]
     errors = lexer.check_tokens(source, tokens)
     chunks, unmatched = lexer.cut(source, [token for token in tokens if token.type != "UNKNOWN"])
-    places = [d.span.start for error in errors for d in error.diagnostics if d.span]
+    places = [d.span.start for error in errors for d in error.diagnostics if d.span][:ERRORS]
     for chunk in chunks:
         start, end = chunk.tokens[0].start_pos or 0, len(source.text)
         if chunk.following is not None:
@@ -183,7 +204,7 @@ def _accepted(lark: Lark, start: str, tokens: Iterable[Token]) -> frozenset[str]
     for token in tokens:
         parser.feed_token(token)
     words = {t.name: t.pattern.value for t in lark.terminals if t.pattern.type == "str"} | _WORDS
-    names = parser.accepts()  # type: ignore[no-untyped-call]
+    names = parser.accepts()
     return frozenset(words[name] for name in names if name in words)
 
 
@@ -192,7 +213,7 @@ def _raise(errors: Iterable[EpnasError]) -> None:
     if len(found) == 1:
         raise found[0]
     if found:
-        raise SpaceErrors(found)
+        raise SpaceErrors(found[:ERRORS])
 
 
 @v_args(meta=True, inline=True)
