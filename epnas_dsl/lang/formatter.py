@@ -57,8 +57,6 @@ def _strength(node: syntax.Expression) -> int:
             return _LEVELS[node.operator]
         case syntax.Number():
             return _ATOM if node.value >= 0 else _SIGN
-        case syntax.Range() | syntax.Comprehension():
-            return _CHOICE
     return _ATOM
 
 
@@ -79,7 +77,7 @@ def _bare(node: syntax.Expression, tight: bool) -> str:
         case syntax.Call():
             return _call(node, tight)
         case syntax.Comprehension(element, variable, iterable):
-            source = _write(iterable, _CHOICE, tight)
+            source = _write(iterable, _CONDITIONAL, tight)
             return f"{_write(element, _CHOICE, tight)} for {variable} in {source}"
         case syntax.Subset(quantity, elements):
             return f"{_quantity(quantity)} of {_collection(elements, tight)}"
@@ -151,11 +149,9 @@ def _binary(node: syntax.Binary, tight: bool) -> str:
         left, right = _ATOM, _SIGN
     elif level == _COMPARISON:
         left = _SUM
-    close = operator in "*//%^" or (tight and operator in "+-")
-    space = "" if close else " "
-    return (
-        _write(node.left, left, tight) + space + operator + space + _write(node.right, right, tight)
-    )
+    space = "" if operator in _CLOSE or (tight and operator in _TIGHT) else " "
+    texts = _write(node.left, left, tight), _write(node.right, right, tight)
+    return f"{texts[0]}{space}{operator}{space}{texts[1]}"
 
 
 # --- a text to its layout ----------------------------------------------------------------------
