@@ -150,12 +150,17 @@ class EvaluationSettings(Struct, frozen=True, forbid_unknown_fields=True):
         table: the CSV file of measured accuracies; has a column `arch`.
         metric: the column of the table that guides the search.
         report: further columns of the table to keep with each trial; empty means all numeric ones.
+        workers: processes that evaluate side by side; shared weights have but one.
+        final_epochs: after the search the best architecture is trained from scratch for so many
+            epochs and tested; 0 means not at all. A table is not followed by training.
     """
 
     evaluator: Literal["supernet", "standalone", "table"] = "supernet"
     table: str = ""
     metric: str = ""
     report: tuple[str, ...] = ()
+    workers: Annotated[int, Meta(ge=1, le=1024)] = 1
+    final_epochs: Whole = 20
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):

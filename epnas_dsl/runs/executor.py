@@ -104,13 +104,14 @@ class SerialExecutor:
 
     Args:
         factory: makes the evaluator; called when it is first needed.
+        evaluator: one that is made already, and as new.
     """
 
     workers = 1
 
-    def __init__(self, factory: Factory) -> None:
+    def __init__(self, factory: Factory, evaluator: Evaluator | None = None) -> None:
         self._factory = factory
-        self._evaluator: Evaluator | None = None
+        self._evaluator = evaluator
 
     @property
     def evaluator(self) -> Evaluator:

@@ -29,11 +29,12 @@ class Stopped(KeyboardInterrupt):
 
     Attributes:
         signal: the number of the signal that asked.
+        at_once: whether it had to be in the middle of a trial.
     """
 
-    def __init__(self, signal: int) -> None:
+    def __init__(self, signal: int, at_once: bool) -> None:
         super().__init__(f"stopped by signal {signal}")
-        self.signal = signal
+        self.signal, self.at_once = signal, at_once
 
 
 class Watcher(Protocol):
@@ -100,7 +101,8 @@ class _Run:
         self.found = len(self.recorded)
 
     def loop(self) -> list[Trial]:
-        self.executor.restore(self.store.checkpoint(self.last) if self.found else None)
+        if self.found:
+            self.executor.restore(self.store.checkpoint(self.last))
         number = 0
         while architectures := self.searcher.ask(self.executor.workers):
             batch = list(enumerate(architectures, number))
@@ -137,7 +139,7 @@ class _Run:
 
     def _evaluate(self, tasks: list[Task]) -> None:
         if self.received:
-            raise Stopped(self.received[0])
+            raise Stopped(self.received[0], at_once=False)
         progress = self.searcher.progress
         for number, architecture in tasks:
             self.watcher.began(number, architecture, progress)
@@ -206,7 +208,7 @@ def _signals(watcher: Watcher) -> Iterator[list[int]]:
     def receive(number: int, frame: FrameType | None) -> None:
         received.append(number)
         if len(received) > 1:
-            raise Stopped(number)
+            raise Stopped(number, at_once=True)
         watcher.note("stopping after the trial under way; once more to stop at once")
 
     if threading.current_thread() is not threading.main_thread():

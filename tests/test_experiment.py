@@ -1,0 +1,116 @@
+import dataclasses
+import signal
+
+import pytest
+
+from epnas_dsl import experiment
+from epnas_dsl.config import Config, override
+from epnas_dsl.errors import ConfigError, DataError, RunError
+from epnas_dsl.runs.runner import Silence, Stopped
+
+TINY = [
+    "space=micro(blocks=2, channels=4, repeats=1)",
+    "search.kept=2",
+    "search.first_level_limit=1",
+    "search.iterations=2",
+    "training.epochs=1",
+    "training.threads=1",
+    "evaluation.final_epochs=2",
+    "surrogate.epochs=3",
+    "data.limit=200",
+]
+TABLE = """arch,valid,test
+|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|,60,70
+|nor_conv_1x1~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|,50,55
+|avg_pool_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|,30,35
+"""
+
+
+def timeless(trials):
+    return [dataclasses.replace(trial, started=0.0, ended=0.0) for trial in trials]
+
+
+class Stopper(Silence):
+    def __init__(self, after):
+        self.after = after
+        self.notes = []
+
+    def ended(self, trial, progress):
+        if trial.number == self.after:
+            signal.raise_signal(signal.SIGTERM)
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def test_a_search_on_images_stops_moves_and_resumes(tmp_path):
+    config = override(Config(), TINY)
+    whole = experiment.run(config, tmp_path / "whole")
+    assert len(whole.trials) == experiment.plan(config)[1] == 8
+    with pytest.raises(Stopped):
+        experiment.run(config, tmp_path / "other", Stopper(4))
+    assert experiment.status(tmp_path / "other").state == "stopped"
+    assert "epnas resume" in experiment.report(tmp_path / "other").read_text()
+    moved = (tmp_path / "other").rename(tmp_path / "moved")
+    watcher = Stopper(None)
+    again = experiment.resume(moved, watcher)
+    assert timeless(again.trials) == timeless(whole.trials)  # to the bits of the weights
+    assert again.test == whole.test
+    assert watcher.notes[-1].startswith("final training, epoch 2 of 2: ")
+    names = {"best.arch", "best.svg", "best.png", "report.html", "final", "config.toml", "run.db"}
+    assert names <= {path.name for path in moved.iterdir()}
+    assert (moved / "best.arch").read_text().strip() == again.best.architecture
+    page = (moved / "report.html").read_text()
+    for text in ["test accuracy", "polyline", "rank correlation", "epnas train", "parameters"]:
+        assert text in page
+    assert experiment.resume(moved, Stopper(None)).test == whole.test  # nothing is done again
+    assert experiment.evaluate(moved / "final", config)["test"] == whole.test
+
+
+def test_several_processes_give_the_same_trials(tmp_path):
+    words = [*TINY, "search.iterations=1", "evaluation.evaluator=standalone"]
+    words += ["evaluation.final_epochs=0"]
+    one = experiment.run(override(Config(), words), tmp_path / "one")
+    two = experiment.run(override(Config(), [*words, "evaluation.workers=2"]), tmp_path / "two")
+    assert timeless(two.trials) == timeless(one.trials)
+    assert (two.test, (tmp_path / "two" / "final").exists()) == (None, False)
+
+
+@pytest.mark.parametrize("searcher", ["epnas", "random"])
+def test_a_search_of_a_table(tmp_path, monkeypatch, searcher):
+    (tmp_path / "t.csv").write_text(TABLE)
+    monkeypatch.chdir(tmp_path)
+    words = ["space=nasbench201", "evaluation.evaluator=table", "evaluation.table=t.csv"]
+    words += ["evaluation.metric=valid", f"search.searcher={searcher}", "search.evaluations=4"]
+    config = override(Config(), words)
+    if searcher == "random":  # hardly anything is in this table
+        with pytest.raises(RunError, match="none of the 4 trials"):
+            experiment.run(config, tmp_path / "run")
+    else:
+        found = experiment.run(config, tmp_path / "run")
+        assert found.best.metrics == {"accuracy": 0.6, "valid": 60, "test": 70}
+        assert found.best.architecture == "nasbench201: h1 = nor_conv_3x3(h0)"
+        monkeypatch.chdir("/")
+        assert timeless(experiment.resume(tmp_path / "run").trials) == timeless(found.trials)
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "part"),
+    [
+        (["evaluation.evaluator=table"], ConfigError, "needs its file"),
+        (["evaluation.workers=2"], ConfigError, "shared weights"),
+        (["space=macroo"], ConfigError, "no space `macroo`"),
+        (["space=micro(classes=7)"], ConfigError, "7 classes"),
+        (["data.name=cifar10", "data.root=/nowhere"], DataError, "not in /nowhere"),
+    ],
+)
+def test_no_folder_is_made_for_wrong_settings(tmp_path, words, error, part):
+    with pytest.raises(error, match=part):
+        experiment.run(override(Config(), words), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_taken_folder(tmp_path):
+    (tmp_path / "mine").write_text("")
+    with pytest.raises(RunError, match="not empty"):
+        experiment.run(override(Config(), TINY), tmp_path)
