@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+from typing import Any
+
 import click
 
 from epnas_dsl.cli import arguments
 from epnas_dsl.cli.spaces import as_json
-from epnas_dsl.cli.terminal import document, say, table
+from epnas_dsl.cli.terminal import document, log, note, percent, say, table, write
+from epnas_dsl.errors import ConfigError
+
+EPOCHS = 30  # of `epnas train`, unless set otherwise
 
 
 @click.command("summary")
@@ -14,7 +21,7 @@ from epnas_dsl.cli.terminal import document, say, table
 @as_json
 @click.option("--image", default="3x32x32", help="Channels, height, width (3x32x32).")
 def summary_command(arch: str, as_json: bool, image: str) -> None:
-    """Show the layers, parameters and multiply-accumulates of an architecture."""
+    """Show layers, parameters and MACs."""
     from epnas_dsl.cli import listings
     from epnas_dsl.space.graph import to_layers, to_network
     from epnas_dsl.space.shapes import costs
@@ -45,3 +52,85 @@ def summary_command(arch: str, as_json: bool, image: str) -> None:
     say(f"MACs         {cost.macs:,} for an image of {image}")
     say(f"depth        {cost.depth} convolutions and fully connected layers")
     say(f"activations  {cost.activations:,} numbers ({cost.activations * 4 / 2**20:.1f} MiB)")
+
+
+@click.command("compile")
+@click.argument("arch")
+@click.option("-o", "--out", required=True, type=Path, help="A file that ends in .py.")
+@click.option("--image", default="3x32x32", help="Channels, height, width (3x32x32).")
+@click.option("--weights", metavar="FILE|DIR", help="Write these, from `epnas train`, beside it.")
+def compile_command(arch: str, out: Path, image: str, weights: str | None) -> None:
+    """Write a Python file that needs torch only."""
+    from epnas_dsl import experiment
+
+    if out.suffix != ".py":
+        raise ConfigError(
+            f"`{out}` cannot be written; there is only .py", code="E534", hint="-o network.py"
+        )
+    shape = arguments.image(image)
+    architecture = arguments.architecture(arch)
+    if weights:
+        shape = experiment.check_weights(weights, architecture)
+    write(out, experiment.export_python(architecture, shape))
+    note(f"wrote {out}")
+    if weights:
+        experiment.write_weights(weights, out.with_suffix(".pt"))
+        note(f"wrote {out.with_suffix('.pt')}: Model().load_state_dict(torch.load(..))")
+
+
+@click.command("train")
+@click.argument("arch")
+@arguments.settings
+@click.option("--out", type=Path, help="Folder of the weights; goes on where one was stopped.")
+@as_json
+def train_command(arch: str, out: Path | None, as_json: bool, **given: Any) -> int:
+    """Train an architecture from scratch.
+
+    Takes 30 epochs, unless `--set training.epochs=` or the settings of `--config` say otherwise.
+    The folder then holds the weights, with all that it takes to use them.
+    """
+    from epnas_dsl import experiment
+    from epnas_dsl.config import Config, override
+
+    architecture = arguments.architecture(arch)
+    run = arguments.run_of(arch)
+    usual = override(experiment.run_config(run) if run else Config(), [f"training.epochs={EPOCHS}"])
+    config = arguments.config([], usual=usual, **given)
+    folder = out or arguments.free_folder(f"{architecture.space.name}-{architecture.id}")
+    epochs = config.training.epochs
+
+    def tell(epoch: Any) -> None:
+        measured = epoch.training.loss, percent(epoch.validation.accuracy)
+        log(f"epoch {epoch.number}/{epochs}  loss {measured[0]:.4f}  validation {measured[1]}")
+
+    note(f"the weights go to {folder}")
+    try:
+        done = experiment.train(architecture, config, folder, tell)
+    except KeyboardInterrupt:
+        note(f"stopped; the same command with --out {shlex.quote(str(folder))} goes on")
+        return 3
+    if as_json:
+        facts = {"architecture": str(architecture), "params": done.params, "curve": done.curve}
+        document(**facts, accuracy=done.accuracy, weights=str(done.path))
+        return 0
+    rows = [("architecture", str(architecture)), ("parameters", f"{done.params:,}")]
+    table([*rows, *((f"{n} accuracy", percent(a)) for n, a in done.accuracy.items()),
+           ("weights", str(done.path))])  # fmt: skip
+    data = shlex.quote(config.data.name)
+    note(f"next: epnas evaluate {shlex.quote(str(done.path))} --data {data}")
+    return 0
+
+
+@click.command("evaluate")
+@click.argument("weights", metavar="DIR|FILE")
+@arguments.settings
+@as_json
+def evaluate_command(weights: str, as_json: bool, **given: Any) -> None:
+    """Measure trained weights on images."""
+    from epnas_dsl import experiment
+
+    accuracy = experiment.evaluate(weights, arguments.config([], **given))
+    if as_json:
+        document(weights=weights, accuracy=accuracy)
+    else:
+        table((f"{name} accuracy", percent(value)) for name, value in accuracy.items())

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from epnas_dsl.errors import ArchitectureError, ConfigError
 
 if TYPE_CHECKING:
+    from epnas_dsl.config import Config
     from epnas_dsl.space.architecture import Architecture
 
 MAX_TEXT = 1 << 16
@@ -41,6 +45,12 @@ def architecture(word: str) -> Architecture:
     return load_architecture(word)
 
 
+def run_of(word: str) -> Path | None:
+    """The run's folder in `DIR:best`; None for another kind of word."""
+    found = _TRIAL.fullmatch(word)
+    return Path(found["run"]) if found else None
+
+
 def is_architecture(word: str) -> bool:
     """Whether a word that may be a space or an architecture is the latter."""
     path = word.partition("(")[0]
@@ -62,3 +72,41 @@ def image(text: str) -> tuple[int, int, int]:
         )  # fmt: skip
     channels, height, width = numbers
     return channels, height, width
+
+
+def settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options from which `config` makes settings."""
+    for option in (
+        click.option("--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE",
+                     help="One setting; may be repeated."),
+        click.option("--config", "file", help="Settings from a TOML file."),
+        click.option("--data", help="digits, cifar10, cifar100, mnist, fashionmnist, "
+                     "imagefolder:PATH."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def config(
+    words: Sequence[str],
+    file: str | None,
+    data: str | None,
+    assignments: Sequence[str],
+    usual: Config | None = None,
+) -> Config:
+    """The settings of a file (or the usual ones), then the words, then those of `--set`.
+
+    Raises:
+        ConfigError: some are unknown or wrong.
+    """
+    from epnas_dsl.config import Config, load_config, override
+
+    found = load_config(file) if file else usual or Config()
+    return override(found, [*words, *([f"data.name={data}"] if data else []), *assignments])
+
+
+def free_folder(name: str) -> Path:
+    """`runs/NAME`, or with the next number where that is taken."""
+    first = re.sub(r"[^\w.-]+", "-", name)
+    names = [first, *(f"{first}-{i}" for i in range(2, 10_000))]
+    return next(p for p in (Path("runs", name) for name in names) if not p.exists())

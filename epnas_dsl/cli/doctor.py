@@ -22,7 +22,7 @@ OPTIONAL = ["onnx", "ray", "altair", "tensorboard"]
 @click.command("doctor")
 @as_json
 def doctor_command(as_json: bool) -> int:
-    """Show what is installed, which renderer, which device, how much room there is."""
+    """Show what is installed, and what it runs on."""
     from epnas_dsl import experiment
     from epnas_dsl.resources import names
 

@@ -10,7 +10,7 @@ import click
 
 from epnas_dsl.cli import arguments
 from epnas_dsl.cli.terminal import document, note, progress, say, show, table, write
-from epnas_dsl.errors import ConfigError, nearest
+from epnas_dsl.errors import ConfigError, EpnasError, nearest
 
 if TYPE_CHECKING:
     from epnas_dsl.space.search_space import SearchSpace
@@ -29,7 +29,13 @@ def init_command(name: str) -> None:
     starter = Path(__file__).with_name("starter.space").read_text(encoding="utf-8")
     text = re.sub(r"\bNAME\b", lambda _: path.stem, starter)
     text = re.sub(r"\bFILE\b", lambda _: str(path), text)
-    read_space(text, str(path))
+    try:
+        read_space(text, str(path))
+    except EpnasError:
+        raise ConfigError(
+            f"`{path.stem}` cannot be the name of a space", code="E508",
+            hint="letters, digits and underscores, and none of the language's keywords",
+        ) from None  # fmt: skip
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -54,7 +60,8 @@ def check_command(files: tuple[str, ...], as_json: bool) -> int:
     for file in files:
         space, findings = check(file)
         errors = [f for f in findings if not f.is_warning]
-        reports.append({"file": file, "ok": not errors, "findings": findings})
+        plain = [f.to_json() for f in findings]
+        reports.append({"file": file, "ok": not errors, "findings": plain})
         status = max(status, *(2 if f.code.startswith("E5") else 1 for f in errors), 0)
         if not as_json:
             show(findings)
@@ -65,15 +72,14 @@ def check_command(files: tuple[str, ...], as_json: bool) -> int:
             found = f"{space.depth} levels, {count_raw(space):,} architectures"
             note(f"{file}: ok, {found}" + (f"; {counted}" if findings else ""))
     if as_json:
-        plain = [{**r, "findings": [f.to_json() for f in r["findings"]]} for r in reports]
-        document(files=plain)
+        document(files=reports)
     return status
 
 
 @click.command("explain")
 @click.argument("code", required=False)
 def explain_command(code: str | None) -> None:
-    """Tell more about the code of an error or a warning, or list them all."""
+    """Explain the code of an error, or list all."""
     sections = _sections()
     if code is None:
         table((name, text.partition("\n")[0]) for name, text in sorted(sections.items()))
@@ -101,7 +107,7 @@ def _sections() -> dict[str, str]:
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=Path)
 @click.option("--check", is_flag=True, help="Change nothing; show what would change.")
 def format_command(files: tuple[Path, ...], check: bool) -> int:
-    """Give .space files the canonical layout; comments are kept."""
+    """Give .space files the canonical layout."""
     import difflib
 
     from epnas_dsl.lang.formatter import format_space
@@ -128,7 +134,7 @@ def format_command(files: tuple[Path, ...], check: bool) -> int:
 @as_json
 @click.option("--sharing", is_flag=True, help="Which operations share weights.")
 def show_command(space: str, as_json: bool, sharing: bool) -> None:
-    """Show what a space holds: parameters, levels, decisions, exact counts."""
+    """Show decisions, levels and exact counts."""
     from epnas_dsl.cli import listings
     from epnas_dsl.lang.loading import load_space
     from epnas_dsl.space.counting import count_raw, count_unordered
@@ -214,7 +220,10 @@ def check_level(space: SearchSpace, level: int | None) -> None:
 @click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, others (0).")
 @click.option("--level", type=int, metavar="L", help="Of this level; by default of full length.")
 def sample_command(space: str, number: int, seed: int, level: int | None) -> None:
-    """Print architectures drawn at random, all equally likely, one a line."""
+    """Print random architectures, one a line.
+
+    All are equally likely.
+    """
     import numpy as np
 
     from epnas_dsl.lang.loading import load_space
@@ -265,7 +274,7 @@ def draw_command(
 @click.option("--from", "source", type=click.Choice(["epnas", "nasbench201"]), required=True)
 @click.option("--to", "target", type=click.Choice(["epnas", "nasbench201"]), required=True)
 def convert_command(text: str, source: str, target: str) -> None:
-    """Translate an architecture between our texts and those of other projects."""
+    """Translate from and to other notations."""
     from epnas_dsl.lang import notations
     from epnas_dsl.lang.loading import load_space
 

@@ -1,4 +1,4 @@
-"""Turn results into standard output, and everything else that a person reads into standard error."""
+"""Turn results into standard output, and all else that a person reads into standard error."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ def note(text: str) -> None:
 def log(text: str) -> None:
     """Put progress on standard error, dated where nobody watches."""
     note(text if sys.stderr.isatty() else f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}")
+
+
+def percent(share: float) -> str:
+    """An accuracy in [0, 1] as a person reads it."""
+    return f"{100 * share:.2f} %"
 
 
 def document(**values: object) -> None:

@@ -29,6 +29,9 @@ class TrainedModel(nn.Module):
         architecture: the text of the network's architecture.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         network: nn.Module,

@@ -1,0 +1,175 @@
+"""Turn settings into a search, and the folder of a run into what a person wants to know of it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from epnas_dsl.cli import arguments
+from epnas_dsl.cli.spaces import as_json
+from epnas_dsl.cli.terminal import document, note, percent, say, table
+from epnas_dsl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from epnas_dsl.config import Config
+
+directory = click.argument("folder", metavar="DIR", type=Path)
+
+
+@click.command("search")
+@click.argument("space")
+@arguments.settings
+@click.option("--out", type=Path, help="The run's folder; runs/SPACE-DATA by default.")
+@click.option("--searcher", help="epnas or random.")
+@click.option("--table", "csv", help="Look accuracies up in this CSV file; train nothing.")
+@click.option("--metric", metavar="COLUMN", help="The column of the table to search by.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and all settings as TOML.")
+@as_json
+def search_command(
+    space: str, csv: str | None, metric: str | None, searcher: str | None, out: Path | None,
+    dry_run: bool, as_json: bool, **given: Any,
+) -> int:  # fmt: skip
+    """Search a space for its best architecture."""
+    from epnas_dsl import experiment
+
+    if bool(csv) != bool(metric):
+        raise ConfigError(
+            "--table and --metric go together", code="E530", hint="--table CSV --metric COLUMN"
+        )
+    words = [f"space={space}"]
+    words += [f"search.searcher={searcher}"] if searcher else []
+    words += ["evaluation.evaluator=table", f"evaluation.table={csv}"] if csv else []
+    words += [f"evaluation.metric={metric}"] if metric else []
+    config = arguments.config(words, **given)
+    folder = out or arguments.free_folder(_name(config))
+    if dry_run:
+        _print_plan(config, folder)
+        return 0
+    note(f"the run is kept in {folder}")
+    return _watched(folder, as_json, lambda watch: experiment.run(config, folder, watch))
+
+
+@click.command("resume")
+@directory
+@as_json
+def resume_command(folder: Path, as_json: bool) -> int:
+    """Go on with a run that was stopped."""
+    from epnas_dsl import experiment
+
+    return _watched(folder, as_json, lambda watch: experiment.resume(folder, watch))
+
+
+def _watched(folder: Path, as_json: bool, work: Callable[[Any], object]) -> int:
+    """Run with progress shown; ends with the result, or with how to go on."""
+    from epnas_dsl.cli.watching import watcher
+
+    try:
+        with watcher() as watch:
+            work(watch)
+    except KeyboardInterrupt as stop:
+        note(f"stopped; go on with: epnas resume {shlex.quote(str(folder))}")
+        if getattr(stop, "at_once", True):
+            return 128 + getattr(stop, "signal", 2)
+        return 3
+    _print_status(folder, as_json)
+    return 0
+
+
+def _name(config: Config) -> str:
+    """What a run is called: its space and its data, or its table."""
+    from epnas_dsl.lang.loading import load_space
+
+    data = config.evaluation.table or config.data.name.partition(":")[2] or config.data.name
+    return f"{load_space(config.space).name}-{Path(data).resolve().name.partition('.')[0]}"
+
+
+def _print_plan(config: Config, folder: Path) -> None:
+    """The plan as comments, then all settings: a file for `--config`."""
+    from epnas_dsl import experiment
+    from epnas_dsl.config import dump_toml
+    from epnas_dsl.space.counting import count_raw
+
+    space, trainings = experiment.plan(config)
+    what = "look-ups in the table" if config.evaluation.evaluator == "table" else "trainings"
+    epochs = f" of {config.training.epochs} epochs" if what == "trainings" else ""
+    say(f"# {space.name}: {space.depth} levels, {count_raw(space):,} architectures")
+    say(f"# at most {trainings:,} {what}{epochs}, kept in {folder}")
+    say(dump_toml(config).rstrip())
+
+
+@click.command("status")
+@directory
+@as_json
+def status_command(folder: Path, as_json: bool) -> None:
+    """Show how far a run is, and its best."""
+    _print_status(folder, as_json)
+
+
+def _print_status(folder: Path, as_json: bool) -> None:
+    from epnas_dsl import experiment
+
+    status = experiment.status(folder)
+    best, named = status.best, {"params": "parameters", "macs": "MACs"}
+    if as_json:
+        fields = ("state", "trials", "failed", "planned", "seconds", "test")
+        facts = {name: getattr(status, name) for name in fields}
+        files = [str(path) for path in status.files]
+        document(folder=str(folder), **facts, best=_plain(best) if best else None, files=files)
+        return
+    failed = f", {status.failed} of them failed" if status.failed else ""
+    rows = [("run", f"{folder}, {status.state}")]
+    rows += [("trials", f"{status.trials:,} of at most {status.planned:,}{failed}")]
+    rows += [("time", f"{status.seconds:,.1f} s of evaluation")]
+    if best:
+        rows += [("best", best.architecture), ("validation", percent(best.accuracy))]
+        rows += [("test", percent(status.test))] if status.test is not None else []
+        rest = {k: v for k, v in best.metrics.items() if k != "accuracy"}
+        rows += [(named.get(k, k), _figure(v)) for k, v in rest.items()]
+    table([*rows, *(("file", path) for path in status.files)])
+    if status.state == "done":
+        for words, command in status.commands[:-1]:
+            note(f"{words}: {command}")
+    elif status.state == "stopped":
+        note(f"go on with: epnas resume {shlex.quote(str(folder))}")
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4f}"
+
+
+def _plain(trial: Any) -> dict[str, object]:
+    return {
+        "number": trial.number, "architecture": trial.architecture, "id": trial.id,
+        "level": trial.level, "accuracy": trial.accuracy, "metrics": dict(trial.metrics),
+    }  # fmt: skip
+
+
+@click.command("top")
+@directory
+@click.option("-n", "number", type=click.IntRange(1), default=10, help="How many (10).")
+@as_json
+def top_command(folder: Path, number: int, as_json: bool) -> None:
+    """List the best architectures of a run."""
+    from epnas_dsl import experiment
+
+    found = [trial for trial in experiment.trials(folder) if trial.metrics]
+    found.sort(key=lambda trial: (-trial.accuracy, trial.number))
+    best = list({trial.architecture: trial for trial in reversed(found)}.values())[::-1][:number]
+    if as_json:
+        document(trials=[_plain(trial) for trial in best])
+        return
+    rows = [(t.number, percent(t.accuracy), t.level, t.id, t.architecture) for t in best]
+    table([("trial", "accuracy", "level", "id", "architecture"), *rows], right=(0, 1, 2))
+
+
+@click.command("report")
+@directory
+def report_command(folder: Path) -> None:
+    """Write the report of a run: one HTML file."""
+    from epnas_dsl import experiment
+
+    say(experiment.report(folder))
