@@ -22,6 +22,7 @@ from epnas_dsl.nn.operations import (
     MODULES,
     RESERVED,
     WEIGHTED,
+    PointwiseConv2d,
     gate,
     module_path,
     settings_text,
@@ -71,7 +72,10 @@ class _Use:
                 part.path,
                 part.layer.kind if part.layer else id(part.use and part.use.definition),
                 tuple(place[i] for i in part.reads),
-                tuple(part.settings),
+                tuple(
+                    (s, value == "1" and s.startswith("kernel_"))
+                    for s, value in part.settings.items()
+                ),
             )
             for part in self.parts
         )
@@ -143,7 +147,7 @@ class _Writer:
 
     def __init__(self) -> None:
         self.classes: list[_Class] = []
-        self.names = {"Model": "Model"}
+        self.names = {"Model", "PointwiseConv2d"}
 
     def define(self, uses: Sequence[_Use], image: str = "") -> None:
         """Classes for uses of one kind; those of equal structure share one."""
@@ -168,7 +172,7 @@ class _Writer:
         while unique in self.names:
             count += 1
             unique = f"{name}{'_' if name[-1].isdigit() else ''}{count}"
-        self.names[unique] = kind
+        self.names.add(unique)
         return unique
 
 
@@ -273,8 +277,9 @@ def _file(classes: Sequence[_Class], text: str, parameters: int) -> str:
     title = f"{text}\n\n" if text else ""
     about = f"{title}{parameters:,} parameters. `Model().load_state_dict(...)` takes its weights."
     body = "\n\n\n".join("\n".join(c.lines) for c in classes)
-    if "gate(" in body:
-        body = inspect.getsource(gate).rstrip() + "\n\n\n" + body
+    for own in (gate, PointwiseConv2d):
+        if f"{own.__name__}(" in body:
+            body = inspect.getsource(own).rstrip() + "\n\n\n" + body
     imports = ["import torch"] if "torch." in body else []
     imports += ["import torch.nn.functional as F"] if re.search(r"\bF\.", body) else []
     imports += ["from torch import Tensor, nn" if "Tensor" in body else "from torch import nn"]

@@ -21,7 +21,7 @@ from epnas_dsl.space.operations import Kind, Layer
 
 PYTHON: dict[Kind, str] = {
     "input": "image",
-    "conv": "nn.Conv2d({in_channels}, {out_channels}, {kernel}{options})",
+    "conv": "{conv}({in_channels}, {out_channels}, {kernel}{options})",
     "batch_norm": "nn.BatchNorm2d({channels})",
     "relu": "torch.relu({0})",
     "relu6": "F.relu6({0})",
@@ -41,7 +41,7 @@ PYTHON: dict[Kind, str] = {
     "concat": "torch.cat([{all}], 1)",
     "drop_path": "DropPath({p})",
 }
-MODULES = frozenset(kind for kind, text in PYTHON.items() if text.startswith(("nn.", "DropPath")))
+MODULES = frozenset(k for k, text in PYTHON.items() if text.startswith(("nn.", "{conv}", "Drop")))
 WEIGHTED = frozenset({"conv", "batch_norm", "linear"})
 RESERVED = frozenset(
     {*dir(nn.Module()), *keyword.kwlist, *keyword.softkwlist, "torch", "nn", "F", "gate", "self"}
@@ -68,15 +68,29 @@ class DropPath(nn.Module):
         return x * (kept / (1 - self.p))
 
 
+class PointwiseConv2d(nn.Conv2d):
+    """A 1x1 convolution that drops the pixels between its strides before it reads them.
+
+    It computes what nn.Conv2d does. That one writes past its memory on CPUs when it learns in
+    channels_last format with a stride and fewer channels than fit a register (oneDNN issue 6035).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, out_channels, H / stride, W / stride)."""
+        x = x[:, :, :: self.stride[0], :: self.stride[1]]
+        return F.conv2d(x, self.weight, self.bias, groups=self.groups)
+
+
 class SlicedConv2d(nn.Conv2d):
     """A 1x1 convolution whose weight is joined from one slice for each value that it reads."""
 
     slices: nn.ParameterList
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, out_channels, H', W')."""
-        joined = torch.cat([*self.slices], 1)
-        return F.conv2d(x, joined, self.bias, self.stride)
+        """(N, C, H, W) to (N, out_channels, H / stride, W / stride)."""
+        if self.stride != (1, 1):
+            x = x[:, :, :: self.stride[0], :: self.stride[1]]
+        return F.conv2d(x, torch.cat([*self.slices], 1), self.bias)
 
 
 def settings_text(layer: Layer) -> dict[str, str]:
@@ -113,7 +127,10 @@ def _conv_options(values: Mapping[str, str]) -> dict[str, str]:
     text = "".join(
         f", {name}={given}" for name, (given, usual) in options.items() if given != usual
     )
-    return {"kernel": pair(values["kernel_h"], values["kernel_w"]), "options": text}
+    kernel = pair(values["kernel_h"], values["kernel_w"])
+    strided = kernel == "1" and values["stride"] != "1"
+    conv = "PointwiseConv2d" if strided else "nn.Conv2d"
+    return {"conv": conv, "kernel": kernel, "options": text}
 
 
 def module_path(name: str) -> str:
@@ -153,7 +170,7 @@ def build_module(layer: Layer, weights: Weights, device: torch.device) -> nn.Mod
 @lru_cache(maxsize=4096)
 def _pattern(text: str, device: torch.device) -> nn.Module:
     with torch.device("meta"):
-        module: nn.Module = eval(text, {"nn": nn, "DropPath": DropPath})  # a text of `write`
+        module: nn.Module = eval(text, CONSTRUCTORS)  # a text of `write`
     if isinstance(module, nn.BatchNorm2d):
         for name, buffer in module.named_buffers():
             setattr(module, name, torch.empty_like(buffer, device=device))
@@ -176,7 +193,7 @@ def initial(layer: Layer, name: str, shape: Sequence[int], seed: int, key: str) 
     fan-out does not depend on what is read, so a slice starts alike whatever it is joined with.
     Linear layers: uniform within 1 / sqrt(in_features). Scales 1, offsets and biases 0.
     """
-    if layer.kind == "batch_norm" or (layer.kind == "conv" and name == "bias"):
+    if layer.kind == "batch_norm" or name == "bias":
         return torch.full(tuple(shape), float(name == "weight"))
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
@@ -196,3 +213,4 @@ def set_drop_path(module: nn.Module, p: float) -> None:
 
 
 EXPRESSIONS = {"torch": torch, "F": F, "gate": gate}  # what expressions may name
+CONSTRUCTORS = {"nn": nn, "DropPath": DropPath, "PointwiseConv2d": PointwiseConv2d}

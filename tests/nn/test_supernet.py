@@ -1,0 +1,182 @@
+"""Shared weights: who shares with whom, independent of order, never copied, exactly restored."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load, save
+from torch import nn
+
+from epnas_dsl.errors import DataError
+from epnas_dsl.lang.loading import load_space
+from epnas_dsl.nn.network import build_network
+from epnas_dsl.nn.supernet import Supernet
+from epnas_dsl.space.expansion import sample
+from epnas_dsl.space.graph import to_layers, to_network
+from epnas_dsl.space.operations import Layer
+
+IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+Program = tuple[Layer, ...]
+
+
+def programs(space: str, n: int) -> list[Program]:
+    found = sample(load_space(f"{space}(channels=4)"), n, np.random.default_rng(5))
+    return [to_layers(to_network(a, (3, 8, 8))) for a in found]
+
+
+def step(network: nn.Module) -> None:
+    network.train()(IMAGES).square().mean().backward()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.grad is not None:
+                parameter -= 1e-3 * parameter.grad
+                parameter.grad = None
+
+
+@pytest.mark.parametrize("space", ["micro", "macro"])
+def test_the_order_of_creation_changes_nothing(space: str) -> None:
+    layers = programs(space, 3)
+    forwards, backwards = Supernet(seed=7), Supernet(seed=7)
+    for x in layers:
+        forwards.network(x)
+    for x in reversed(layers):
+        backwards.network(x)
+    assert list(forwards.state()) == list(backwards.state())
+    assert all(torch.equal(v, backwards.state()[k]) for k, v in forwards.state().items())
+    other = Supernet(seed=8)
+    other.network(layers[0])
+    name = next(k for k in other.state() if ":conv:weight" in k)
+    assert not torch.equal(other.state()[name], forwards.state()[name])
+
+
+def test_bound_networks_hold_the_shared_parameters_themselves() -> None:
+    layers = programs("micro", 3)
+    supernet = Supernet()
+    networks = [supernet.network(x) for x in layers]
+    shared = {id(p) for p in supernet.parameters.values()}
+    assert all(id(p) in shared for n in networks for p in n.parameters())
+    first, again = supernet.network(layers[0]), networks[0]
+    pairs = list(zip(first.parameters(), again.parameters(), strict=True))
+    assert pairs
+    assert all(a is b for a, b in pairs)
+    assert networks[0].x.conv.weight is networks[1].x.conv.weight
+
+
+def test_statistics_belong_to_each_network() -> None:
+    layers = programs("micro", 1)[0]
+    supernet = Supernet()
+    first, second = supernet.network(layers), supernet.network(layers)
+    first(IMAGES)
+    assert first.x.batch_norm.running_mean.abs().sum() > 0
+    assert second.x.batch_norm.running_mean.abs().sum() == 0
+    assert second.x.batch_norm.weight is first.x.batch_norm.weight
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("space", ["micro", "macro", "pnas", "darts", "nasbench201"])
+def test_bound_extracted_and_standalone_networks_agree_to_the_bit(
+    space: str, channels_last: bool
+) -> None:
+    form = torch.channels_last if channels_last else torch.contiguous_format
+    images = IMAGES.contiguous(memory_format=form)
+    for layers in programs(space, 2):
+        supernet = Supernet(memory_format=form)
+        bound = supernet.network(layers)
+        step(bound)
+        extracted = supernet.extract(layers, bound)
+        alone = build_network(layers, seed=9).to(memory_format=form)
+        alone.load_state_dict(extracted.state_dict())
+        assert not {id(p) for p in extracted.parameters()} & {id(p) for p in bound.parameters()}
+        for training in (False, True):
+            outputs = [n.train(training)(images) for n in (bound, extracted, alone)]
+            assert torch.equal(outputs[0], outputs[1])
+            assert torch.equal(outputs[1], outputs[2])
+        for output in outputs:
+            output.square().sum().backward()
+        gradients = {k: p.grad for k, p in extracted.named_parameters()}
+        own = {k: p.grad for k, p in alone.named_parameters()}
+        assert all(_equal(g, own[k]) for k, g in gradients.items())
+        whole = {k: p.grad for k, p in bound.named_parameters() if ".slices." not in k}
+        assert all(_equal(g, gradients[k]) for k, g in whole.items())
+        for path, module in bound.named_modules():
+            if hasattr(module, "slices"):
+                joined = torch.cat([p.grad for p in module.slices], 1)
+                assert torch.equal(joined, gradients[f"{path}.weight"])
+
+
+def _equal(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
+    return a is b if a is None or b is None else torch.equal(a, b)
+
+
+def test_joined_values_keep_their_slice_of_the_weight_whatever_else_is_joined() -> None:
+    supernet = Supernet()
+
+    def conv(*joined: str) -> nn.Module:
+        image = Layer("image", "input", (), 3)
+        cat = Layer("h", "concat", ("image",) * len(joined), 3 * len(joined))
+        settings = {
+            "in_channels": 3 * len(joined), "out_channels": 4, "kernel_h": 1, "kernel_w": 1,
+            "stride": 1, "pad_h": 0, "pad_w": 0, "dilation": 1, "groups": 1, "bias": 0,
+        }  # fmt: skip
+        slices = tuple((name, 3) for name in joined)
+        last = Layer("y.conv", "conv", ("h",), 4, tuple(settings.items()), "y/conv", slices)
+        return supernet.network((image, cat, last)).y.conv
+
+    first, second = conv("a", "b"), conv("b", "c")
+    assert first.slices[1] is second.slices[0]
+    assert first.slices[0] is not second.slices[1]
+    assert len(supernet.parameters) == 3
+
+
+def test_channels_last_is_how_the_parameters_are_made_not_how_they_are_copied() -> None:
+    layers = programs("micro", 1)[0]
+    supernet = Supernet(memory_format=torch.channels_last)
+    network = supernet.network(layers)
+    assert network.x.conv.weight.is_contiguous(memory_format=torch.channels_last)
+    before = dict(network.named_parameters())
+    network.to(memory_format=torch.channels_last)
+    assert all(before[k] is p for k, p in network.named_parameters())
+    contiguous = Supernet()
+    contiguous.network(layers)
+    assert all(torch.equal(v, contiguous.state()[k]) for k, v in supernet.state().items())
+
+
+def test_a_checkpoint_brings_back_exactly_what_there_was() -> None:
+    layers = programs("micro", 3)
+    supernet = Supernet(seed=3, memory_format=torch.channels_last)
+    step(supernet.network(layers[0]))
+    saved = load(save(supernet.state()))
+    step(supernet.network(layers[1]))
+    after = supernet.state()
+
+    fresh = Supernet(seed=3, memory_format=torch.channels_last)
+    fresh.load_state(saved)
+    step(fresh.network(layers[1]))
+    assert all(torch.equal(v, fresh.state()[k]) for k, v in after.items())
+
+    supernet.load_state(saved)  # back in place: what came later starts anew
+    assert supernet.state().keys() == saved.keys()
+    step(supernet.network(layers[1]))
+    assert all(torch.equal(v, supernet.state()[k]) for k, v in after.items())
+
+
+def test_a_foreign_checkpoint_is_refused_and_changes_nothing() -> None:
+    supernet = Supernet()
+    supernet.network(programs("micro", 1)[0])
+    before = supernet.state()
+    name = next(iter(before))
+    for wrong in ({name: torch.zeros(1, 2)}, {name: before[name].long()}, {"x": torch.ones(3)}):
+        with pytest.raises(DataError) as raised:
+            supernet.load_state(wrong)
+        assert raised.value.diagnostics[0].code == "E660"
+    assert all(torch.equal(v, supernet.state()[k]) for k, v in before.items())
+
+
+def test_weights_that_are_not_numbers_are_noticed() -> None:
+    supernet = Supernet()
+    network = supernet.network(programs("micro", 1)[0])
+    assert supernet.is_finite()
+    with torch.no_grad():
+        network.x.conv.weight[0, 0, 0, 0] = float("nan")
+    assert not supernet.is_finite()
