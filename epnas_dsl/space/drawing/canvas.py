@@ -47,7 +47,7 @@ def canvas(name: str, *title: str) -> Digraph:
     dot.attr(
         "graph", label=label(*title, justify="\\l") if title else "", labelloc="t", labeljust="l",
         bgcolor="white", fontname="Helvetica,Arial,sans-serif", fontsize="11", fontcolor=INK,
-        nodesep="0.2", ranksep="0.32", pad="0.15",
+        nodesep="0.2", ranksep="0.32", pad="0.15", newrank="true",
     )  # fmt: skip
     dot.attr(
         "node", shape="box", style="rounded,filled", fontname="Helvetica,Arial,sans-serif",

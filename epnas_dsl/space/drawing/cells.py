@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from epnas_dsl.errors import ConfigError, nearest
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.drawing.canvas import (
     FAMILIES,
+    PALE,
     box,
     canvas,
     check_size,
@@ -41,8 +42,8 @@ def draw_cell(architecture: Architecture, body: str | None = None) -> Digraph:
         LimitError: too large to draw (E803).
     """
     space = architecture.space
-    dot = canvas(f"{space.name} {architecture.id}", *_title(architecture))
     shown = drawn_bodies(space, body)
+    dot = canvas(f"{space.name} {architecture.id}", *_title(architecture, 84 * min(2, len(shown))))
     graphs = {name: nodes(to_graph(architecture, name)) for name in shown}
     check_size(sum(1 + len(n.inputs) for listing in graphs.values() for n in listing))
     for name, listing in graphs.items():
@@ -55,8 +56,8 @@ def draw_cell(architecture: Architecture, body: str | None = None) -> Digraph:
     return dot
 
 
-def _title(architecture: Architecture) -> list[str]:
-    return title_lines(f"{architecture.space.name}  {architecture.id}", architecture.text)
+def _title(architecture: Architecture, width: int = 84) -> list[str]:
+    return title_lines(f"{architecture.space.name}  {architecture.id}", architecture.text, width)
 
 
 def drawn_bodies(space: SearchSpace, body: str | None) -> list[str]:
@@ -89,7 +90,11 @@ def _draw_body(dot: Digraph, listing: Sequence[Node], prefix: str) -> None:
     for node in inputs:
         terminal(dot, place(prefix, node.name), node.text)
     side_by_side(dot, [place(prefix, n.name) for n in inputs])
-    for block, members in blocks(listing):
+    blocks: dict[str, list[Node]] = {}
+    for node in listing:
+        if node.operation != "input":
+            blocks.setdefault(_block(node), []).append(node)
+    for block, members in blocks.items():
         if block == "output":
             for node in members:
                 _draw_node(dot, node, prefix)
@@ -98,22 +103,27 @@ def _draw_body(dot: Digraph, listing: Sequence[Node], prefix: str) -> None:
             frame(part, block)
             for node in members:
                 _draw_node(part, node, prefix)
+    owner = {n.name: _block(n) for n in listing}
     for node in listing:
         for source in node.inputs:
-            zero = "zero" in {family(node.operation)}
-            style = {"style": "dashed", "color": FAMILIES["zero"][1]} if zero else {}
-            dot.edge(place(prefix, source), place(prefix, node.name), **style)
+            skips = node.cell == "network" and node.operation == "concat"
+            look = _edge(node, skips and owner[source] != owner[node.name])
+            dot.edge(place(prefix, source), place(prefix, node.name), **look)
     terminal(dot, place(prefix, "return"), "output")
     dot.edge(place(prefix, listing[-1].name), place(prefix, "return"))
 
 
-def blocks(listing: Sequence[Node]) -> Iterator[tuple[str, list[Node]]]:
-    """The nodes of each statement, the inputs left out; `output` is what is returned."""
-    inner = [n for n in listing if n.operation != "input"]
-    found: dict[str, list[Node]] = {}
-    for block, members in groupby(inner, key=lambda n: n.name.split(".")[0]):
-        found.setdefault(block, []).extend(members)
-    yield from found.items()
+def _edge(node: Node, skips: bool) -> dict[str, str]:
+    if skips:
+        return {"style": "dashed", "color": PALE, "weight": "0"}
+    if family(node.operation) == "zero":
+        return {"style": "dashed", "color": FAMILIES["zero"][1]}
+    return {"weight": "8"} if node.cell == "network" else {}
+
+
+def _block(node: Node) -> str:
+    """The statement that a node belongs to, also where it stands inside a function."""
+    return node.name.split(".")[0]
 
 
 def _draw_node(dot: Digraph, node: Node, prefix: str) -> None:
@@ -175,58 +185,77 @@ def diff_cells(first: Architecture, second: Architecture, body: str | None = Non
     shown = drawn_bodies(first.space, body)
     for part_name in shown:
         drawn_bodies(second.space, part_name)
-        pairs = _pairs(*(nodes(to_graph(a, part_name)) for a in (first, second)))
+        pairs, last = _pairs(*(nodes(to_graph(a, part_name)) for a in (first, second)))
         check_size(2 * len(pairs))
         with dot.subgraph(name=f"cluster_{place(part_name)}") as part:
             frame(part, body_title(first.space, part_name), dashed=False)
-            _draw_pairs(part, pairs, part_name)
+            _draw_pairs(part, pairs, last, part_name)
     with dot.subgraph(name="cluster_legend") as part:
         frame(part, "legend")
-        for key, look in (
-            ("in both", _SAME), ("changed", _CHANGED),
-            (f"only in {first.id}", _FIRST), (f"only in {second.id}", _SECOND),
-        ):  # fmt: skip
+        looks = {
+            "in both": _SAME, "changed": _CHANGED, f"only in {first.id}": _FIRST,
+            f"only in {second.id}": _SECOND,
+        }  # fmt: skip
+        for key, look in looks.items():
             box(part, place("legend", key), [key], "join", **look)
+        for above, below in pairwise(looks):
+            part.edge(place("legend", above), place("legend", below), style="invis")
     return dot
 
 
-def _pairs(first: Sequence[Node], second: Sequence[Node]) -> dict[str, _Pair]:
-    """The nodes of both by one name each: equal operations meet first, then the others in order."""
+def _pairs(
+    first: Sequence[Node], second: Sequence[Node]
+) -> tuple[dict[str, _Pair], tuple[str, str]]:
+    """The nodes of both by one name each, and what each of the cells returns.
+
+    Equal operations of a statement meet first, then the others in order.
+    """
     pairs = {n.name: _Pair(first=n) for n in first}
     theirs: dict[str, str] = {}
-    for node in second:
-        inputs = {theirs[i] for i in node.inputs}
-        free = [
-            p.first for p in pairs.values()
-            if p.first and not p.second and p.first.block == node.block
-            and _is_join(p.first) == _is_join(node)
-        ]  # fmt: skip
-        free.sort(key=lambda n: (n.text != node.text, set(n.inputs) != inputs))
-        name = free[0].name if free else f"{node.name}.second"
-        theirs[node.name] = name
-        pairs.setdefault(name, _Pair()).second = node
+
+    def likeness(ours: Node, node: Node) -> int:
+        inputs = {theirs.get(i) for i in node.inputs}
+        return 2 * (ours.text == node.text) + (set(ours.inputs) == inputs)
+
+    for block in dict.fromkeys(map(_block, second)):
+        rest = [n for n in second if _block(n) == block]
+        for least in (3, 2, 0):
+            for node in list(rest):
+                free = [
+                    n for n in first
+                    if _block(n) == block and not pairs[n.name].second
+                    and _is_join(n) == _is_join(node) and likeness(n, node) >= least
+                ]  # fmt: skip
+                if free:
+                    theirs[node.name] = free[0].name
+                    pairs[free[0].name].second = node
+                    rest.remove(node)
+        for node in rest:
+            theirs[node.name] = f"{node.name}.second"
+            pairs[theirs[node.name]] = _Pair(second=node)
     for pair in pairs.values():
         if pair.second:
-            renamed = tuple(theirs[i] for i in pair.second.inputs)
-            pair.second = Node(pair.second.name, pair.second.operation, renamed,
-                               block=pair.second.block, text=pair.second.text)  # fmt: skip
-    return pairs
+            pair.second = replace(pair.second, inputs=tuple(theirs[i] for i in pair.second.inputs))
+    return pairs, (first[-1].name, theirs[second[-1].name])
 
 
 def _is_join(node: Node) -> bool:
     return node.operation in {"add", "concat", "input"}
 
 
-def _draw_pairs(dot: Digraph, pairs: dict[str, _Pair], prefix: str) -> None:
+def _draw_pairs(dot: Digraph, pairs: dict[str, _Pair], last: tuple[str, str], prefix: str) -> None:
+    inputs = [place(prefix, n) for n, p in pairs.items() if p.shown.operation == "input"]
+    side_by_side(dot, inputs)
     for name, pair in pairs.items():
         key, node = place(prefix, name), pair.shown
         if node.operation == "input":
             terminal(dot, key, node.text)
             continue
-        inner = node.block != "output"
-        with dot.subgraph(name=f"cluster_{place(prefix, node.block)}" if inner else None) as part:
-            if inner:
-                frame(part, node.block)
+        block = _block(node)
+        framed = block != "output"
+        with dot.subgraph(name=f"cluster_{place(prefix, block)}" if framed else None) as part:
+            if framed:
+                frame(part, block)
             if node.operation in {"add", "concat"}:
                 join(part, key, node.operation, **pair.look)
             else:
@@ -235,10 +264,16 @@ def _draw_pairs(dot: Digraph, pairs: dict[str, _Pair], prefix: str) -> None:
         before = pair.first.inputs if pair.first else ()
         after = pair.second.inputs if pair.second else ()
         for source in dict.fromkeys((*before, *after)):
-            look = _SAME if source in before and source in after else (
-                _FIRST if source in before else _SECOND
-            )  # fmt: skip
-            style = "dashed" if look is _FIRST else "solid"
-            width = look.get("penwidth", "1")
-            dot.edge(place(prefix, source), place(prefix, name), color=look["color"], style=style,
-                     penwidth=width)  # fmt: skip
+            look = _look(source in before, source in after)
+            dot.edge(place(prefix, source), place(prefix, name), **look)
+    terminal(dot, place(prefix, "return"), "output")
+    for name in dict.fromkeys(last):
+        look = _look(name == last[0], name == last[1])
+        dot.edge(place(prefix, name), place(prefix, "return"), **look)
+
+
+def _look(before: bool, after: bool) -> dict[str, str]:
+    """Of an edge of the first cell, of the second, or of both."""
+    look = _SAME if before and after else _FIRST if before else _SECOND
+    width = look.get("penwidth", "1")
+    return {"color": look["color"], "style": "dashed" if look is _FIRST else "", "penwidth": width}

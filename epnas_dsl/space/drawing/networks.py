@@ -9,7 +9,15 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.drawing.canvas import box, canvas, check_size, family, terminal, title_lines
+from epnas_dsl.space.drawing.canvas import (
+    PALE,
+    box,
+    canvas,
+    check_size,
+    family,
+    terminal,
+    title_lines,
+)
 from epnas_dsl.space.graph import Image, Node, nodes, to_layers, to_network
 from epnas_dsl.space.operations import OPERATIONS
 from epnas_dsl.space.search_space import SearchSpace
@@ -77,7 +85,7 @@ def _draw_stage(dot: Digraph, name: str, stage: _Stage) -> None:
         stacked = {"peripheries": "2"} if stage.count > 1 else {}
         box(dot, name, [first + times, *more, stage.shape], stage.kind, width="1.6", **stacked)
     for i, source in enumerate(stage.inputs):
-        skip = {"style": "dashed", "weight": "0"} if i else {"weight": "20"}
+        skip = {"style": "dashed", "color": PALE, "weight": "0"} if i else {"weight": "20"}
         dot.edge(f"stage{source}", name, **skip)
 
 
@@ -104,31 +112,30 @@ def _stages(space: SearchSpace, listing: list[Node], shapes: dict[str, str]) -> 
             stage.kind, stage.lines = "reduction" if stride > 1 else "cell", [last.cell]
             stage.key = (last.cell, stage.shape)
         else:
-            _describe(stage, _statement(space, name), members)
+            _describe(stage, _statements(space, name), members)
         stages.append(stage)
     return stages
 
 
-def _statement(space: SearchSpace, name: str) -> Statement:
-    """The statement of the network's body that nodes of a name came from."""
+def _statements(space: SearchSpace, name: str) -> list[Statement]:
+    """The statements of the network's body that nodes of a name may come from."""
     label = "return" if name == "output" else name
     body = (*space.network.statements, space.network.result)
-    found = (s for s in body if s.label == label or re.fullmatch(rf"{s.label}_\d+", label))
-    return next(found, space.network.result)
+    return [s for s in body if re.fullmatch(rf"{re.escape(s.label)}(_\d+)?", label)]
 
 
-def _describe(stage: _Stage, statement: Statement, members: list[Node]) -> None:
+def _describe(stage: _Stage, statements: list[Statement], members: list[Node]) -> None:
     """Operations of a statement in the order in which they are done, a line each."""
     done = [n for n in members if n.operation in OPERATIONS]
-    stage.kind = family(done[0].operation) if done else "join"
-    called = sorted({f.name for f in _functions(statement.term)})
-    if called:
-        stage.lines = [", ".join(called)]
-        stage.key = (statement.label, tuple(n.text for n in members), stage.shape)
-        stage.kind = "cell"
-        return
     texts = [n.text for n in done] or [members[-1].text]
-    stage.lines = [statement.label] if statement.array else []
+    kinds = [family(n.operation) for n in done] or ["join"]
+    stage.kind = "head" if "head" in kinds else kinds[0]
+    called = {f.name for s in statements for f in _functions(s.term)}
+    if called and any(n.name.count(".") > 1 for n in members):
+        stage.kind, stage.lines = "cell", [" or ".join(sorted(called))]
+        stage.key = (*texts, stage.shape)
+        return
+    stage.lines = [s.label for s in statements[:1] if s.array]
     for text, same in groupby(texts):
         count = len(list(same))
         stage.lines.append(text if count == 1 else f"{text} {TIMES} {count}")

@@ -62,7 +62,9 @@ def draw_space(space: SearchSpace, body: str | None = None) -> Digraph:
         LimitError: too large to draw (E803).
     """
     head = f"{print_reference(space)}: {space.depth} levels"
-    dot = canvas(space.name, head, f"options at each level: {_numbers(space)}")
+    dot = canvas(
+        space.name, head, f"options at each level: {_numbers(space)}", "dashed: to be chosen"
+    )
     names = drawn_bodies(space, body)
     check_size(sum(_places(b) for b in space.bodies if b.name in names))
     for name in names:
