@@ -47,7 +47,7 @@ def canvas(name: str, *title: str) -> Digraph:
     dot.attr(
         "graph", label=label(*title, justify="\\l") if title else "", labelloc="t", labeljust="l",
         bgcolor="white", fontname="Helvetica,Arial,sans-serif", fontsize="11", fontcolor=INK,
-        nodesep="0.2", ranksep="0.32", pad="0.15", newrank="true",
+        nodesep="0.2", ranksep="0.32", pad="0.15",
     )  # fmt: skip
     dot.attr(
         "node", shape="box", style="rounded,filled", fontname="Helvetica,Arial,sans-serif",
@@ -129,7 +129,8 @@ def frame(dot: Digraph, text: str, dashed: bool = True) -> None:
     """Make a cluster a box with a name in its corner."""
     dot.attr(
         label=label(text), style="dashed,rounded" if dashed else "rounded", color=PALE,
-        labeljust="l", fontsize="10" if dashed else "12", fontcolor=GREY if dashed else INK,
+        labelloc="b" if dashed else "t", labeljust="l",
+        fontsize="10" if dashed else "12", fontcolor=GREY if dashed else INK,
         margin="7" if dashed else "12",
     )  # fmt: skip
 

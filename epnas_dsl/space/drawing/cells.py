@@ -45,6 +45,7 @@ def draw_cell(architecture: Architecture, body: str | None = None) -> Digraph:
     shown = drawn_bodies(space, body)
     dot = canvas(f"{space.name} {architecture.id}", *_title(architecture, 84 * min(2, len(shown))))
     graphs = {name: nodes(to_graph(architecture, name)) for name in shown}
+    dot.attr("graph", newrank=str("network" in shown).lower())
     check_size(sum(1 + len(n.inputs) for listing in graphs.values() for n in listing))
     for name, listing in graphs.items():
         if len(graphs) == 1:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from graphviz import Digraph
 
 SHOWN = 24  # alternatives of one decision
+MAX_LEVELS = 6
 
 
 def draw_space(space: SearchSpace, body: str | None = None) -> Digraph:
@@ -65,18 +66,21 @@ def draw_space(space: SearchSpace, body: str | None = None) -> Digraph:
     dot = canvas(
         space.name, head, f"options at each level: {_numbers(space)}", "dashed: to be chosen"
     )
+    dot.attr("graph", rankdir="LR", newrank="true")
     names = drawn_bodies(space, body)
-    check_size(sum(_places(b) for b in space.bodies if b.name in names))
-    for name in names:
-        found = next(b for b in space.bodies if name in b.names)
-        with dot.subgraph(name=f"cluster_{place(name)}") as part:
-            frame(part, body_title(space, name), dashed=False)
-            _draw_body(part, space, found)
+    bodies = [next(b for b in space.bodies if name in b.names) for name in names]
+    check_size(sum(s.term.places for b in bodies for s in _shown(space, b)))
+    for body_ in reversed(bodies):  # from left to right, the first stands at the bottom
+        with dot.subgraph(name=f"cluster_{place(body_.name)}") as part:
+            frame(part, body_title(space, body_.name), dashed=False)
+            _draw_body(part, space, body_)
     return dot
 
 
-def _places(body: Body) -> int:
-    return sum(s.term.places for s in body.present(1 << 62))
+def _shown(space: SearchSpace, body: Body) -> list[Statement]:
+    """The statements to draw: of many levels the first three and the last."""
+    depth = space.depth
+    return [s for s in body.statements if depth <= MAX_LEVELS or s.level <= 3 or s.level == depth]
 
 
 def _numbers(space: SearchSpace) -> str:
@@ -106,26 +110,33 @@ def _draw_body(dot: Digraph, space: SearchSpace, body: Body) -> None:
         name = place(body.name, label_)
         terminal(dot, name, label_)
         sketch.values[label_] = [_Source(name)]
-    side_by_side(dot, [place(body.name, x) for x in body.inputs])
-    for level, group in groupby(body.statements, key=lambda s: s.level):
-        statements = list(group)
-        with dot.subgraph(
-            name=f"cluster_{place(body.name, 'level', str(level))}" if level else None
-        ) as part:
-            if level:
-                size = count_text(math.prod(s.term.size for s in statements))
-                names = ", ".join(s.label for s in statements[:4])
-                frame(part, f"level {level}: {names}, {size} options")
-            sketch.dot = part
-            for statement in statements:
-                sketch.statement(statement)
-        sketch.dot = dot
+    side_by_side(dot, [place(body.name, x) for x in reversed(body.inputs)])
+    shown = {id(s) for s in _shown(space, body)}
+    for (level, drawn), group in groupby(body.statements, lambda s: (s.level, id(s) in shown)):
+        if drawn:
+            _draw_level(sketch, level, list(group))
+        else:
+            sketch.leave_out(list(group), space.depth)
         sketch.draw_edges()
     sources = sketch.read(body.result.term)
     name = place(body.name, "return")
     terminal(dot, name, "output")
     sketch.connect(sources, name)
     sketch.draw_edges()
+
+
+def _draw_level(sketch: _Sketch, level: int, statements: Sequence[Statement]) -> None:
+    dot = sketch.dot
+    name = f"cluster_{place(sketch.prefix, 'level', str(level))}" if level else None
+    with dot.subgraph(name=name) as part:
+        if level:
+            size = count_text(math.prod(s.term.size for s in statements))
+            names = ", ".join(s.label for s in statements[:4])
+            frame(part, f"level {level}: {names}, {size} options")
+        sketch.dot = part
+        for statement in statements:
+            sketch.statement(statement)
+    sketch.dot = dot
 
 
 @dataclass(slots=True)
@@ -137,7 +148,8 @@ class _Sketch:
     values: dict[str, list[_Source]] = field(default_factory=dict)
     arrays: dict[str, list[str]] = field(default_factory=dict)
     edges: list[tuple[_Source, str]] = field(default_factory=list)
-    made: int = 0
+    made: list[str] = field(default_factory=list)
+    omitted: bool = False
 
     def statement(self, statement: Statement) -> None:
         """Draw `label = term` and remember where its value stands."""
@@ -149,10 +161,23 @@ class _Sketch:
         if statement.array:
             self.arrays.setdefault(statement.array, []).append(statement.label)
 
+    def leave_out(self, statements: Sequence[Statement], depth: int) -> None:
+        """One node for a level in the middle, and for those left out before it."""
+        name = place(self.prefix, "left.out")
+        if not self.omitted:
+            box(self.dot, name, [f"levels 4 to {depth - 1}", "likewise"], "zero")
+            newest = next(reversed(self.values.values()), [])
+            self.connect([_Source(s.name, True) for s in newest], name)
+        self.omitted = True
+        for statement in statements:
+            self.values[statement.label] = [_Source(name)]
+            if statement.array:
+                self.arrays.setdefault(statement.array, []).append(statement.label)
+
     def name(self) -> str:
         """A fresh name."""
-        self.made += 1
-        return place(self.prefix, f"n{self.made}")
+        self.made.append(place(self.prefix, f"n{len(self.made) + 1}"))
+        return self.made[-1]
 
     def connect(self, sources: Sequence[_Source], name: str) -> None:
         """Edges to a node; they are drawn outside the frames that their ends stand in."""
@@ -211,9 +236,15 @@ class _Sketch:
             key = part.digest if part.size > 1 else str(len(same)).encode()
             same.setdefault(key, []).append(part)
         name = self.name()
+        before, operands = len(self.made), list[_Source]()
         for parts in same.values():
             note = f"{len(parts)} times" if len(parts) > 1 else ""
-            self.connect(self.read(parts[0], note), name)
+            operands += self.read(parts[0], note)
+        self.connect(operands, name)
+        with self.dot.subgraph() as row:
+            row.attr(rank="same")
+            for made in {s.name: None for s in operands if s.name in self.made[before:]}:
+                row.node(made)
         join(self.dot, name, term.operator)
         return [_Source(name)]
 
