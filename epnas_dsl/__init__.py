@@ -10,11 +10,13 @@ import importlib
 _HOMES = {
     "config": ["Config", "load_config"],
     "errors": ["EpnasError"],
+    "experiment": ["load_model", "resume", "run", "train"],
     "lang.loading": ["load_architecture", "load_space", "read_space"],
     "nn.network": ["build_network"],
     "nn.supernet": ["Supernet"],
     "space.architecture": ["Architecture"],
     "space.counting": ["count_raw", "count_unique", "count_unordered"],
+    "space.drawing": ["draw_cell", "draw_network", "draw_space", "render"],
     "space.expansion": ["sample"],
     "space.graph": ["to_graph", "to_layers", "to_network"],
     "space.search_space": ["SearchSpace"],

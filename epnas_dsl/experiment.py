@@ -236,17 +236,16 @@ def check_weights(path: str | Path, architecture: Architecture) -> tuple[int, in
 
 def write_weights(path: str | Path, out: Path) -> None:
     """The weights of a trained network as torch's own file, for `Model().load_state_dict`."""
-    import torch
+    from epnas_dsl.nn.trained import save_state
 
-    torch.save(load_model(path).network.state_dict(), out)
+    save_state(out, load_model(path).network)
 
 
-def device_facts() -> dict[str, str]:
-    """What torch computes on here."""
-    import torch
+def device() -> str:
+    """What computes here: the names of the GPUs, or the processor with its number of threads."""
+    from epnas_dsl.nn.trained import device_name
 
-    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {"device": ", ".join(devices) or f"cpu, {torch.get_num_threads()} threads"}
+    return device_name()
 
 
 # --- runs ----------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def doctor_command(as_json: bool) -> int:
         "renderer": _renderer(),
         "spaces": ", ".join(names("spaces")),
         "room here": f"{shutil.disk_usage('.').free / 2**30:.1f} GiB",
-        **({} if {"torch", "torchvision"} & set(missing) else experiment.device_facts()),
+        "device": "" if {"numpy", "torch"} & set(missing) else experiment.device(),
         **found,
     }
     if as_json:
