@@ -94,6 +94,8 @@ class TrainingSettings(Struct, frozen=True, forbid_unknown_fields=True):
         clip: largest norm of the gradient; 0 means no clipping.
         label_smoothing: of the cross entropy.
         drop_path: probability that an operation's output is dropped in training, at the end.
+        calibration: training batches over which batch-norm statistics are measured anew before
+            each validation; 0 keeps the running averages, which lag behind in short trainings.
         channels_last: memory format of images and weights.
         threads: of torch on the CPU; 0 means as many as torch chooses.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
@@ -109,7 +111,8 @@ class TrainingSettings(Struct, frozen=True, forbid_unknown_fields=True):
     weight_decay: Annotated[float, Meta(ge=0)] = 1e-4
     clip: Annotated[float, Meta(ge=0)] = 5.0
     label_smoothing: Share = 0.0
-    drop_path: Share = 0.0
+    drop_path: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    calibration: Whole = 8
     channels_last: bool = True
     threads: Whole = 0
     device: str = "auto"

@@ -131,6 +131,8 @@ def train(
     for number in range(len(history) + 1, epochs + 1):
         with _random_state(seed, number, data.train.images.device) as generator, _memory():
             training = _pass(module, optimizer, data, settings, epochs, number, generator)
+            if settings.calibration:
+                recalibrate(module, data, settings, generator)
             validation = evaluate(module, data.validation, data.preprocessing, settings)
         if not (math.isfinite(training.loss) and math.isfinite(validation.loss)):
             raise TrainingFailed(
@@ -176,7 +178,7 @@ def _pass(
         logits = module(images)
         loss = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if settings.clip:
             nn.utils.clip_grad_norm_(parameters, settings.clip)
         optimizer.step()
@@ -201,12 +203,13 @@ def evaluate(
 
 
 def recalibrate(
-    module: nn.Module, data: ImageData, settings: TrainingSettings, most: int = 16
+    module: nn.Module, data: ImageData, settings: TrainingSettings, generator: torch.Generator
 ) -> None:
     """Measure the batch-norm statistics anew: the mean over some unaltered training batches.
 
-    Args:
-        most: batches to look at.
+    Statistics that run along with the training are those of weights that have since changed;
+    after few steps that costs several percent of accuracy. `settings.calibration` is the number
+    of batches.
     """
     norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
@@ -216,7 +219,6 @@ def recalibrate(
         norm.reset_running_stats()
         norm.train()
         norm.momentum = None  # the plain mean of all batches
-    generator = torch.Generator().manual_seed(0)
     found = batches(
         data.train,
         data.preprocessing,
@@ -225,7 +227,7 @@ def recalibrate(
         channels_last=settings.channels_last,
     )
     with torch.no_grad():
-        for _, (images, _labels) in zip(range(most), found, strict=False):
+        for _, (images, _labels) in zip(range(settings.calibration), found, strict=False):
             module(images)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
