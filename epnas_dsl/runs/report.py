@@ -70,7 +70,7 @@ def render(
         lstrip_blocks=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    environment.filters |= {"percent": charts.percent, "count": "{:,}".format}
+    environment.filters |= {"accuracy": "{:.2%}".format, "count": "{:,}".format}
     return environment.get_template("report.html.jinja").render(
         config=config,
         best=winner,
