@@ -24,6 +24,7 @@ from epnas_dsl.space.drawing.canvas import (
     terminal,
     title_lines,
 )
+from epnas_dsl.space.genotype import runs
 from epnas_dsl.space.graph import Node, nodes, to_graph
 from epnas_dsl.space.search_space import SearchSpace
 
@@ -132,7 +133,11 @@ def _draw_node(dot: Digraph, node: Node, prefix: str) -> None:
     if node.operation in {"add", "concat"}:
         join(dot, name, node.operation)
     else:
-        box(dot, name, operation_lines(node.text), family(node.operation))
+        text = node.text
+        if node.operation == "stack":
+            cells = [f"{cell}*{n}" if n > 1 else cell for cell, n in runs(text.split())]
+            text = f"stack({', '.join(cells)})"
+        box(dot, name, operation_lines(text), family(node.operation))
 
 
 # --- difference --------------------------------------------------------------------------------

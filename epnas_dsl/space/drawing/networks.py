@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -130,7 +129,7 @@ def _describe(stage: _Stage, statements: list[Statement], members: list[Node]) -
     texts = [n.text for n in done] or [members[-1].text]
     kinds = [family(n.operation) for n in done] or ["join"]
     stage.kind = "head" if "head" in kinds else kinds[0]
-    called = {f.name for s in statements for f in _functions(s.term)}
+    called = {name for s in statements for name in _functions(s.term, set())}
     if called and any(n.name.count(".") > 1 for n in members):
         stage.kind, stage.lines = "cell", [" or ".join(sorted(called))]
         stage.key = (*texts, stage.shape)
@@ -143,12 +142,14 @@ def _describe(stage: _Stage, statements: list[Statement], members: list[Node]) -
         stage.lines[MAX_LINES:] = [f"and {len(stage.lines) - MAX_LINES} more"]
 
 
-def _functions(term: Term) -> Iterator[Function]:
+def _functions(term: Term, seen: set[bytes]) -> set[str]:
+    """The names of the functions called in a term."""
+    if term.digest in seen:
+        return set()
+    seen.add(term.digest)
     if isinstance(term, Function):
-        yield term
-    else:
-        for child in term.children:
-            yield from _functions(child)
+        return {term.name}
+    return {name for child in term.children for name in _functions(child, seen)}
 
 
 def _fold(stages: list[_Stage]) -> list[_Stage]:

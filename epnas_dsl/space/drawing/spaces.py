@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from epnas_dsl.space.drawing.canvas import (
@@ -62,17 +62,16 @@ def draw_space(space: SearchSpace, body: str | None = None) -> Digraph:
         ConfigError: there is no such body (E804).
         LimitError: too large to draw (E803).
     """
-    head = f"{print_reference(space)}: {space.depth} levels"
-    dot = canvas(
-        space.name, head, f"options at each level: {_numbers(space)}", "dashed: to be chosen"
-    )
-    dot.attr("graph", rankdir="LR", newrank="true")
     names = drawn_bodies(space, body)
+    head = f"{print_reference(space)}: {', '.join(body_title(space, n) for n in names)}"
+    options = f"options at each of {space.depth} levels: {_numbers(space)}"
+    dot = canvas(space.name, head, options, "dashed: to be chosen")
+    dot.attr("graph", rankdir="LR", newrank="true")
     bodies = [next(b for b in space.bodies if name in b.names) for name in names]
-    check_size(sum(s.term.places for b in bodies for s in _shown(space, b)))
     for body_ in reversed(bodies):  # from left to right, the first stands at the bottom
-        with dot.subgraph(name=f"cluster_{place(body_.name)}") as part:
-            frame(part, body_title(space, body_.name), dashed=False)
+        with dot.subgraph(name=f"cluster_{place(body_.name)}" if len(bodies) > 1 else None) as part:
+            if len(bodies) > 1:
+                frame(part, body_title(space, body_.name), dashed=False)
             _draw_body(part, space, body_)
     return dot
 
@@ -150,6 +149,7 @@ class _Sketch:
     edges: list[tuple[_Source, str]] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
     omitted: bool = False
+    drawn: int = 0
 
     def statement(self, statement: Statement) -> None:
         """Draw `label = term` and remember where its value stands."""
@@ -176,12 +176,16 @@ class _Sketch:
 
     def name(self) -> str:
         """A fresh name."""
-        self.made.append(place(self.prefix, f"n{len(self.made) + 1}"))
+        self.made.append(place(self.prefix, f"n.{len(self.made) + 1}"))
+        self.drawn += 1
+        check_size(self.drawn)
         return self.made[-1]
 
     def connect(self, sources: Sequence[_Source], name: str) -> None:
         """Edges to a node; they are drawn outside the frames that their ends stand in."""
         self.edges += [(source, name) for source in sources]
+        self.drawn += len(sources)
+        check_size(self.drawn)
 
     def draw_edges(self) -> None:
         """Draw the edges waiting."""
@@ -201,7 +205,7 @@ class _Sketch:
                 labels = self.arrays.get(term.array, [])
                 return [_Source(s.name, True) for x in labels for s in self.values[x]]
             case Choice():
-                found = [s for a in term.alternatives for s in self.read(a)]
+                found = [s for a in _alternatives(term) for s in self.read(a)]
                 return [_Source(s.name, True) for s in found]
             case Subset():
                 return self.subset(term)
@@ -271,29 +275,38 @@ class _Sketch:
 
     def options(self, name: str, terms: Sequence[Term], note: str, arguments: str = "") -> None:
         """A dashed box of alternatives, each in the colours of its family."""
-        chips = [chip for t in terms for chip in _chips(t)]
-        rest = len(chips) - SHOWN
-        chips = [*chips[:SHOWN], *([(f"and {rest} more", "join")] if rest > 0 else [])]
+        leaves = [leaf for t in terms for leaf in islice(_alternatives(t), SHOWN + 1)]
+        chips = [(_open(leaf), _kind(leaf)) for leaf in leaves[:SHOWN]]
+        if len(leaves) > SHOWN:
+            chips.append(("and more", "join"))
         columns = 1 if len(chips) <= 4 else 2
         self.dot.node(name, table(chips, columns, note, arguments), shape="box",
                       style="rounded,dashed", margin="0.04", color=GREY)  # fmt: skip
 
 
-def _chips(term: Term) -> list[tuple[str, str]]:
+def _alternatives(term: Term, seen: set[bytes] | None = None) -> Iterator[Term]:
+    """What may be chosen, choices among choices opened; what means the same comes once."""
+    seen = set() if seen is None else seen
+    if term.digest in seen:
+        return
+    seen.add(term.digest)
     if isinstance(term, Choice):
-        return [chip for a in term.alternatives for chip in _chips(a)]
-    kind = family(term.name) if isinstance(term, Operation | Function) else "join"
-    return [(_open(term), kind)]
+        for alternative in term.alternatives:
+            yield from _alternatives(alternative, seen)
+    else:
+        yield term
+
+
+def _kind(term: Term) -> str:
+    return family(term.name) if isinstance(term, Operation | Function) else "join"
 
 
 def _open(term: Term) -> str:
     """A term as the language writes it, its choices with `|`."""
     match term:
         case Choice():
-            return "|".join(map(_open, term.alternatives))
-        case Operation() | Function() if term.arguments:
-            inner = ", ".join(f"{n}={_open(t)}" for n, t in term.arguments)
-            return f"{term.name}({inner})"
+            return "|".join(map(_open, islice(_alternatives(term), SHOWN)))
         case Operation() | Function():
-            return term.name
+            inner = ", ".join(f"{n}={_open(t)}" for n, t in term.arguments)
+            return f"{term.name}({inner})" if inner else term.name
     return print_term(term, (), {}) if term.size == 1 else "\N{HORIZONTAL ELLIPSIS}"

@@ -1,0 +1,286 @@
+"""Drawings: golden DOT, safe labels, and files that are whole whatever is installed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from epnas_dsl.errors import ConfigError, LimitError
+from epnas_dsl.lang.loading import load_architecture, load_space, read_space
+from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.drawing import (
+    diff_cells,
+    draw_cell,
+    draw_network,
+    draw_space,
+    mimebundle,
+    render,
+    rendering,
+    to_svg,
+)
+from epnas_dsl.space.expansion import sample
+
+SPACES = ["darts", "macro", "micro", "nasbench201", "pnas"]
+Golden = Callable[[str, str], None]
+
+SMALL = "micro(blocks=2): h1 = conv_3x3(prev1) + skip_connect(prev2); h2 = {}(h1) + dw_conv_5x5({})"
+
+
+def small(operation: str = "max_pool_3x3", source: str = "prev1") -> Architecture:
+    return load_architecture(SMALL.format(operation, source))
+
+
+def first_two(name: str) -> list[Architecture]:
+    return sample(load_space(name), 2, np.random.default_rng(7))
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_dot_of_spaces_and_their_members(name: str, golden: Golden) -> None:
+    one, two = first_two(name)
+    golden(f"drawing/{name}.cell.dot", draw_cell(one).source)
+    golden(f"drawing/{name}.network.dot", draw_network(one).source)
+    golden(f"drawing/{name}.space.dot", draw_space(one.space).source)
+    golden(f"drawing/{name}.diff.dot", diff_cells(one, two).source)
+
+
+def test_every_level_is_drawn() -> None:
+    architecture = first_two("micro")[0]
+    for level in range(1, architecture.space.depth + 1):
+        source = draw_cell(architecture.at(level)).source
+        assert len(re.findall(r"subgraph cluster_h\d", source)) == level
+
+
+def test_one_body_or_all() -> None:
+    darts = first_two("darts")[0]
+    assert draw_cell(darts).source.count("cluster_normal {") == 1
+    assert "cluster_reduction {" not in draw_cell(darts, "normal").source
+    assert "stack\\nnormal*6" in draw_cell(darts, "network").source
+    with pytest.raises(ConfigError, match="normal, reduction, network") as caught:
+        draw_cell(darts, "norml")
+    assert caught.value.diagnostics[0].code == "E804"
+    assert "normal" in caught.value.diagnostics[0].hint
+
+
+def test_equal_cells_are_folded_and_shapes_are_told() -> None:
+    source = draw_network(small(), (3, 16, 16)).source
+    assert source.count("normal  × 2") == 3
+    assert source.count("reduction\\n") == 2
+    for shape in (
+        "3 × 16 × 16",
+        "24 × 16 × 16",
+        "48 × 8 × 8",
+        "\\n10",
+    ):
+        assert shape in source
+
+
+def test_functions_are_folded_like_cells() -> None:
+    text = """
+    space plain()
+    def twice(x) { return conv_3x3(conv_3x3(x)) }
+    network (image) {
+        x = conv_3x3(image, 8)
+        for i in 1..4 { x = twice(x) }
+        return linear(global_avg_pool(x), 10)
+    }
+    """
+    source = draw_network(Architecture(read_space(text), ())).source
+    assert source.count("twice") == 1
+    assert "twice  × 4" in source
+
+
+def test_a_difference_tells_what_changed() -> None:
+    source = diff_cells(small(), small("avg_pool_3x3", "prev2")).source
+    assert "max_pool 3x3\\nbecomes\\navg_pool 3x3" in source
+    assert source.count("becomes") == 1
+    reads = re.findall(r'"normal.h2.op\d" \[color="(#\w+)"', source)
+    assert sorted(reads) == ["#0072b2", "#a6a6a6", "#d55e00"]
+
+
+def test_no_difference_is_all_grey() -> None:
+    source = diff_cells(small(), small()).source.split("cluster_legend")[0]
+    assert "#d55e00" not in source
+    assert "#0072b2" not in source
+
+
+def test_a_cell_that_only_one_has() -> None:
+    with pytest.raises(ConfigError, match="no cell `reduction`"):
+        diff_cells(first_two("darts")[0], first_two("nasbench201")[0])
+
+
+def test_long_spaces_leave_levels_out() -> None:
+    source = draw_space(load_space("macro(layers=100)")).source
+    assert "levels 4 to 99" in source
+    assert "level 100: h100" in source
+    assert source.count("level 50") == 0
+
+
+def test_what_nobody_could_read_is_refused() -> None:
+    architecture = sample(load_space("macro(layers=100)"), 1, np.random.default_rng(0))[0]
+    with pytest.raises(LimitError) as caught:
+        draw_cell(architecture)
+    assert caught.value.diagnostics[0].code == "E803"
+
+
+def test_a_wide_space_is_refused_too() -> None:
+    text = """
+    space wide()
+    network (image) {
+        h[0] = conv_3x3(image, 8)
+        for i in 1..100 { h[i] = conv_1x1(concat(h[i-1], any of [h[0..i-1]])) }
+        return linear(global_avg_pool(last(h)), 10)
+    }
+    """
+    with pytest.raises(LimitError):
+        draw_space(read_space(text))
+
+
+def test_billions_of_alternatives_are_not_written_out() -> None:
+    choices = "\n".join(f"k{i} := k{i + 1} + k{i + 1}" for i in range(12))
+    text = f"""
+    space wide()
+    {choices}
+    k12 := 1 | 3
+    network (image) {{
+        x = conv(image, k0, 8)
+        return linear(global_avg_pool(x), 10)
+    }}
+    """
+    assert len(draw_space(read_space(text)).source) < 10_000
+
+
+# --- rendering ---------------------------------------------------------------------------------
+
+MAGIC = {
+    ".svg": b"<svg",
+    ".png": b"\x89PNG",
+    ".pdf": b"%PDF",
+    ".dot": b"digraph",
+    ".html": b"<!doc",
+}
+
+
+@pytest.fixture
+def no_renderer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+
+
+@pytest.mark.parametrize("suffix", sorted(rendering.SUFFIXES))
+def test_every_suffix(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"cell{suffix}"
+    assert render(draw_cell(small()), path) == path
+    assert path.read_bytes().startswith(MAGIC[suffix])
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_svg_stands_alone_and_in_a_page() -> None:
+    one, two = (to_svg(draw_cell(small(name))) for name in ("max_pool_3x3", "avg_pool_3x3"))
+    root = ElementTree.fromstring(one)
+    assert root.attrib["role"] == "img"
+    assert root[0].tag.endswith("title")
+    assert root[0].text == f"micro {small().id}"
+    texts = [e.text for e in root.iter() if e.tag.endswith("}text")]
+    assert {"dw_conv", "h1", "h2", "+", "prev1", "output"} <= set(texts)
+    ids = [set(re.findall(r' id="([^"]+)"', svg)) for svg in (one, two)]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+
+
+def test_names_are_only_text() -> None:
+    from epnas_dsl.space.drawing.canvas import box, canvas, operation_lines, place, terminal
+
+    bad = '<b>&"x\\l\\N|{}</b><script>alert(1)</script>\x1b[31m'
+    dot = canvas(bad, bad)
+    terminal(dot, place(bad), bad)
+    box(dot, place("1", "a:b"), operation_lines(bad), "cell")
+    svg = to_svg(dot)
+    root = ElementTree.fromstring(svg)
+    assert not [e for e in root.iter() if e.tag.endswith(("}script", "}b"))]
+    assert "<script" not in svg
+    assert '<b>&"x\\l\\N|{}</b>' in "".join(root.itertext())
+
+
+def test_without_a_renderer_there_is_text(
+    tmp_path: Path, no_renderer: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    svg = render(draw_cell(small()), tmp_path / "cell.svg")
+    assert "dw_conv" in "".join(ElementTree.fromstring(svg.read_text()).itertext())
+    page = render(draw_cell(small()), tmp_path / "cell.png")
+    assert page == tmp_path / "cell.html"
+    assert "dw_conv" in page.read_text()
+    assert "nothing here renders .png" in caplog.text
+
+
+def test_the_program_dot_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "dot"
+    program.write_text("#!/bin/sh\ncat > /dev/null\necho '<svg><g class=\"graph\"></g></svg>'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert to_svg("digraph {}") == '<svg role="img">\n<g class="graph"></g></svg>\n'
+    program.write_text("#!/bin/sh\nexit 3\n")
+    assert "xmlns" in to_svg('digraph { a [label="a"] }')
+
+
+def test_nothing_is_said_on_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    to_svg(draw_cell(small()))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("cell.jpg", "E801", ".svg .png .pdf .dot .html"),
+        ("cell", "E801", "no suffix"),
+        ("no/such/cell.svg", "E802", "make the folder"),
+        ("folder.svg", "E802", "is a folder"),
+    ],
+)
+def test_places_that_cannot_be_written(tmp_path: Path, name: str, code: str, words: str) -> None:
+    (tmp_path / "folder.svg").mkdir()
+    with pytest.raises(ConfigError, match=re.escape(words)) as caught:
+        render("digraph {}", tmp_path / name)
+    assert caught.value.diagnostics[0].code == code
+    assert [p.name for p in tmp_path.iterdir()] == ["folder.svg"]
+
+
+def test_a_failed_write_leaves_the_old_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cell.dot"
+    path.write_text("old")
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(ConfigError, match="No space left"):
+        render("digraph {}", path)
+    assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_notebook_gets_a_picture_or_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert mimebundle(small())["image/svg+xml"].startswith("<svg")
+
+    def broken(architecture: Architecture) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(rendering, "draw_cell", broken)
+    assert mimebundle(small()) == {"text/plain": repr(small())}
+
+
+def test_drawing_loads_its_libraries_late() -> None:
+    heavy = {"graphviz", "pygraphviz", "torch", "lark"}
+    code = f"import sys, epnas_dsl.space.drawing; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
