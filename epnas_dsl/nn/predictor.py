@@ -136,8 +136,8 @@ class LstmPredictor:
         """What rows add to the gates, [4, rows, hidden]: a sum over one table of symbols."""
         weight, _, bias, _ = self.network.lstm.all_weights[0]
         table = nn.functional.linear(self.network.table, weight)
-        gates = nn.functional.embedding_bag(self._symbols(rows), table, mode="sum") + bias
-        return gates.unflatten(1, (4, -1)).transpose(0, 1).contiguous()
+        gates: Tensor = nn.functional.embedding_bag(self._symbols(rows), table, mode="sum") + bias
+        return gates.reshape(len(rows), 4, -1).transpose(0, 1).contiguous()
 
     def _symbols(self, tokens: np.ndarray) -> Tensor:
         """Tokens as rows of the table, in which 0 stands for a missing column."""

@@ -187,7 +187,7 @@ class EpnasSearcher:
             asked = asked[: settings.evaluations - self._trials]
         self._step = Step(asked)
         iteration, level = divmod(self._begun, self._space.depth)
-        place = {"iteration": iteration + 1, "level": level + 1}
+        place: dict[str, float] = {"iteration": iteration + 1, "level": level + 1}
         heat = temperature(settings, self._begun)
         self._notes = {
             a: place
@@ -271,7 +271,7 @@ class EpnasSearcher:
         return np.unique(np.array([a.rows()[level - 1] for a in drawn], np.int64), axis=0)
 
     def _score(self, parents: list[Tokens], level: int, rows: Tokens) -> Scores:
-        """Predicted accuracies, [parents, rows], of the parents with their row of a level replaced."""
+        """Predicted accuracies, [parents, rows], of parents with their row of a level replaced."""
         self._fit()
         heads = [tokens[: level - 1] for tokens in parents]
         tails = [tokens[level:] for tokens in parents]
