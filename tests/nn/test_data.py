@@ -75,7 +75,8 @@ def test_digits_are_the_published_images_in_a_fixed_split() -> None:
 def test_the_digits_of_the_parts_are_different_ones() -> None:
     train, validation, test = map(pictures, parts(load()))
     assert len(train) == 1077
-    assert not (train & validation or train & test)
+    assert not (train & validation)
+    assert not (train & test)
     assert not validation & test
 
 
