@@ -13,10 +13,25 @@ from epnas_dsl.cli.terminal import fail, note
 from epnas_dsl.errors import ConfigError, CountError, EpnasError, RunError, nearest
 
 COMMANDS = {
-    "spaces": ["init", "check", "explain", "format", "show", "count", "sample", "draw", "convert"],
-    "architectures": ["summary", "compile", "train", "evaluate"],
-    "runs": ["search", "resume", "status", "report", "top"],
-    "doctor": ["doctor"],
+    "init": ("spaces", "Write a commented starter NAME.space."),
+    "check": ("spaces", "Find all that is wrong, or odd, in .space files."),
+    "explain": ("spaces", "Explain the code of an error, or list all."),
+    "format": ("spaces", "Give .space files the canonical layout."),
+    "show": ("spaces", "Show decisions, levels and exact counts."),
+    "count": ("spaces", "Count the architectures of a space exactly."),
+    "sample": ("spaces", "Print random architectures, one a line."),
+    "draw": ("spaces", "Draw a space or an architecture."),
+    "convert": ("spaces", "Translate from and to other notations."),
+    "summary": ("architectures", "Show layers, parameters and MACs."),
+    "compile": ("architectures", "Write a Python file that needs torch only."),
+    "search": ("runs", "Search a space for its best architecture."),
+    "resume": ("runs", "Go on with a run that was stopped."),
+    "status": ("runs", "Show how far a run is, and its best."),
+    "report": ("runs", "Write the report of a run: one HTML file."),
+    "top": ("runs", "List the best architectures of a run."),
+    "train": ("architectures", "Train an architecture from scratch."),
+    "evaluate": ("architectures", "Measure trained weights on images."),
+    "doctor": ("doctor", "Show what is installed, and what it runs on."),
 }
 STATUSES = """\b
 Exit status:
@@ -33,24 +48,27 @@ trial of a run: DIR:best, DIR:17."""
 
 
 class _Commands(click.Group):
-    """Loads the module of a command only when it is used, or listed."""
+    """Loads the module of a command only when it is used."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return [name for names in COMMANDS.values() for name in names]
+        return list(COMMANDS)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        for module, names in COMMANDS.items():
-            if name in names:
-                found = importlib.import_module(f"epnas_dsl.cli.{module}")
-                command: click.Command = getattr(found, f"{name}_command")
-                return command
-        return None
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"epnas_dsl.cli.{COMMANDS[name][0]}")
+        command: click.Command = getattr(module, f"{name}_command")
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
 
     def resolve_command(
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and not self.get_command(context, args[0]):
-            hint = nearest(args[0], self.list_commands(context)) or "`epnas --help` lists them"
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            hint = nearest(args[0], COMMANDS) or "`epnas --help` lists them"
             raise ConfigError(f"there is no command `{args[0]}`", code="E530", hint=hint)
         return super().resolve_command(context, args)
 

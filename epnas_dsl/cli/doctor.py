@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import os
-import platform
-import shutil
 import sys
 
 import click
@@ -23,6 +19,9 @@ OPTIONAL = ["onnx", "ray", "altair", "tensorboard"]
 @as_json
 def doctor_command(as_json: bool) -> int:
     """Show what is installed, and what it runs on."""
+    import platform
+    import shutil
+
     from epnas_dsl import experiment
     from epnas_dsl.resources import names
 
@@ -46,16 +45,21 @@ def doctor_command(as_json: bool) -> int:
 
 
 def _version(name: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
+        return version(name)
+    except PackageNotFoundError:
         return ""
 
 
 def _renderer() -> str:
     """What makes pictures of DOT here."""
+    import shutil
+    from importlib.util import find_spec
+
     if program := shutil.which("dot"):
         return f"{program} (Graphviz)"
-    if importlib.util.find_spec("pygraphviz"):
+    if find_spec("pygraphviz"):
         return "pygraphviz, in process"
     return "none: pictures become HTML pages with the text of the drawing"

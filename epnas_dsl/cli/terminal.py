@@ -6,11 +6,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from epnas_dsl.errors import ConfigError, Diagnostic, EpnasError, printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SCHEMA = 1  # of every JSON document; counts up when a field changes its meaning
 
