@@ -125,13 +125,13 @@ def terminal(dot: Digraph, name: str, text: str, **attributes: str) -> None:
     dot.node(name, label(text), **{**look, "penwidth": "0", **attributes})
 
 
-def frame(dot: Digraph, text: str, dashed: bool = True) -> None:
+def frame(dot: Digraph, text: str, dashed: bool = False) -> None:
     """Make a cluster a box with a name in its corner."""
     dot.attr(
         label=label(text), style="dashed,rounded" if dashed else "rounded", color=PALE,
         labelloc="b" if dashed else "t", labeljust="l",
         fontsize="10" if dashed else "12", fontcolor=GREY if dashed else INK,
-        margin="7" if dashed else "12",
+        margin="7" if dashed else "14", peripheries="1",
     )  # fmt: skip
 
 
@@ -143,6 +143,22 @@ def side_by_side(dot: Digraph, names: Sequence[str]) -> None:
             row.node(name)
         for left, right in pairwise(names):
             row.edge(left, right, style="invis")
+
+
+def block_frame(dot: Digraph, text: str, last: str) -> None:
+    """Make a cluster a dashed box, its name beside the last of its nodes.
+
+    The name is a node, so that edges go round it.
+    """
+    dot.attr(label="", style="dashed,rounded", color=PALE, margin="7")
+    name = place(last, "name")
+    with dot.subgraph() as row:
+        row.attr(rank="same")
+        row.node(
+            name, label(text), shape="plaintext", style="", fontsize="10", fontcolor=GREY,
+            width="0.2", height="0.2", margin="0",
+        )  # fmt: skip
+        row.edge(last, name, style="invis", minlen="0")
 
 
 def check_size(drawn: int) -> None:

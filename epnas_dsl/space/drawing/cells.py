@@ -12,6 +12,7 @@ from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.drawing.canvas import (
     FAMILIES,
     PALE,
+    block_frame,
     box,
     canvas,
     check_size,
@@ -53,7 +54,7 @@ def draw_cell(architecture: Architecture, body: str | None = None) -> Digraph:
             _draw_body(dot, listing, "")
             continue
         with dot.subgraph(name=f"cluster_{place(name)}") as part:
-            frame(part, body_title(space, name), dashed=False)
+            frame(part, body_title(space, name))
             _draw_body(part, listing, name)
     return dot
 
@@ -102,25 +103,27 @@ def _draw_body(dot: Digraph, listing: Sequence[Node], prefix: str) -> None:
                 _draw_node(dot, node, prefix)
             continue
         with dot.subgraph(name=f"cluster_{place(prefix, block)}") as part:
-            frame(part, block)
             for node in members:
                 _draw_node(part, node, prefix)
+            block_frame(part, block, place(prefix, members[-1].name))
     owner = {n.name: _block(n) for n in listing}
+    zeros = {n.name for n in listing if family(n.operation) == "zero"}
     for node in listing:
         for source in node.inputs:
             skips = node.cell == "network" and node.operation == "concat"
-            look = _edge(node, skips and owner[source] != owner[node.name])
+            look = _edge(node, skips and owner[source] != owner[node.name], source in zeros)
             dot.edge(place(prefix, source), place(prefix, node.name), **look)
     terminal(dot, place(prefix, "return"), "output")
     dot.edge(place(prefix, listing[-1].name), place(prefix, "return"))
 
 
-def _edge(node: Node, skips: bool) -> dict[str, str]:
+def _edge(node: Node, skips: bool, zero: bool) -> dict[str, str]:
+    """Of what a node reads: zeros and the skips of a network are dashed."""
     if skips:
         return {"style": "dashed", "color": PALE, "weight": "0"}
-    if family(node.operation) == "zero":
+    if zero or family(node.operation) == "zero":
         return {"style": "dashed", "color": FAMILIES["zero"][1]}
-    return {"weight": "8"} if node.cell == "network" else {}
+    return {"weight": "100"} if node.cell == "network" else {}
 
 
 def _block(node: Node) -> str:
@@ -194,10 +197,10 @@ def diff_cells(first: Architecture, second: Architecture, body: str | None = Non
         pairs, last = _pairs(*(nodes(to_graph(a, part_name)) for a in (first, second)))
         check_size(2 * len(pairs))
         with dot.subgraph(name=f"cluster_{place(part_name)}") as part:
-            frame(part, body_title(first.space, part_name), dashed=False)
+            frame(part, body_title(first.space, part_name))
             _draw_pairs(part, pairs, last, part_name)
     with dot.subgraph(name="cluster_legend") as part:
-        frame(part, "legend")
+        frame(part, "legend", dashed=True)
         looks = {
             "in both": _SAME, "changed": _CHANGED, f"only in {first.id}": _FIRST,
             f"only in {second.id}": _SECOND,
@@ -252,6 +255,7 @@ def _is_join(node: Node) -> bool:
 def _draw_pairs(dot: Digraph, pairs: dict[str, _Pair], last: tuple[str, str], prefix: str) -> None:
     inputs = [place(prefix, n) for n, p in pairs.items() if p.shown.operation == "input"]
     side_by_side(dot, inputs)
+    newest = {_block(p.shown): n for n, p in pairs.items()}
     for name, pair in pairs.items():
         key, node = place(prefix, name), pair.shown
         if node.operation == "input":
@@ -260,8 +264,8 @@ def _draw_pairs(dot: Digraph, pairs: dict[str, _Pair], last: tuple[str, str], pr
         block = _block(node)
         framed = block != "output"
         with dot.subgraph(name=f"cluster_{place(prefix, block)}" if framed else None) as part:
-            if framed:
-                frame(part, block)
+            if framed and newest[block] == name:
+                block_frame(part, block, key)
             if node.operation in {"add", "concat"}:
                 join(part, key, node.operation, **pair.look)
             else:

@@ -69,9 +69,10 @@ def draw_space(space: SearchSpace, body: str | None = None) -> Digraph:
     dot.attr("graph", rankdir="LR", newrank="true")
     bodies = [next(b for b in space.bodies if name in b.names) for name in names]
     for body_ in reversed(bodies):  # from left to right, the first stands at the bottom
-        with dot.subgraph(name=f"cluster_{place(body_.name)}" if len(bodies) > 1 else None) as part:
+        with dot.subgraph(name=f"cluster_{place(body_.name)}") as part:
+            part.attr(peripheries="0", label="")
             if len(bodies) > 1:
-                frame(part, body_title(space, body_.name), dashed=False)
+                frame(part, body_title(space, body_.name))
             _draw_body(part, space, body_)
     return dot
 
@@ -131,7 +132,7 @@ def _draw_level(sketch: _Sketch, level: int, statements: Sequence[Statement]) ->
         if level:
             size = count_text(math.prod(s.term.size for s in statements))
             names = ", ".join(s.label for s in statements[:4])
-            frame(part, f"level {level}: {names}, {size} options")
+            frame(part, f"level {level}: {names}, {size} options", dashed=True)
         sketch.dot = part
         for statement in statements:
             sketch.statement(statement)
