@@ -85,7 +85,9 @@ def test_nasbench201_with_equal_pools_kept_apart() -> None:
     ],
 )
 def test_nasbench201_parameters(operation: str, params: int) -> None:
-    text = f"|{operation}~0|+|{operation}~0|{operation}~1|+|{operation}~0|{operation}~1|{operation}~2|"
+    text = (
+        f"|{operation}~0|+|{operation}~0|{operation}~1|+|{operation}~0|{operation}~1|{operation}~2|"
+    )
     assert cost(read_nasbench201(text, load_space("nasbench201"))).params == params
 
 

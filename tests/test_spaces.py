@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from epnas_dsl.errors import EpnasError
-from epnas_dsl.lang import check, format_space, load_architecture, load_space, parse_space, read_space
+from epnas_dsl.lang import (
+    check,
+    format_space,
+    load_architecture,
+    load_space,
+    parse_space,
+    read_space,
+)
 from epnas_dsl.resources import names, resource
 from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.graph import to_layers, to_network

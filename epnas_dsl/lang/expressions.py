@@ -199,6 +199,7 @@ class Expressions:
         return [self.one(node, env)]
 
     def one(self, node: syntax.Expression, env: Env) -> Term:
+        """One term; slices and lists are refused."""
         match node:
             case syntax.Number():
                 return Constant(node.value)
@@ -222,6 +223,7 @@ class Expressions:
         fail("E220", "several values where one is needed", node.span)
 
     def name(self, node: syntax.Name, env: Env) -> Term:
+        """What a name stands for here."""
         binding = env.find(node.name)
         match binding:
             case Bound():
@@ -241,20 +243,23 @@ class Expressions:
         self.unknown(node.name, env, node.span)
 
     def bound(self, binding: Bound, name: str, span: Span) -> Term:
+        """The term of a name, which has to be there at this level."""
         binding.read = True
         if binding.poisoned:
             raise Reported
         if binding.level > max(1, self.level):
             fail("E226", f"`{name}` exists only from level {binding.level} on", span,
-                 "architectures of fewer levels are whole too: `last(..)`, `unused(..)`")  # fmt: skip
+                 "fewer levels are whole too: use `last(..)` or `unused(..)`")  # fmt: skip
         return binding.term
 
     def unknown(self, name: str, env: Env, span: Span) -> NoReturn:
+        """Raise the error of an unknown name."""
         known = [*env.known(), *OPERATIONS, *self.BUILT_IN]
         raise SpaceNameError(f"`{name}` is not known here", code="E103", span=span,
                              hint=nearest(name, known))  # fmt: skip
 
     def array(self, name: str, env: Env, span: Span) -> ArrayBinding | None:
+        """The values of a name with indices; None where there is no such name."""
         binding = env.find(name)
         if binding is None:
             return None
@@ -266,6 +271,7 @@ class Expressions:
         return binding
 
     def index(self, node: syntax.Index, env: Env) -> Term:
+        """`h[2]`"""
         number = self.whole(node.index, env)
         binding = self.array(node.name, env, node.span)
         if binding is None or number not in binding.elements:
@@ -275,6 +281,7 @@ class Expressions:
         return self.bound(binding.elements[number], f"{node.name}[{number}]", node.span)
 
     def slice(self, node: syntax.Slice, env: Env) -> list[Term]:
+        """`h[1..3]`: the elements, those of later levels optional."""
         first = self.static(node.first, env)
         last = self.static(node.last, env)
         if int(first) != first or int(last) != last:
@@ -296,6 +303,7 @@ class Expressions:
         return found
 
     def arithmetic(self, node: syntax.Unary | syntax.Binary, env: Env) -> Term:
+        """Operators: sums of values, or numbers."""
         if isinstance(node, syntax.Unary):
             return self.formula(node.operator, [self.number(node.operand, env)], node.span)
         left, right = (self.operand(n, node.operator, env) for n in (node.left, node.right))
@@ -319,6 +327,7 @@ class Expressions:
         return self.one(node, env)
 
     def formula(self, operator: str, operands: list[Term], span: Span) -> Term:
+        """A number worked out now, or later where an operand is known later."""
         values = [t.value for t in operands if isinstance(t, Constant)]
         if len(values) == len(operands):
             return Constant(calculate(operator, values, span))
@@ -346,6 +355,7 @@ class Expressions:
     def choice(
         self, nodes: tuple[syntax.Expression, ...], env: Env, span: Span, name: str = ""
     ) -> Term:
+        """Alternatives as one decision; nested ones are spread."""
         found: list[Term] = []
         spans: list[Span] = []
         for node in nodes:
@@ -375,6 +385,7 @@ class Expressions:
         return choice
 
     def subset(self, node: syntax.Subset, env: Env) -> Subset:
+        """`any of`, `some of`, `2 of`."""
         elements = self.several(node.elements, env)
         seen: set[bytes] = set()
         for term in elements:
@@ -397,6 +408,7 @@ class Expressions:
         return Subset(tuple(elements), k, k)
 
     def comprehension(self, node: syntax.Comprehension, env: Env) -> list[Term]:
+        """`op(s) for s in ..`: spread at once, or once for each chosen element."""
         if isinstance(node.iterable, syntax.Subset):
             outer = env.find(node.variable)
             if isinstance(outer, Bound | ArrayBinding):
@@ -424,6 +436,7 @@ class Expressions:
     # --- calls
 
     def call(self, node: syntax.Call, env: Env) -> Term:
+        """`name(..)`: a word of the language, an operation, a production, a function, a cell."""
         span = node.name_span or node.span
         match node.name:
             case "sum" | "concat":
@@ -481,6 +494,7 @@ class Expressions:
         return values, numbers, named
 
     def apply(self, callee: Term, node: syntax.Call, env: Env) -> Term:
+        """An operation on its inputs; without inputs it waits for them."""
         values, numbers, named = self.arguments(node, env)
         for name, term in named.items():
             if term.kind != "number":
@@ -534,6 +548,7 @@ class Expressions:
     def check_call(
         self, leaf: Term, values: int, given: tuple[tuple[str, Term], ...], node: syntax.Call
     ) -> None:
+        """Refuse a wrong number of inputs and missing arguments."""
         if isinstance(leaf, Function):
             if values != len(leaf.inputs):
                 fail("E236", f"`{leaf.name}` works on {_count(len(leaf.inputs), 'value')}, "
@@ -543,7 +558,7 @@ class Expressions:
         spec = OPERATIONS[leaf.name]
         if values != spec.inputs:
             fail("E236", f"`{leaf.name}` works on {_count(spec.inputs, 'value')}, not {values}",
-                 node.span, "join them with `+` or `concat(..)`" if spec.inputs == 1 else "")  # fmt: skip
+                 node.span, "join them: `+` or `concat(..)`" if spec.inputs == 1 else "")  # fmt: skip
         have = {n for n, _ in (*leaf.arguments, *given)}
         missing = [n for n, d in spec.parameters if d is None and n not in have]
         if missing:
@@ -554,6 +569,7 @@ class Expressions:
     # --- functions and cells
 
     def call_function(self, binding: FunctionBinding, node: syntax.Call, env: Env) -> Term:
+        """`block(x, 3, stride=2)`"""
         parameters = [p.name for p in binding.node.parameters]
         bound: dict[str, Term] = {}
         positional = [(t, a.span) for a in node.arguments for t in self.several(a, env)]
@@ -615,6 +631,7 @@ class Expressions:
     def function_env(
         self, binding: FunctionBinding, numbers: Mapping[str, Term], width: Term | None
     ) -> tuple[Env, tuple[str, ...]]:
+        """The names inside a function, and which parameters stand for values."""
         from epnas_dsl.space.terms import Variable
 
         inner = Env(binding.env)
@@ -634,6 +651,7 @@ class Expressions:
         return inner, tuple(inputs)
 
     def call_cell(self, binding: CellBinding, node: syntax.Call, env: Env) -> Term:
+        """`normal(a, b)`"""
         self.used.add(node.name)
         values, numbers, named = self.arguments(node, env)
         width = named.pop("channels", None)
@@ -647,6 +665,7 @@ class Expressions:
         return CellCall(node.name, tuple(values), width, node.span)
 
     def stack(self, node: syntax.Call, env: Env) -> Term:
+        """`stack(x, [normal*2, reduction], channels=48)`"""
         *values, cells = node.arguments or (None,)
         if not isinstance(cells, syntax.List) or not 1 <= len(values) <= 2:
             fail("E238", "`stack` takes one value or two and a list of cells", node.span,
@@ -699,6 +718,7 @@ class Expressions:
     # --- built-in words
 
     def join(self, node: syntax.Call, env: Env, inside: bool = False) -> Join:
+        """`sum(..)` and `concat(..)`"""
         if node.keywords:
             fail("E235", f"`{node.name}` has no `{node.keywords[0].name}`", node.keywords[0].span)
         parts = [t for a in node.arguments for t in self.several(a, env)]
@@ -711,6 +731,7 @@ class Expressions:
         return join("add" if node.name == "sum" else "concat", parts, node.span)
 
     def ends(self, node: syntax.Call, env: Env) -> Term:
+        """`unused(h)` and `last(h)`"""
         if len(node.arguments) != 1 or not isinstance(node.arguments[0], syntax.Name):
             fail("E240", f"`{node.name}` takes the name of values with indices", node.span,
                  f"`{node.name}(h)`")  # fmt: skip
@@ -720,6 +741,7 @@ class Expressions:
         return Unused(name) if node.name == "unused" else Last(name)
 
     def extreme(self, node: syntax.Call, env: Env) -> Term:
+        """`min(..)` and `max(..)`"""
         numbers = [self.number(a, env) for a in node.arguments]
         if not numbers:
             fail("E234", f"`{node.name}` needs numbers", node.span)

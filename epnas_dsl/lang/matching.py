@@ -320,7 +320,7 @@ class _Matcher:
                 continue
             if not nodes:
                 raise _Mismatch(f"`{term.name}` leaves `{statement.label}` open", node.span, 1,
-                                f"write `{term.name}(..) {{ {statement.label} = .. }}`")  # fmt: skip
+                                f"`{term.name}(..) {{ {statement.label} = .. }}`")  # fmt: skip
             inner = nodes.pop(0)
             if _label(inner) != statement.label:
                 raise _Mismatch(f"`{_label(inner)}` where `{statement.label}` comes", inner.span, 2)
@@ -433,7 +433,7 @@ class _Matcher:
                 text = _text(node)
                 again = " again" if text in options else ""
                 raise _Mismatch(f"`{text}` cannot be chosen here{again}; there are {_few(options)}",
-                                node.span, 1, nearest(text, options) if not again else "")  # fmt: skip
+                                node.span, 1, "" if again else nearest(text, options))  # fmt: skip
         self.check_number(term, len(chosen), taken)
         order = sorted(chosen)
         return (tuple(order), tuple(chosen[i] for i in order))

@@ -73,9 +73,7 @@ class Keyword(Node):
 
 @dataclass(frozen=True, slots=True)
 class Call(Node):
-    """`sep_conv(x, kernel = 3|5)`; in an architecture's text a body with the choices may follow:
-    `block(x) { h = conv_3x3(x) }`.
-    """
+    """`sep_conv(x, kernel = 3|5)`, in an architecture also `block(x) { h = conv_3x3(x) }`."""
 
     name: str
     arguments: tuple[Expression, ...]

@@ -43,8 +43,9 @@ def evaluate(term: Term, tree: Tree, numbers: Mapping[str, Number]) -> Number:
 
 
 def calculate(operator: str, values: Sequence[Number], span: Span | None = None) -> Number:
-    """One operator applied to one or two numbers. Truth is 1 and 0; a division that comes out even
-    gives a whole number.
+    """One operator applied to one or two numbers.
+
+    Truth is 1 and 0; a division that comes out even gives a whole number.
 
     Raises:
         ShapeError: division by zero, or a result beyond 10^15.

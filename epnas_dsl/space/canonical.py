@@ -2,8 +2,9 @@
 
 The default equivalence: operands of `+` commute and sums inside sums are one sum; the order of
 joined values and of independent blocks does not count; what the result does not read is gone. A
-space adds to it with `treat`: a `wire` is its input, a `zero` is nothing and so is any operation on
-nothing, two equal `pure` operations on the same value are one. Two operations with weights stay two.
+space adds to it with `treat`: a `wire` is its input, a `zero` is nothing and so is any operation
+on nothing, two equal `pure` operations on the same value are one. Two operations with weights stay
+two.
 
 The graph that is left is brought into a canonical form. Values read once are written out where they
 are read; those read several times get numbers, by refinement and, where that leaves some alike, by
@@ -49,7 +50,9 @@ class _Vertex:
     commutes: bool
 
 
-def _simplify(nodes: Sequence[Node], treated: Mapping[str, str], strided: bool) -> tuple[list[_Vertex], int]:
+def _simplify(
+    nodes: Sequence[Node], treated: Mapping[str, str], strided: bool
+) -> tuple[list[_Vertex], int]:
     """The nodes with the equivalence applied, as vertices in topological order."""
     vertices: list[_Vertex] = []
     known: dict[_Vertex, int] = {}

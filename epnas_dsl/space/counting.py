@@ -77,8 +77,8 @@ def _walk(
     total = count_unordered(space, level)
     if total > limit:
         raise CountError(
-            f"{total:,} architectures would have to be looked at one by one; the limit is {limit:,}",
-            hint="count a lower level with --level, or fewer levels through the space's parameters",
+            f"{total:,} architectures would have to be looked at; the limit is {limit:,}",
+            hint="count a lower level with --level, or fewer levels through the parameters",
         )
     met = 0
     for i, architecture in enumerate(enumerate_level(space, level or space.depth), 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -90,7 +91,7 @@ def _ranks(
         total = total * child.size + ranks
     if isinstance(term, Join):
         for group in term.groups():
-            for left, right in zip(group, group[1:], strict=False):
+            for left, right in pairwise(group):
                 keep &= parts[left] <= parts[right]
     return total, position
 

@@ -400,7 +400,7 @@ class _Builder:
         settings_: dict[str, Setting] = dict(spec.fixed)
         for key, default in spec.parameters:
             usual = {WIDTH: width, ENTRY: stride}.get(default, default)  # type: ignore[arg-type]
-            settings_[key] = numbers[key] if key in numbers else usual  # type: ignore[assignment]
+            settings_[key] = numbers.get(key, usual)  # type: ignore[assignment]
         _check_settings(callee.name, settings_, read)
         key = self._key(scope, slot, text, inputs)
         trace = Trace(name, {n.output: n.channels for n in read}, key)

@@ -157,7 +157,7 @@ class SearchSpace:
 
     @cached_property
     def digest(self) -> str:
-        """A hash of what the space means; layout, comments and names of productions do not count."""
+        """A hash of the meaning; layout, comments and names of productions do not count."""
         h = hashlib.blake2b(digest_size=8)
         h.update(repr((self.name, self.sharing, sorted(self.treated.items()))).encode())
         for body in self.bodies:

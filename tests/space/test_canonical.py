@@ -36,7 +36,10 @@ def plain(architecture: Architecture) -> "nx.MultiDiGraph[str]":
 
 def same(a: "nx.MultiDiGraph[str]", b: "nx.MultiDiGraph[str]") -> bool:
     return nx.is_isomorphic(
-        a, b, node_match=lambda x, y: x["label"] == y["label"], edge_match=lambda x, y: len(x) == len(y)
+        a,
+        b,
+        node_match=lambda x, y: x["label"] == y["label"],
+        edge_match=lambda x, y: len(x) == len(y),
     )
 
 
@@ -127,7 +130,13 @@ def test_roles(left: str, right: str, equal: bool) -> None:
 def test_very_regular_graphs_are_told_apart_in_time() -> None:
     space = read_space(SMALL, blocks=9)
     same_blocks = "; ".join(f"h{i} = conv_3x3(p) + conv_3x3(p)" for i in range(1, 9))
-    a = load_architecture(f"small(blocks=9): {same_blocks}; h9 = conv_3x3(h1) + conv_3x3(h2)", space)
-    b = load_architecture(f"small(blocks=9): {same_blocks}; h9 = conv_3x3(h7) + conv_3x3(h4)", space)
-    c = load_architecture(f"small(blocks=9): {same_blocks}; h9 = conv_3x3(h7) + conv_3x3(h7)", space)
+    a = load_architecture(
+        f"small(blocks=9): {same_blocks}; h9 = conv_3x3(h1) + conv_3x3(h2)", space
+    )
+    b = load_architecture(
+        f"small(blocks=9): {same_blocks}; h9 = conv_3x3(h7) + conv_3x3(h4)", space
+    )
+    c = load_architecture(
+        f"small(blocks=9): {same_blocks}; h9 = conv_3x3(h7) + conv_3x3(h7)", space
+    )
     assert a.key == b.key != c.key

@@ -33,7 +33,9 @@ def test_options_are_distinct_complete_and_in_order(name: str) -> None:
     if space.depth > 1:
         rows = options(space, 2)
         chosen = rows[:: max(1, len(rows) // 50)].tolist()
-        assert all(Architecture(space, (*prefix, *row)).choices == (*prefix, *row) for row in chosen)
+        assert all(
+            Architecture(space, (*prefix, *row)).choices == (*prefix, *row) for row in chosen
+        )
 
 
 def test_enumeration_is_complete() -> None:
