@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from epnas_dsl.space.operations import Kind, Layer
+from epnas_dsl.space.operations import Kind, Layer, Setting
 
 PYTHON: dict[Kind, str] = {
     "input": "image",
@@ -133,6 +133,7 @@ def _conv_options(values: Mapping[str, str]) -> dict[str, str]:
     return {"conv": conv, "kernel": kernel, "options": text}
 
 
+@lru_cache(maxsize=8192)
 def module_path(name: str) -> str:
     """The dotted path of a layer's module: names that a module cannot have get an underscore."""
     return ".".join(f"{p}_" if p.rstrip("_") in RESERVED else p for p in name.split("."))
@@ -149,7 +150,7 @@ def build_module(layer: Layer, weights: Weights, device: torch.device) -> nn.Mod
 
     Copies a cached pattern: constructing a module draws numbers only to throw them away.
     """
-    pattern = _pattern(write(layer.kind, (), settings_text(layer)), device)
+    pattern = _pattern(layer.kind, layer.channels, layer.settings, device)
     module: nn.Module = object.__new__(type(pattern))
     state = {k: v.copy() if isinstance(v, dict) else v for k, v in vars(pattern).items()}
     module.__dict__.update(state)
@@ -168,7 +169,10 @@ def build_module(layer: Layer, weights: Weights, device: torch.device) -> nn.Mod
 
 
 @lru_cache(maxsize=4096)
-def _pattern(text: str, device: torch.device) -> nn.Module:
+def _pattern(
+    kind: Kind, channels: int, settings: tuple[tuple[str, Setting], ...], device: torch.device
+) -> nn.Module:
+    text = write(kind, (), settings_text(Layer("", kind, (), channels, settings)))
     with torch.device("meta"):
         module: nn.Module = eval(text, CONSTRUCTORS)  # a text of `write`
     if isinstance(module, nn.BatchNorm2d):
@@ -182,7 +186,7 @@ def weight_count(layer: Layer) -> int:
     """How many numbers a layer learns."""
     if layer.kind not in WEIGHTED:
         return 0
-    pattern = _pattern(write(layer.kind, (), settings_text(layer)), torch.device("cpu"))
+    pattern = _pattern(layer.kind, layer.channels, layer.settings, torch.device("cpu"))
     return sum(p.numel() for p in pattern.parameters())
 
 
