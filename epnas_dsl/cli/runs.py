@@ -71,7 +71,8 @@ def _watched(folder: Path, as_json: bool, work: Callable[[Any], object]) -> int:
         with watcher() as watch:
             work(watch)
     except KeyboardInterrupt as stop:
-        note(f"stopped; go on with: epnas resume {shlex.quote(str(folder))}")
+        if (folder / "run.db").is_file():
+            note(f"stopped; go on with: epnas resume {shlex.quote(str(folder))}")
         if getattr(stop, "at_once", True):
             return 128 + getattr(stop, "signal", 2)
         return 3

@@ -65,7 +65,8 @@ def check_command(files: tuple[str, ...], as_json: bool) -> int:
         status = max(status, *(2 if f.code.startswith("E5") else 1 for f in errors), 0)
         if not as_json:
             show(findings)
-        counted = f"{len(errors)} errors, {len(findings) - len(errors)} warnings"
+        numbers = {"error": len(errors), "warning": len(findings) - len(errors)}
+        counted = ", ".join(f"{n} {word}{'s' * (n != 1)}" for word, n in numbers.items())
         if space is None:
             note(f"{file}: {counted}")
         else:

@@ -1,0 +1,138 @@
+"""Every mistake gives a code, its place, a hint where there is one, and the right exit status."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from cli.small import ARCH, SMALL
+
+MISTAKES = [
+    # command lines
+    ("chek micro.space", 2, "E530", "did you mean `check`?"),
+    ("count", 2, "E530", "Missing argument 'SPACE'"),
+    ("count micro --leve 1", 2, "E530", "--level"),
+    ("count micro --level x", 2, "E530", "'x' is not a valid integer"),
+    ("count micro --level 9", 2, "E533", "from 1 to 5"),
+    ("count micro --level 0", 2, "E533", "from 1 to 5"),
+    ("count micro --unique --unordered", 2, "E530", "not both"),
+    ("count micro --unique", 2, "E910", "--level"),
+    ("sample micro -n -1", 2, "E530", "-1"),
+    ("explain E51", 2, "E507", "did you mean"),
+    ("summary ARCH --image 3x32", 2, "E532", "3x32x32"),
+    ("summary ARCH --image 0x32x32", 2, "E532", "3x32x32"),
+    ("compile ARCH -o net.onnx", 2, "E534", ".py"),
+    ("compile ARCH -o no/net.py", 2, "E505", "No such file"),
+    ("draw micro -o x.gif", 2, "E801", ".svg"),
+    ("draw micro", 2, "E530", "'-o'"),
+    ("draw micro --network -o x.svg", 2, "E530", "architectures"),
+    ("draw micro --body cell -o x.svg", 2, "E804", "normal"),
+    ("init 1x", 2, "E508", "letters"),
+    ("init cell", 2, "E508", "keywords"),
+    ("convert x --from darts --to epnas", 2, "E530", "nasbench201"),
+    # spaces and architectures
+    ("count mcro", 2, "E501", "did you mean `micro`?"),
+    ("count no.space", 2, "E503", "No such file"),
+    ("check no.space", 2, "E503", "No such file"),
+    ("count micro(bloks=2)", 1, "error E", "blocks"),
+    ("count micro(blocks=)", 1, "error E", "^"),
+    ("count micro(blocks=1000000000)", 1, "error E9", ""),
+    ("summary", 2, "E530", "ARCH"),
+    ("summary nothing", 1, "E308", "begins with the name of its space"),
+    ("summary no.arch", 1, "E308", "begins with the name of its space"),
+    ("summary ARCH=", 1, "error E", "^"),
+    ("convert |none~0| --from nasbench201 --to epnas", 1, "E309", "|op~0|"),
+    # settings and data
+    ("search micro --dry-run --set search.kep=3", 2, "E512", "did you mean `search.kept`?"),
+    ("search micro --dry-run --set search.kept=0", 2, "E513", "--set:1:1"),
+    ("search micro --dry-run --set search.kept", 2, "E514", ""),
+    ("search micro --dry-run --searcher epnass", 2, "E513", "did you mean `epnas`?"),
+    ("search micro --dry-run --config no.toml", 2, "E510", "No such file"),
+    ("search micro --table t.csv", 2, "E530", "--metric"),
+    ("search micro --table no.csv --metric x", 1, "E650", "No such file"),
+    ("search micro --data cifar11", 2, "E601", "did you mean `cifar10`?"),
+    ("search micro --data cifar10", 1, "E602", "nothing is downloaded"),
+    ("search micro --data imagefolder:no", 1, "error E60", ""),
+    ("search micro(classes=7) --data digits", 2, "E610", "classes=10"),
+    ("train ARCH --data digits --set training.device=abacus", 2, "error E", "cuda"),
+    ("evaluate no.safetensors", 1, "E620", ""),
+    # runs
+    ("status no", 4, "E702", "epnas search SPACE"),
+    ("resume .", 4, "E702", "epnas search SPACE"),
+    ("top no", 4, "E702", ""),
+    ("report no", 4, "E702", ""),
+    ("summary no:best", 4, "E702", ""),
+    ("search micro --out full --set search.evaluations=1", 4, "E701", "--out"),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "code", "hint"), MISTAKES, ids=[m[0] for m in MISTAKES]
+)
+def test_a_mistake(epnas, words, status, code, hint) -> None:
+    Path("full").mkdir()
+    Path("full/precious").write_text("x")
+    done = epnas(*(word.replace("ARCH", ARCH) for word in words.split()))
+    assert (done.status, done.out) == (status, "")
+    assert code in done.err
+    assert hint in done.err
+    assert "Traceback" not in done.err
+    assert not Path("runs").exists() or not list(Path("runs").glob("*/run.db"))
+
+
+def test_standard_input_without_an_architecture(epnas, monkeypatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    done = epnas("summary", "-")
+    assert (done.status, "E308" in done.err) == (1, True)
+
+
+def test_no_such_trial(epnas, finished) -> None:
+    done = epnas("summary", f"{finished}:99")
+    assert (done.status, "E711" in done.err) == (4, True)
+
+
+def test_a_taken_run_folder_is_left_alone(epnas, finished) -> None:
+    before = {p.name: p.stat().st_mtime_ns for p in finished.iterdir()}
+    assert epnas("search", SMALL, "--out", finished).status == 4
+    assert epnas("train", ARCH, "--out", finished).status == 4
+    after = {p.name: p.stat().st_mtime_ns for p in finished.iterdir()}
+    assert {n: after[n] for n in before if not n.startswith("run.lock")} == {
+        n: t for n, t in before.items() if not n.startswith("run.lock")
+    }
+
+
+def test_a_locked_run(epnas, finished, tmp_path) -> None:
+    import shutil
+
+    from epnas_dsl.runs.store import Store
+
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    with Store(copy, writing=True):
+        done = epnas("resume", copy)
+        assert (done.status, "E703" in done.err) == (4, True)
+        assert epnas("status", copy, "--json").json["state"] == "running"
+
+
+def test_a_damaged_run(epnas, finished, tmp_path) -> None:
+    import shutil
+
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    (copy / "run.db").write_bytes(b"not a database" * 100)
+    done = epnas("top", copy)
+    assert (done.status, "error E70" in done.err) == (4, True)
+
+
+def test_a_bug_is_told_in_one_line(epnas, monkeypatch) -> None:
+    from epnas_dsl.space import counting
+
+    def bug(*_):
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(counting, "count_raw", bug)
+    done = epnas("count", "micro")
+    assert done.status == 70
+    assert "ZeroDivisionError: oops" in done.err
+    assert "Traceback" not in done.err
+    with pytest.raises(ZeroDivisionError):
+        epnas("--debug", "count", "micro")

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import shutil
+import tomllib
+from pathlib import Path
+
+from cli.small import QUICK, SMALL
+
+from epnas_dsl.cli import main
+
+SETS = [word for setting in QUICK for word in ("--set", setting)]
+
+
+def test_a_search_ends_with_the_best_and_what_to_type_next(epnas, finished) -> None:
+    done = epnas("status", finished)
+    assert done.status == 0
+    assert f"{finished}, done" in done.out
+    assert "best        micro(blocks=2, channels=4, repeats=1): h1 = " in done.out
+    for name in ("validation", "test", "parameters", "best.svg", "best.png", "report.html"):
+        assert name in done.out
+    assert "epnas compile" in done.err
+    facts = epnas("status", finished, "--json").json
+    assert facts["state"] == "done"
+    assert facts["trials"] == 3
+    assert 0 <= facts["test"] <= 1
+
+
+def test_top_names_trials_that_other_commands_take(epnas, finished) -> None:
+    trials = epnas("top", finished, "-n", "2", "--json").json["trials"]
+    assert [t["accuracy"] for t in trials] == sorted((t["accuracy"] for t in trials), reverse=True)
+    best = epnas("summary", f"{finished}:best", "--json").json["architecture"]
+    assert best == trials[0]["architecture"]
+    number = trials[1]["number"]
+    other = epnas("summary", f"{finished}:{number}", "--json").json["architecture"]
+    assert other == trials[1]["architecture"]
+    assert epnas("draw", f"{finished}:best", "-o", "best.svg").status == 0
+    assert "best.svg" in {path.name for path in Path().iterdir()}
+    assert epnas("evaluate", finished, "--data", "digits", "--json").status == 0
+    table = epnas("top", finished).out.splitlines()
+    assert table[0].split() == ["trial", "accuracy", "level", "id", "architecture"]
+
+
+def test_report_and_resume_of_a_finished_run(epnas, finished, tmp_path) -> None:
+    copy = shutil.copytree(finished, tmp_path / "moved")
+    assert epnas("report", copy).out == f"{copy}/report.html\n"
+    before = epnas("top", copy).out
+    assert epnas("resume", copy).status == 0
+    assert epnas("top", copy).out == before
+
+
+def test_a_dry_run_prints_a_file_for_config(epnas) -> None:
+    done = epnas("search", SMALL, "--dry-run", *SETS)
+    assert done.status == 0
+    assert "# at most 3 trainings of 1 epochs, kept in runs/micro-digits" in done.out
+    assert tomllib.loads(done.out)["search"]["kept"] == 2
+    Path("mine.toml").write_text(done.out)
+    again = epnas("search", SMALL, "--dry-run", "--config", "mine.toml")
+    assert again.out == done.out
+    assert not Path("runs").exists()
+
+
+def test_each_search_has_a_folder_of_its_own(epnas) -> None:
+    Path("runs/micro-digits").mkdir(parents=True)
+    Path("runs/micro-digits-2").mkdir()
+    assert "runs/micro-digits-3" in epnas("search", SMALL, "--dry-run").out
+
+
+def test_a_table_is_searched_without_training(epnas) -> None:
+    from epnas_dsl import load_space
+    from epnas_dsl.space.expansion import enumerate_level
+
+    space = load_space("micro(blocks=1)")
+    rows = [f'"{a}",{i % 50}' for i, a in enumerate(enumerate_level(space, 1))]
+    Path("t.csv").write_text("arch,score\n" + "\n".join(rows))
+    words = ["--table", "t.csv", "--metric", "score", "--searcher", "random"]
+    sets = ["--set", "search.evaluations=20", "--set", "search.seed=1"]
+    done = epnas("search", "micro(blocks=1)", *words, *sets, "--json")
+    assert done.status == 0
+    assert done.json["folder"] == "runs/micro-t"
+    assert done.json["trials"] == 20
+    assert 0.3 < done.json["best"]["accuracy"] < 0.5
+
+
+def test_a_stopped_run_says_how_to_go_on(epnas, monkeypatch) -> None:
+    from epnas_dsl import experiment
+    from epnas_dsl.runs.runner import Stopped
+
+    def stop(at_once: bool):
+        def run(*_):
+            raise Stopped(15, at_once)
+
+        return run
+
+    Path("a b").mkdir()
+    Path("a b/run.db").touch()
+    for at_once, status in ((False, 3), (True, 143)):
+        monkeypatch.setattr(experiment, "run", stop(at_once))
+        done = epnas("search", SMALL, "--out", "a b")
+        assert done.status == status
+        assert "epnas resume 'a b'" in done.err
+
+
+def test_progress_in_a_terminal_ends_cleanly(monkeypatch, capsys) -> None:
+    from epnas_dsl.cli import watching
+    from epnas_dsl.runs.trial import Trial
+    from epnas_dsl.search.searcher import Progress
+
+    progress = Progress(1, 1, 1, 2, 0, 2, "temperature 10")
+    trial = Trial(
+        number=0, architecture="[red]x", id="0", key="", level=1, metrics={"accuracy": 0.5}
+    )
+    failed = Trial(
+        number=1, architecture="y", id="1", key="", level=1, state="failed", message="no"
+    )
+    with watching.Live() as watch:
+        watch.resumed([], progress)
+        watch.began(0, object(), progress)
+        watch.ended(trial, progress)
+        watch.ended(failed, progress)
+    err = capsys.readouterr().err
+    assert "[red]x" in err
+    assert "trial 1 failed: no" in err
+
+
+def test_the_help_of_every_command_is_what_the_list_says() -> None:
+    import click
+
+    from epnas_dsl.cli import COMMANDS, epnas
+
+    for name, (_, about) in COMMANDS.items():
+        command = epnas.get_command(click.Context(epnas), name)
+        assert command.get_short_help_str(100) == about
+        assert main([name, "--help"]) == 0

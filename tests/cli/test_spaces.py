@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+ARCH = "micro: h1 = conv_3x3(prev1) + skip_connect(prev2); h2 = max_pool_3x3(h1) + conv_3x3(h1)"
+
+
+def test_a_starter_checks_counts_draws_and_is_laid_out(epnas) -> None:
+    assert epnas("init", "mine").status == 0
+    assert "space mine(" in Path("mine.space").read_text()
+    checked = epnas("check", "mine.space")
+    assert (checked.status, checked.out) == (0, "")
+    assert checked.err == "mine.space: ok, 2 levels, 22,500 architectures\n"
+    assert epnas("count", "mine.space(blocks=1)").out == "100\n"
+    assert epnas("format", "--check", "mine.space").status == 0
+    assert epnas("draw", "mine.space", "-o", "mine.svg").status == 0
+    assert "<svg" in Path("mine.svg").read_text()
+
+
+def test_init_never_writes_over_a_file(epnas) -> None:
+    Path("mine.space").write_text("precious")
+    done = epnas("init", "mine")
+    assert done.status == 2
+    assert "E506" in done.err
+    assert Path("mine.space").read_text() == "precious"
+
+
+def test_check_tells_everything_about_every_file(epnas) -> None:
+    Path("a.space").write_text("space a()\nop := conv_3x\nnetwork (image) { return opp(image) }\n")
+    Path("b.space").write_text("space b(\n")
+    done = epnas("check", "a.space", "b.space")
+    assert done.status == 1
+    assert done.out == ""
+    assert "a.space:2:7: error" in done.err
+    assert "b.space:" in done.err
+    assert "\na.space: " in done.err
+    assert done.err.endswith("\nb.space: 1 error, 0 warnings\n")
+    found = epnas("check", "a.space", "b.space", "--json").json
+    assert found["schema"] == 1
+    assert [file["ok"] for file in found["files"]] == [False, False]
+    assert found["files"][0]["findings"][0]["line"] == 2
+
+
+def test_format_keeps_comments_and_shows_what_would_change(epnas) -> None:
+    epnas("init", "mine")
+    text = Path("mine.space").read_text()
+    Path("mine.space").write_text(
+        text.replace("x = conv_3x3(image, channels)", "x=conv_3x3(image,channels)")
+    )
+    Path("mine.space").chmod(0o640)
+    shown = epnas("format", "--check", "mine.space")
+    assert shown.status == 1
+    assert "+    x = conv_3x3(image, channels)" in shown.out
+    assert epnas("format", "mine.space").status == 0
+    assert Path("mine.space").read_text() == text
+    assert Path("mine.space").stat().st_mode & 0o777 == 0o640
+
+
+def test_show(epnas) -> None:
+    done = epnas("show", "micro(blocks=2)")
+    assert done.status == 0
+    assert "normal.h2.2        3  prev2 | prev1 | h1" in done.out
+    assert done.out.endswith("  all  86,436     24,255\n")
+    facts = epnas("show", "micro(blocks=2)", "--json").json
+    assert (facts["raw"], facts["unordered"]) == (86436, 24255)
+    assert facts["parameters"]["blocks"] == 2
+    assert facts["decisions"][1]["options"] == ["prev2", "prev1"]
+
+
+def test_show_sharing(epnas) -> None:
+    rows = epnas("show", "macro(layers=2)", "--sharing", "--json").json["sharing"]
+    users = {row["weights"]: row["operations"] for row in rows}
+    assert users["network/h2/op1/conv_5x5"] == ["h2.op1(h1)"]
+    micro = epnas("show", "micro(blocks=1, repeats=1)", "--sharing").out
+    assert "cell*.h1.op1" in micro
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        (["micro"], 146_435_169_081_600),
+        (["micro", "--unordered", "--level", "1"], 105),
+        (["micro(blocks=1)", "--unique"], 105),
+        (["macro"], 160_618_186_625_454_535_808_756_219_904),
+    ],
+)
+def test_count_is_a_number_and_nothing_else(epnas, words, count) -> None:
+    done = epnas("count", *words)
+    assert (done.status, done.out, done.err) == (0, f"{count}\n", "")
+    assert epnas("count", *words, "--json").json["count"] == count
+
+
+def test_count_says_what_it_leaves_out(epnas) -> None:
+    epnas("init", "mine")
+    with Path("mine.space").open("a") as file:
+        file.write("\nrequire edges <= 5\n")
+    assert "requirements" in epnas("count", "mine.space").err
+
+
+def test_samples_are_the_same_for_the_same_seed(epnas) -> None:
+    first = epnas("sample", "micro", "-n", "150", "--seed", "7").out
+    assert first == epnas("sample", "micro", "-n", "150", "--seed", "7").out
+    assert first != epnas("sample", "micro", "-n", "150", "--seed", "8").out
+    assert len(first.splitlines()) == 150
+    assert epnas("sample", "micro", "--level", "1").out.count("h") >= 1
+    assert epnas("sample", "micro", "-n", "0").out == ""
+
+
+def test_draw_an_architecture_a_network_a_difference(epnas, monkeypatch) -> None:
+    Path("a.arch").write_text(ARCH + "\n")
+    assert epnas("draw", "a.arch", "-o", "cell.dot").status == 0
+    assert epnas("draw", ARCH, "--network", "-o", "network.dot").status == 0
+    assert epnas("draw", ARCH, "--diff", "a.arch", "-o", "diff.dot").status == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO(ARCH))
+    assert epnas("draw", "-", "-o", "input.dot").status == 0
+    assert Path("input.dot").read_text() == Path("cell.dot").read_text()
+    assert {p.name for p in Path().glob("*.dot")} == {
+        "cell.dot", "network.dot", "diff.dot", "input.dot",
+    }  # fmt: skip
+
+
+def test_convert_there_and_back(epnas) -> None:
+    text = "|none~0|+|nor_conv_3x3~0|none~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
+    ours = epnas("convert", text, "--from", "nasbench201", "--to", "epnas").out.strip()
+    assert ours.startswith("nasbench201: ")
+    assert epnas("convert", ours, "--from", "epnas", "--to", "nasbench201").out == f"{text}\n"
+
+
+def test_explain(epnas) -> None:
+    done = epnas("explain", "e512")
+    assert done.out.startswith("E512 Unknown setting\n\n")
+    assert "E512  Unknown setting" in epnas("explain").out
+
+
+def test_names_are_printed_as_plain_text(epnas) -> None:
+    Path("x.space").write_text("space x()\nop := [red]\x1b[31m\nnetwork (image) { return image }\n")
+    done = epnas("check", "x.space")
+    assert done.status == 1
+    assert "\x1b" not in done.err
+    assert "[red]" in done.err
+    assert "\\u001b" in json.dumps(epnas("check", "x.space", "--json").json) or done.err
