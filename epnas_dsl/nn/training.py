@@ -118,13 +118,7 @@ def train(
         DataError: the checkpoint is damaged, or of another training.
     """
     epochs = epochs or settings.epochs
-    optimizer = torch.optim.SGD(
-        module.parameters(),
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        nesterov=settings.momentum > 0,
-    )
+    optimizer = _sgd(module, settings)
     history: list[Epoch] = []
     key = repr((settings, seed, epochs, data.name, data.shape, len(data.train), outline(module)))
     if checkpoint and checkpoint.exists():
@@ -135,11 +129,7 @@ def train(
             if settings.calibration:
                 recalibrate(module, data, settings, generator)
             validation = evaluate(module, data.validation, data.preprocessing, settings)
-        if not (math.isfinite(training.loss) and math.isfinite(validation.loss)):
-            raise TrainingFailed(
-                f"the loss is not finite after epoch {number}",
-                hint="a lower training.learning_rate or training.clip may help",
-            )
+        _refuse_infinite(training.loss + validation.loss, number)
         rate = learning_rate(settings, epochs, number - 1)
         history.append(Epoch(number, rate, training, validation))
         if checkpoint:
@@ -147,6 +137,24 @@ def train(
         if on_epoch:
             on_epoch(history[-1])
     return tuple(history)
+
+
+def _sgd(module: nn.Module, settings: TrainingSettings) -> torch.optim.SGD:
+    return torch.optim.SGD(
+        module.parameters(),
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=settings.momentum > 0,
+    )
+
+
+def _refuse_infinite(loss: float, number: int) -> None:
+    if not math.isfinite(loss):
+        raise TrainingFailed(
+            f"the loss is not finite after epoch {number}",
+            hint="a lower training.learning_rate or training.clip may help",
+        )
 
 
 def outline(module: nn.Module) -> str:
