@@ -558,7 +558,7 @@ class Expressions:
         spec = OPERATIONS[leaf.name]
         if values != spec.inputs:
             fail("E236", f"`{leaf.name}` works on {_count(spec.inputs, 'value')}, not {values}",
-                 node.span, "join them: `+` or `concat(..)`" if spec.inputs == 1 else "")  # fmt: skip
+                 node.span, "join them: `+`, `concat(..)`" if spec.inputs == 1 else "")  # fmt: skip
         have = {n for n, _ in (*leaf.arguments, *given)}
         missing = [n for n, d in spec.parameters if d is None and n not in have]
         if missing:

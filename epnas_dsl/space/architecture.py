@@ -78,6 +78,11 @@ class Architecture:
 
         return canonical_key(self)
 
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        from epnas_dsl.space.drawing import mimebundle
+
+        return dict(mimebundle(self))
+
     def rows(self) -> tuple[tuple[int, ...], ...]:
         """The choices, level by level."""
         ends = self.space.widths

@@ -99,7 +99,7 @@ def test_depth_and_places_are_limited() -> None:
     with pytest.raises(LimitError, match="deep"):
         Apply(Operation("op"), (term,))
     wide: Term = Value("a")
-    for _ in range(9):
+    for _ in range(8):
         wide = Join("concat", (wide, wide, wide))
     with pytest.raises(LimitError, match="places"):
         Join("concat", (wide, wide, wide))
