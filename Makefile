@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 
 # A micro search of about three minutes on two cores. It goes into a new folder under runs/.
 SEARCH ?= 'micro(blocks=3, channels=8, repeats=1)' --data digits \
-	--set search.kept=12 --set search.iterations=2 --set training.epochs=2 --set training.batch=64
+	--set search.kept=12 --set search.iterations=2 --set training.epochs=2 --set training.batch=64 --set training.threads=1
 
 .PHONY: help install search test bench check clean
 .DELETE_ON_ERROR:
