@@ -74,7 +74,7 @@ class SurrogateSettings(Struct, frozen=True, forbid_unknown_fields=True):
     hidden: Count = 100
     initial: Positive = 1.0
     loss: Literal["l1", "mse"] = "l1"
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = 3e-3
     epochs: Count = 50
     batch: Count = 64
 
