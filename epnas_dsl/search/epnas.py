@@ -50,7 +50,9 @@ def draw_order(
     """
     logarithms = np.log(np.maximum(np.asarray(scores, np.float64), 1e-300))
     noise = generator.gumbel(size=logarithms.shape)
-    return np.argsort(-(logarithms - logarithms.max()) / max(heat, 1e-9) - noise, kind="stable")
+    return np.argsort(
+        -(logarithms - logarithms.max(initial=-np.inf)) / max(heat, 1e-9) - noise, kind="stable"
+    )
 
 
 def planned_trials(space: SearchSpace, settings: SearchSettings) -> int:
@@ -66,9 +68,8 @@ def planned_trials(space: SearchSpace, settings: SearchSettings) -> int:
     for size in sizes[1:]:
         width = min(settings.kept, width * size)
         later += width
-    if settings.later == "refine":
-        drawn = width
-    return first + later + (settings.iterations - 1) * (drawn + later)
+    again = space.depth * width if settings.later == "refine" else drawn + later
+    return first + later + (settings.iterations - 1) * again
 
 
 class EpnasSearcher:
@@ -136,7 +137,7 @@ class EpnasSearcher:
             step=self._begun + 1,
             steps=max(self._begun + 1, settings.iterations * depth),
             trials=self._trials,
-            total=self._total,
+            total=max(self._trials, self._total),  # a step that failed as a whole is drawn again
             note=f"temperature {temperature(settings, self._begun):.3g}",
         )
 

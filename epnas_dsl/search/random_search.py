@@ -30,7 +30,7 @@ class RandomSearcher:
         self._generator = np.random.default_rng(settings.seed)
         self._keys: set[str] = set()
         self._step = Step()
-        self._trials = 0
+        self._trials = self._misses = 0
 
     def ask(self, n: int) -> list[Architecture]:
         """The next architectures, at most n; each is a step of its own."""
@@ -54,13 +54,12 @@ class RandomSearcher:
 
     def _draw(self, n: int) -> list[Architecture]:
         drawn: list[Architecture] = []
-        misses = 0
-        while len(drawn) < n and misses < PATIENCE:
+        while len(drawn) < n and self._misses < PATIENCE:
             (architecture,) = sample(self._space, 1, self._generator)
             if architecture.key in self._keys:
-                misses += 1
+                self._misses += 1
                 continue
-            misses = 0
+            self._misses = 0
             self._keys.add(architecture.key)
             drawn.append(architecture)
         return drawn
