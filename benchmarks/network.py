@@ -3,8 +3,8 @@
     python benchmarks/network.py [--batch 128] [--rounds 15] [--threads 2] [--json FILE]
 
 The steps (forward, loss, backward, clipping, Nesterov SGD) of all variants take turns within one
-process, so that what else the machine does hits all alike; ratios are of medians. One thread by
-default: several threads wait for each other on a machine that has other work to do.
+process, and speeds are medians of the ratios within a turn, so that what else the machine does
+hits all alike. One thread by default: several wait for each other where there is other work.
 """
 
 from __future__ import annotations
@@ -187,10 +187,14 @@ def main() -> None:
             if number >= 2:
                 times[name].append(seconds)
     medians = {name: statistics.median(values) for name, values in times.items()}
-    base = medians["by hand, contiguous"]
+    base = times["by hand, contiguous"]
+    speeds = {
+        name: statistics.median(b / t for b, t in zip(base, values, strict=True))
+        for name, values in times.items()
+    }
     print(f"{'training step':24} {'median ms':>10} {'speed':>7}")
     for name, seconds in medians.items():
-        print(f"{name:24} {1e3 * seconds:10.1f} {base / seconds:7.3f}")
+        print(f"{name:24} {1e3 * seconds:10.1f} {speeds[name]:7.3f}")
     bind = binding(30)
     print(f"\nbind {bind['layers']} layers: {bind['median_ms']:.2f} ms")
     print(f"the first time, weights made: {bind['first_ms']:.0f} ms")
@@ -200,8 +204,7 @@ def main() -> None:
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
             "median_s": medians,
-            "contiguous_ratio": base / medians["bound, contiguous"],
-            "channels_last_ratio": base / medians["bound, last"],
+            "speeds": speeds,
             "bind": bind,
         }
         with open(options.json, "w", encoding="utf-8") as file:
