@@ -51,6 +51,8 @@ MISTAKES = [
     ("search micro --dry-run --config no.toml", 2, "E510", "No such file"),
     ("search micro --table t.csv", 2, "E530", "--metric"),
     ("search micro --table no.csv --metric x", 1, "E650", "No such file"),
+    ("search micro --table t.csv --metric x", 1, "t.csv:1:1: error E651", "it has arch, score"),
+    ("search micro --table t.csv --metric score", 1, "E650", "no rows"),
     ("search micro --data cifar11", 2, "E601", "did you mean `cifar10`?"),
     ("search micro --data cifar10", 1, "E602", "nothing is downloaded"),
     ("search micro --data imagefolder:no", 1, "error E60", ""),
@@ -73,6 +75,7 @@ MISTAKES = [
 def test_a_mistake(epnas, words, status, code, hint) -> None:
     Path("full").mkdir()
     Path("full/precious").write_text("x")
+    Path("t.csv").write_text("arch,score\n")
     done = epnas(*(word.replace("ARCH", ARCH) for word in words.split()))
     assert (done.status, done.out) == (status, "")
     assert code in done.err

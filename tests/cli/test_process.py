@@ -41,14 +41,18 @@ def test_data_and_notes_do_not_mix() -> None:
     assert "\x1b" not in done.stderr
 
 
+SETS = ["search.evaluations=3", "training.epochs=30", "training.threads=1", "data.limit=200"]
+SETS += ["evaluation.final_epochs=0"]
+WORDS = ["search", SMALL, *(word for setting in SETS for word in ("--set", setting))]
+
+
 class Search:
     """A search under way, its first trial recorded."""
 
     def __init__(self) -> None:
-        sets = ["search.evaluations=9", "training.epochs=30", "data.limit=200"]
-        words = ["search", SMALL, "--out", "run", *(w for s in sets for w in ("--set", s))]
-        self.process = subprocess.Popen([*EPNAS, *words], stderr=subprocess.PIPE, text=True)
-        self.read_until("trial 1/9")
+        words = [*EPNAS, *WORDS, "--out", "run"]
+        self.process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+        self.read_until("trial 1/3")
 
     def read_until(self, words: str) -> None:
         assert self.process.stderr
@@ -59,15 +63,19 @@ class Search:
         return self.process.returncode, err
 
 
-def test_a_signal_stops_a_search_after_its_trial() -> None:
+def test_a_signal_stops_a_search_which_goes_on_to_the_same_end(epnas) -> None:
     search = Search()
     search.process.send_signal(signal.SIGINT)
     status, err = search.end()
     assert (status, "go on with: epnas resume run" in err) == (3, True)
-    assert "run, stopped\ntrials      2 of at most 9" in shell("epnas status run").stdout
+    assert "run, stopped\ntrials      2 of at most 3" in epnas("status", "run").out
+    assert epnas("resume", "run").status == 0
+    assert epnas(*WORDS, "--out", "whole").status == 0
+    assert epnas("top", "run", "--json").json == epnas("top", "whole", "--json").json
+    assert epnas("status", "run", "--json").json["trials"] == 3
 
 
-def test_a_second_signal_stops_at_once() -> None:
+def test_a_second_signal_stops_at_once(epnas) -> None:
     search = Search()
     search.process.send_signal(signal.SIGTERM)
     search.read_until("once more to stop at once")
@@ -75,7 +83,7 @@ def test_a_second_signal_stops_at_once() -> None:
     status, err = search.end()
     assert (status, "go on with: epnas resume run" in err) == (143, True)
     assert "Traceback" not in err
-    assert "trials      1 of at most 9" in shell("epnas status run").stdout
+    assert "trials      1 of at most 3" in epnas("status", "run").out
 
 
 def test_interrupted_elsewhere() -> None:

@@ -40,6 +40,30 @@ def test_top_names_trials_that_other_commands_take(epnas, finished) -> None:
     assert table[0].split() == ["trial", "accuracy", "level", "id", "architecture"]
 
 
+def test_every_json_is_one_document_with_its_schema(epnas, finished) -> None:
+    for words in (
+        ["check", "micro"], ["show", "micro"], ["summary", f"{finished}:best"], ["doctor"],
+        ["status", finished], ["top", finished], ["resume", finished],
+        ["evaluate", finished, "--data", "digits"],
+    ):  # fmt: skip
+        done = epnas(*words, "--json")
+        assert (done.status, done.json["schema"]) == (0, 1), words
+
+
+def test_the_best_is_trained_and_exported(epnas, finished) -> None:
+    best = f"{finished}:best"
+    trained = epnas("train", best, "--out", "t", "--json", "--set", "training.epochs=1")
+    assert trained.status == 0
+    assert trained.json["architecture"] == Path(finished, "best.arch").read_text().strip()
+    assert len(trained.json["curve"]) == 1
+    assert epnas("evaluate", "t", "--json").json["accuracy"].keys() == {"validation", "test"}
+    assert epnas("compile", best, "-o", "m.py", "--weights", "t").out == ""
+    imports = {line for line in Path("m.py").read_text().splitlines() if "import" in line.split()}
+    assert imports
+    assert all("torch" in line or "__future__" in line for line in imports)
+    assert Path("m.pt").is_file()
+
+
 def test_report_and_resume_of_a_finished_run(epnas, finished, tmp_path) -> None:
     copy = shutil.copytree(finished, tmp_path / "moved")
     assert epnas("report", copy).out == f"{copy}/report.html\n"
