@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -130,9 +131,13 @@ def printable(text: str) -> str:
     )
 
 
+MAX_NAMES = 1_000  # that a misspelt name is compared with
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The hint "did you mean ..." for a misspelt name; empty where nothing is near."""
-    found = difflib.get_close_matches(name[:128], list(known), n=1, cutoff=0.6)
+    first = itertools.islice(dict.fromkeys(known), MAX_NAMES)
+    found = difflib.get_close_matches(name[:128], first, n=1, cutoff=0.6)
     return f"did you mean `{found[0]}`?" if found else ""
 
 
@@ -170,12 +175,15 @@ class SpaceValueError(SpaceError):
 
 
 class SpaceErrors(SpaceError):
-    """All the errors of one text, in its order, each once."""
+    """All the errors of one text, in its order, one for each code and place."""
 
     def __init__(self, errors: Iterable[EpnasError]) -> None:
-        found = tuple(dict.fromkeys(d for error in errors for d in error.diagnostics))
-        super().__init__(f"{len(found)} errors")
-        self.diagnostics = tuple(sorted(found, key=lambda d: d.span.start if d.span else -1))
+        unique: dict[object, Diagnostic] = {}
+        for found in (d for error in errors for d in error.diagnostics):
+            unique.setdefault((found.code, found.span or found.message), found)
+        super().__init__(f"{len(unique)} errors")
+        in_order = sorted(unique.values(), key=lambda d: d.span.start if d.span else -1)
+        self.diagnostics = tuple(in_order)
 
 
 class ArchitectureError(EpnasError):

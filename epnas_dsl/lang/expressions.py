@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn
+from functools import partial
+from typing import NoReturn, TypeVar, cast
 
 from epnas_dsl.errors import (
     Diagnostic,
     EpnasError,
     LimitError,
+    SpaceErrors,
     SpaceNameError,
     SpaceValueError,
     Span,
@@ -44,6 +46,7 @@ from epnas_dsl.space.terms import (
 MAX_CELLS = 2_000
 MAX_NESTED = 64
 MAX_LISTED = 2_000  # alternatives of one decision that are compared by their text
+MAX_TERMS = 100_000  # that one file may have, its loops and slices written out
 
 
 @dataclass
@@ -125,6 +128,7 @@ class Reported(EpnasError):
         self.diagnostics = ()
 
 
+T = TypeVar("T")
 FunctionBody = Callable[[syntax.Function, Env], tuple[tuple[Statement, ...], Term] | None]
 
 
@@ -144,6 +148,37 @@ class Expressions:
         self.level = 0
         self.active: list[str] = []
         self.functions: dict[tuple[object, ...], Function] = {}
+        self.errors: list[EpnasError] = []
+        self.spent = 0
+        self.known_top: dict[int, Term | None] = {}  # productions outside bodies; None: in error
+        self.known_here: dict[int, Term | None] = {}  # those inside, for the present statement
+
+    # --- care
+
+    def spend(self, count: int, span: Span) -> None:
+        """Count the work done, so that a short text cannot ask for endless work."""
+        self.spent += count
+        if self.spent > MAX_TERMS:
+            raise SpaceErrors([*self.errors, LimitError(
+                f"more than {MAX_TERMS:,} expressions once loops and slices are written out",
+                code="E911", span=span,
+            )])  # fmt: skip
+
+    def each(self, actions: Iterable[Callable[[], T]]) -> list[T]:
+        """Carry all of them out, so that the errors of all are reported."""
+        found: list[T] = []
+        failed = False
+        for action in actions:
+            try:
+                found.append(action())
+            except SpaceErrors:
+                raise
+            except EpnasError as error:
+                self.errors.append(error)
+                failed = True
+        if failed:
+            raise Reported
+        return found
 
     # --- entrances
 
@@ -182,7 +217,7 @@ class Expressions:
         """A whole number, at least 0, that is known when the space is read."""
         number = self.static(node, env)
         if int(number) != number or number < 0:
-            fail("E223", f"{number} is not a whole number from 0", node.span)
+            fail("E223", f"{number:.6g} is not a whole number from 0", node.span)
         return int(number)
 
     # --- expressions
@@ -193,13 +228,15 @@ class Expressions:
             case syntax.Slice():
                 return self.slice(node, env)
             case syntax.List():
-                return [t for e in node.elements for t in self.several(e, env)]
+                lists = self.each(partial(self.several, e, env) for e in node.elements)
+                return [t for found in lists for t in found]
             case syntax.Comprehension():
                 return self.comprehension(node, env)
         return [self.one(node, env)]
 
     def one(self, node: syntax.Expression, env: Env) -> Term:
         """One term; slices and lists are refused."""
+        self.spend(1, node.span)
         match node:
             case syntax.Number():
                 return Constant(node.value)
@@ -218,8 +255,6 @@ class Expressions:
             case syntax.Conditional():
                 test = self.static(node.test, env)
                 return self.one(node.then if test else node.otherwise, env)
-            case syntax.Range():
-                fail("E224", "a range stands only after `in`", node.span)
         fail("E220", "several values where one is needed", node.span)
 
     def name(self, node: syntax.Name, env: Env) -> Term:
@@ -275,9 +310,7 @@ class Expressions:
         number = self.whole(node.index, env)
         binding = self.array(node.name, env, node.span)
         if binding is None or number not in binding.elements:
-            there = f"; there are {_listed(binding)}" if binding else ""
-            raise SpaceNameError(f"there is no `{node.name}[{number}]` yet{there}", code="E105",
-                                 span=node.span)  # fmt: skip
+            self.no_element(node.name, number, env, node.span)
         return self.bound(binding.elements[number], f"{node.name}[{number}]", node.span)
 
     def slice(self, node: syntax.Slice, env: Env) -> list[Term]:
@@ -291,10 +324,9 @@ class Expressions:
         binding = self.array(node.name, env, node.span)
         found: list[Term] = []
         for i in range(int(first), int(last) + 1):
+            self.spend(1, node.span)
             if binding is None or i not in binding.elements:
-                there = f"; there are {_listed(binding)}" if binding else ""
-                raise SpaceNameError(f"there is no `{node.name}[{i}]` yet{there}", code="E105",
-                                     span=node.span)  # fmt: skip
+                self.no_element(node.name, i, env, node.span)
             element = binding.elements[i]
             element.read = True
             later = element.level > max(1, self.level)
@@ -302,11 +334,20 @@ class Expressions:
             found.append(Value(label, optional=True) if later else element.term)
         return found
 
+    def no_element(self, name: str, number: int, env: Env, span: Span) -> NoReturn:
+        """Report an element that is not there."""
+        binding = env.find(name)
+        there = f"; there are {_listed(binding)}" if isinstance(binding, ArrayBinding) else ""
+        arrays = [n for n in env.known() if isinstance(env.find(n), ArrayBinding)]
+        raise SpaceNameError(f"there is no `{name}[{number}]` yet{there}", code="E105", span=span,
+                             hint="" if there else nearest(name, arrays))  # fmt: skip
+
     def arithmetic(self, node: syntax.Unary | syntax.Binary, env: Env) -> Term:
         """Operators: sums of values, or numbers."""
         if isinstance(node, syntax.Unary):
             return self.formula(node.operator, [self.number(node.operand, env)], node.span)
-        left, right = (self.operand(n, node.operator, env) for n in (node.left, node.right))
+        sides = (node.left, node.right)
+        left, right = self.each(partial(self.operand, n, node.operator, env) for n in sides)
         if node.operator == "+" and left.kind == right.kind == "value":
             joined = join("add", [left, right], node.span)
             if all(_may_be_empty(p) for p in joined.parts):
@@ -340,8 +381,19 @@ class Expressions:
         binding = env.find(name)
         assert isinstance(binding, ProductionBinding)
         self.used.add(name)
-        if name in self.active:
+        known = self.known_here if binding.env.outer else self.known_top
+        if id(binding) not in known:
+            known[id(binding)] = None
+            known[id(binding)] = self.define(name, binding, span)
+        term = known[id(binding)]
+        if term is None and name in self.active:
             raise SpaceNameError(f"`{name}` is defined by itself", code="E109", span=span)
+        if term is None:
+            raise Reported
+        return term
+
+    def define(self, name: str, binding: ProductionBinding, span: Span) -> Term:
+        """Work out what a production stands for."""
         if len(self.active) >= MAX_NESTED:
             raise LimitError(
                 f"productions nested more than {MAX_NESTED} deep", code="E907", span=span
@@ -358,15 +410,15 @@ class Expressions:
         """Alternatives as one decision; nested ones are spread."""
         found: list[Term] = []
         spans: list[Span] = []
-        for node in nodes:
-            for term in self.several(node, env):
+        lists = self.each(partial(self.several, n, env) for n in nodes)
+        for node, terms in zip(nodes, lists, strict=True):
+            for term in terms:
                 inner = term.alternatives if isinstance(term, Choice) else (term,)
                 found += inner
                 spans += [node.span] * len(inner)
         if not found:
-            fail(
-                "E207", f"`{name}` has no alternative left" if name else "no alternative left", span
-            )
+            fail("E207", f"`{name}` has no alternative" if name else "no alternative", span,
+                 "a slice may be empty: `h[1..b-1]` is, for b = 1")  # fmt: skip
         seen: set[bytes] = set()
         for term, place in zip(found, spans, strict=True):
             if term.many:
@@ -421,9 +473,9 @@ class Expressions:
         if isinstance(node.iterable, syntax.Range):
             first, last = self.whole(node.iterable.first, env), self.whole(node.iterable.last, env)
             if last - first > 10_000:
-                raise LimitError(
-                    f"{last - first + 1:,} terms", code="E911", span=node.iterable.span
-                )
+                raise LimitError(f"a loop of {last - first + 1:,} turns; at most 10,000 are "
+                                 "allowed", code="E911", span=node.iterable.span)  # fmt: skip
+            self.spend(last - first, node.iterable.span)
             terms: list[Term] = [Constant(i) for i in range(first, last + 1)]
         else:
             terms = self.several(node.iterable, env)
@@ -457,6 +509,8 @@ class Expressions:
         elif isinstance(binding, Bound) and binding.term.kind == "operation":
             callee = self.bound(binding, node.name, span)
         elif binding is not None:
+            if isinstance(binding, Bound | ArrayBinding) and binding.poisoned:
+                raise Reported
             fail("E229", f"`{node.name}` is not an operation", span)
         elif node.name in OPERATIONS:
             callee = Operation(node.name)
@@ -476,8 +530,9 @@ class Expressions:
         """The values, the numbers after them, and the named numbers."""
         values: list[Term] = []
         numbers: list[Term] = []
-        for argument in node.arguments:
-            for term in self.several(argument, env):
+        lists = self.each(partial(self.several, a, env) for a in node.arguments)
+        for argument, terms in zip(node.arguments, lists, strict=True):
+            for term in terms:
                 if term.many:
                     fail("E220", "several values where one is needed", argument.span,
                          "join them with `sum(..)` or `concat(..)`")  # fmt: skip
@@ -532,7 +587,8 @@ class Expressions:
                      node.span, _signature(spec))  # fmt: skip
             for name, term in zip(free, numbers, strict=False):
                 if name in named:
-                    fail("E231", f"`{name}` is given twice", node.span)
+                    span = next(k.span for k in node.keywords if k.name == name)
+                    fail("E231", f"`{name}` is given twice", span)
                 named = {name: term, **named}
         order = [n for n, _ in OPERATIONS[leaves[0].name].parameters] if isinstance(
             leaves[0], Operation) else list(named)  # fmt: skip
@@ -562,17 +618,18 @@ class Expressions:
         have = {n for n, _ in (*leaf.arguments, *given)}
         missing = [n for n, d in spec.parameters if d is None and n not in have]
         if missing:
-            fail(
-                "E237", f"`{leaf.name}` needs {' and '.join(missing)}", node.span, _signature(spec)
-            )
+            fail("E237", f"`{leaf.name}` needs {_quoted(missing)}", node.span, _signature(spec))
 
     # --- functions and cells
 
     def call_function(self, binding: FunctionBinding, node: syntax.Call, env: Env) -> Term:
         """`block(x, 3, stride=2)`"""
+        self.used.add(node.name)
         parameters = [p.name for p in binding.node.parameters]
         bound: dict[str, Term] = {}
-        positional = [(t, a.span) for a in node.arguments for t in self.several(a, env)]
+        lists = self.each(partial(self.several, a, env) for a in node.arguments)
+        pairs = zip(node.arguments, lists, strict=True)
+        positional = [(t, a.span) for a, terms in pairs for t in terms]
         if len(positional) > len(parameters):
             fail("E234", f"`{node.name}` takes {_count(len(parameters), 'argument')}, "
                  f"not {len(positional)}", node.span)  # fmt: skip
@@ -596,7 +653,7 @@ class Expressions:
             return function
         if len(values) < len(function.inputs):
             missing = [n for n in function.inputs if n not in bound]
-            fail("E237", f"`{node.name}` needs {' and '.join(missing)}", node.span)
+            fail("E237", f"`{node.name}` needs {_quoted(missing)}", node.span)
         return Apply(function, tuple(values), (), None, node.span)
 
     def function(
@@ -627,6 +684,15 @@ class Expressions:
         function = Function(node.name, inputs, tuple(numbers.items()), *body)
         self.functions[key] = function
         return function
+
+    def look_into(self, binding: FunctionBinding) -> None:
+        """Find the errors of a function that nothing calls; its parameters may be anything."""
+        inner, inputs = self.function_env(binding, {}, None)
+        for name in inputs:
+            inner.names[name] = Bound(Value(name), poisoned=True)
+        self.level = 0
+        self.function_body(binding.node, inner)
+        self.errors[:] = [e for e in self.errors if e.diagnostics]
 
     def function_env(
         self, binding: FunctionBinding, numbers: Mapping[str, Term], width: Term | None
@@ -676,23 +742,31 @@ class Expressions:
                 fail("E235", f"`stack` has no `{keyword.name}`; it has: channels", keyword.span,
                      nearest(keyword.name, ["channels"]))  # fmt: skip
             width = self.number(keyword.value, env)
-        inputs = tuple(self.one(v, env) for v in values if v is not None)
+        given, lists = self.each([
+            lambda: [self.one(v, env) for v in values if v is not None],
+            lambda: self.cells(cells, env),
+        ])  # fmt: skip
+        inputs, names = cast("tuple[list[Term], list[str]]", (given, lists))
         for term, value in zip(inputs, values, strict=True):
             if term.kind != "value" or term.many:
                 fail("E221", "`stack` begins with a value", value.span if value else node.span)
-        names: list[str] = []
-        for element in cells.elements:
-            names += self.repeated(element, env)
-            if len(names) > MAX_CELLS:
-                raise LimitError(f"a stack of more than {MAX_CELLS:,} cells", code="E912",
-                                 span=element.span)  # fmt: skip
         if not names:
             fail("E239", "a stack of no cells", node.span)
-        return Stack(inputs, tuple(names), width, node.span)
+        return Stack(tuple(inputs), tuple(names), width, node.span)
+
+    def cells(self, node: syntax.List, env: Env) -> list[str]:
+        """The names in the list of a stack."""
+        names: list[str] = []
+        for found in self.each(partial(self.repeated, e, env) for e in node.elements):
+            names += found
+            if len(names) > MAX_CELLS:
+                raise LimitError(f"a stack of more than {MAX_CELLS:,} cells", code="E912",
+                                 span=node.span)  # fmt: skip
+        return names
 
     def repeated(self, node: syntax.Expression, env: Env) -> list[str]:
         """`normal*repeats` in a stack."""
-        count = 1
+        count, span = 1, node.span
         if isinstance(node, syntax.Binary) and node.operator == "*":
             cell = isinstance(node.left, syntax.Name) and env.find(node.left.name)
             left, right = (node.left, node.right)
@@ -701,7 +775,7 @@ class Expressions:
             count, node = self.whole(right, env), left
             if count > MAX_CELLS:
                 raise LimitError(f"a stack of more than {MAX_CELLS:,} cells", code="E912",
-                                 span=node.span)  # fmt: skip
+                                 span=span)  # fmt: skip
         if not isinstance(node, syntax.Name):
             fail("E238", "a stack is made of cells", node.span, "`[normal*2, reduction]`")
         binding = env.find(node.name)
@@ -721,13 +795,15 @@ class Expressions:
         """`sum(..)` and `concat(..)`"""
         if node.keywords:
             fail("E235", f"`{node.name}` has no `{node.keywords[0].name}`", node.keywords[0].span)
-        parts = [t for a in node.arguments for t in self.several(a, env)]
-        for part in parts:
-            if part.kind != "value":
-                fail("E221", f"{_KINDS[part.kind]} where a value is needed", node.span)
+        lists = self.each(partial(self.several, a, env) for a in node.arguments)
+        for argument, terms in zip(node.arguments, lists, strict=True):
+            for part in terms:
+                if part.kind != "value":
+                    fail("E221", f"{_KINDS[part.kind]} where a value is needed", argument.span)
+        parts = [t for terms in lists for t in terms]
         if not inside and all(_may_be_empty(p) for p in parts):
-            fail("E209", f"`{node.name}` may have nothing to join here", node.span,
-                 "`some of` always has an element")  # fmt: skip
+            fail("E209", f"`{node.name}` {'may have' if parts else 'has'} nothing to join here",
+                 node.span, "`some of` always has an element" if parts else "")  # fmt: skip
         return join("add" if node.name == "sum" else "concat", parts, node.span)
 
     def ends(self, node: syntax.Call, env: Env) -> Term:
@@ -778,6 +854,10 @@ def _may_be_empty(part: Term) -> bool:
 def _listed(binding: ArrayBinding) -> str:
     names = [f"{binding.name}[{i}]" for i in sorted(binding.elements)]
     return ", ".join(names if len(names) < 6 else [*names[:2], "..", names[-1]]) or "none"
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return " and ".join(f"`{n}`" for n in names)
 
 
 def _count(n: int, what: str) -> str:

@@ -31,6 +31,7 @@ from epnas_dsl.space.search_space import DEFAULT_SHARING, Body, Requirement, Sea
 from epnas_dsl.space.terms import Constant, Number, Statement, Term, Value, Variable
 
 MAX_STATEMENTS = 10_000
+MAX_ERRORS = 200  # after which the rest of the file is not looked at
 COORDINATES = ("cell", "block", "slot", "op", "input")
 ROLES = ("wire", "zero", "pure")
 MEASURES = ("edges", "nodes", "depth", "params", "macs", "levels")
@@ -81,7 +82,9 @@ class _Lowerer:
         self.top = Env(None)
         self.unrolled = 0
         self.expressions = Expressions(self.function_body)
+        self.expressions.errors = self.errors
         self.declared: list[tuple[str, str, Span | None]] = []
+        self.used: set[str] = set()
 
     # --- items
 
@@ -100,11 +103,10 @@ class _Lowerer:
             self.error("E113", f"the space {self.node.name} has no network", span, hint)
             return None
         network = self.network(networks[0])
+        self.used = set(self.expressions.used)
         for item in items:
-            if isinstance(item, syntax.Production):
-                self.keep(lambda i=item: self.expressions.production(i.name, self.top, i.span))
-            if isinstance(item, syntax.Function) and item.name not in self.expressions.used:
-                self.keep(lambda i=item: self.unused_function(i))
+            if isinstance(item, syntax.Production | syntax.Function):
+                self.keep(lambda i=item: self.look_into(i), item.span)
         requirements = [r for i in items if isinstance(i, syntax.Require) for r in self.require(i)]
         sharing, treated = self.settings(items)
         if self.errors or network is None:
@@ -114,12 +116,21 @@ class _Lowerer:
             sharing, treated, self.node.span.source.text,
         )  # fmt: skip
 
-    def keep(self, action: object) -> None:
+    def keep(self, action: object, span: Span | None = None) -> None:
         """Carry an action out; keep its error and go on."""
         try:
             action()  # type: ignore[operator]
         except EpnasError as error:
+            _locate(error, span)
             self.errors.append(error)
+
+    def look_into(self, item: syntax.Production | syntax.Function) -> None:
+        """Find the errors of what nothing uses."""
+        binding = self.top.names.get(item.name)
+        if isinstance(binding, ProductionBinding) and binding.node is item:
+            self.expressions.production(item.name, self.top, item.span)
+        if isinstance(binding, FunctionBinding) and item.name not in self.used:
+            self.expressions.look_into(binding)
 
     def error(self, code: str, message: str, span: Span | None, hint: str = "") -> None:
         kind = SpaceNameError if code.startswith("E1") else SpaceValueError
@@ -239,10 +250,6 @@ class _Lowerer:
                 treated[op.name] = role.name
         return sharing, treated
 
-    def unused_function(self, item: syntax.Function) -> None:
-        """Look into a function that nothing calls, as if with values for what has no default."""
-        self.expressions.function(FunctionBinding(item, self.top), {}, self.top, item.span)
-
     # --- bodies
 
     def body(
@@ -285,7 +292,7 @@ class _Lowerer:
         for i, node in enumerate(nodes):
             self.unrolled += 1
             if self.unrolled > MAX_STATEMENTS:
-                raise SpaceErrors([LimitError(
+                raise SpaceErrors([*self.errors, LimitError(
                     f"more than {MAX_STATEMENTS:,} statements once the loops are unrolled",
                     code="E911", span=node.span,
                 )])  # fmt: skip
@@ -299,10 +306,12 @@ class _Lowerer:
             except EpnasError as error:
                 _locate(error, node.span)
                 self.errors.append(error)
-                if isinstance(node, syntax.Assign):
-                    self.poison(node, scope)
+                if error.diagnostics and sum(len(e.diagnostics) for e in self.errors) > MAX_ERRORS:
+                    raise SpaceErrors(self.errors) from None
+                self.poison(node, scope)
 
     def statement(self, node: syntax.Statement, scope: _Scope, env: Env) -> None:
+        self.expressions.known_here.clear()
         match node:
             case syntax.Assign():
                 self.assign(node, scope, env)
@@ -311,6 +320,7 @@ class _Lowerer:
                 self.expressions.production(node.name, env, node.span)
             case syntax.For():
                 for term in self.iterated(node.iterable, env):
+                    self.expressions.spend(1, node.span)
                     inner = Env(env)
                     inner.names[node.variable] = Bound(term)
                     self.statements(node.body, scope, inner)
@@ -340,9 +350,10 @@ class _Lowerer:
             first = self.expressions.whole(node.first, env)
             last = self.expressions.whole(node.last, env)
             if last - first >= MAX_STATEMENTS:
-                raise LimitError(f"a loop of {last - first + 1:,} turns", code="E911",
+                raise LimitError(f"a loop of {last - first + 1:,} turns; at most "
+                                 f"{MAX_STATEMENTS:,} are allowed", code="E911",
                                  span=node.span)  # fmt: skip
-            return [Constant(i) for i in range(first, last + 1)]
+            return (Constant(i) for i in range(first, last + 1))
         if isinstance(node, syntax.List | syntax.Slice):
             return self.expressions.several(node, env)
         raise SpaceValueError(
@@ -359,9 +370,11 @@ class _Lowerer:
         self.check_name(node, label, array, scope, span)
         term = self.expressions.single(node.value, env, scope.level)
         if term.kind not in {"value", "number"} or (term.kind == "number" and array):
+            hint = "" if term.kind == "number" else f"a production: `{node.name} := ..`"
+            what = "only values have an index" if array else "names stand for values"
             raise SpaceValueError(
-                f"`{label}` would be {_KINDS.get(term.kind, term.kind)}; names stand for values",
-                code="E219", span=node.value.span, hint=f"a production: `{node.name} := ..`",
+                f"`{node.name}` would be {_KINDS.get(term.kind, term.kind)}; {what}",
+                code="E219", span=node.value.span, hint=hint,
             )  # fmt: skip
         if term.kind == "number" and not term.decisions:
             scope.env.names[label] = Bound(term)
@@ -404,8 +417,13 @@ class _Lowerer:
             raise SpaceNameError(f"`{name}[{label[len(name):]}]` is given twice", code="E108",
                                  span=span)  # fmt: skip
 
-    def poison(self, node: syntax.Assign, scope: _Scope) -> None:
-        """Let the name exist, so that one mistake is reported once."""
+    def poison(self, node: syntax.Statement, scope: _Scope) -> None:
+        """Let the names that it gives exist, so that one mistake is reported once."""
+        if isinstance(node, syntax.For | syntax.Level):
+            for inner in node.body:
+                self.poison(inner, scope)
+        if not isinstance(node, syntax.Assign):
+            return
         if node.index is None:
             scope.env.names.setdefault(node.name, Bound(Value(node.name), poisoned=True))
         else:
@@ -429,7 +447,7 @@ class _Lowerer:
         found = [
             Diagnostic("W001", f"the {words[kind]} `{name}` is never used", span)
             for kind, name, span in self.declared
-            if name not in self.expressions.used
+            if name not in self.used
         ]
         return found + self.expressions.warnings
 
@@ -437,7 +455,7 @@ class _Lowerer:
 _KINDS = {"operation": "an operation", "number": "a number", "value": "a value"}
 
 
-def _locate(error: EpnasError, span: Span) -> None:
+def _locate(error: EpnasError, span: Span | None) -> None:
     from dataclasses import replace
 
     error.diagnostics = tuple(d if d.span else replace(d, span=span) for d in error.diagnostics)
