@@ -171,7 +171,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         space: a built-in name or a path, with parameters if wanted: `micro(blocks=3)`.
-        plugin: a Python file or module with operations of the user's own.
+        plugin: a Python file with operations of the user's own.
     """
 
     space: str = "micro"

@@ -26,6 +26,7 @@ from epnas_dsl.lang.parser import parse_architecture
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.graph import to_layers, to_network
+from epnas_dsl.space.operations import load_operations
 from epnas_dsl.space.search_space import SearchSpace
 
 if TYPE_CHECKING:
@@ -278,6 +279,7 @@ def space_of(store: Store) -> SearchSpace:
     Raises:
         RunError: this version of the program understands it otherwise (E712).
     """
+    load_plugin(store.config)
     space = read_space(store.space_text, str(store.path / "search.space"), **store.parameters)
     if store.space_digest and space.digest != store.space_digest:
         raise RunError(f"the space of `{store.path}` means something else now", code="E712",
@@ -434,12 +436,19 @@ def resume(folder: Path, watcher: Watcher | None = None) -> Found:
         return _search(store, space_of(store), watcher)
 
 
+def load_plugin(config: Config) -> None:
+    """The operations of the user's own that the settings name."""
+    if config.plugin:
+        load_operations(config.plugin)
+
+
 def settle(config: Config) -> Config:
     """The settings with what is left open decided, and paths that hold wherever the run is moved.
 
     Raises:
         ConfigError: settings that do not go together (E515).
     """
+    load_plugin(config)
     how, data = config.evaluation, config.data
     if how.evaluator == "table" and not (how.table and how.metric):
         hint = "`--table CSV --metric COLUMN`"
@@ -456,8 +465,10 @@ def settle(config: Config) -> Config:
     retrain = config.search.retrain
     if retrain == "auto":
         retrain = "yes" if how.evaluator == "supernet" else "no"
+    plugin = str(Path(config.plugin).expanduser().absolute()) if config.plugin else ""
     return msgspec.structs.replace(
         config,
+        plugin=plugin,
         search=msgspec.structs.replace(config.search, retrain=retrain),
         data=msgspec.structs.replace(data, name=name, root=root),
         evaluation=msgspec.structs.replace(how, table=table),

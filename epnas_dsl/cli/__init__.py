@@ -76,8 +76,14 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, epilog=STATUSES)
 @click.version_option(package_name="epnas-dsl", message="epnas %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of a bug.")
-def epnas(debug: bool) -> None:
+@click.option("--plugin", multiple=True, help="A Python file with operations of your own.")
+def epnas(debug: bool, plugin: tuple[str, ...]) -> None:
     """Write families of neural networks down, and check, draw, count, search and compile them."""
+    if plugin:
+        from epnas_dsl.space.operations import load_operations
+
+        for path in plugin:
+            load_operations(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

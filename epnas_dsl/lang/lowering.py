@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from epnas_dsl.errors import (
@@ -28,7 +28,17 @@ from epnas_dsl.lang.expressions import (
 from epnas_dsl.space.genotype import print_term
 from epnas_dsl.space.operations import OPERATIONS
 from epnas_dsl.space.search_space import DEFAULT_SHARING, Body, Requirement, SearchSpace
-from epnas_dsl.space.terms import Constant, Number, Statement, Term, Value, Variable
+from epnas_dsl.space.terms import (
+    MAX_DEPTH,
+    CellCall,
+    Constant,
+    Number,
+    Stack,
+    Statement,
+    Term,
+    Value,
+    Variable,
+)
 
 MAX_STATEMENTS = 10_000
 MAX_ERRORS = 200  # after which the rest of the file is not looked at
@@ -109,6 +119,7 @@ class _Lowerer:
                 self.keep(lambda i=item: self.look_into(i), item.span)
         requirements = [r for i in items if isinstance(i, syntax.Require) for r in self.require(i)]
         sharing, treated = self.settings(items)
+        self.nested_cells(bodies)
         if self.errors or network is None:
             return None
         return SearchSpace(
@@ -221,6 +232,10 @@ class _Lowerer:
         except EpnasError as error:
             self.errors.append(error)
             return
+        if term.decisions:
+            self.error("E241", "a choice in a requirement", item.condition.span,
+                       "a requirement holds for all architectures alike")  # fmt: skip
+            return
         used = frozenset(_variables(term))
         if not used:
             self.error("E214", "this requirement says nothing about the architecture",
@@ -249,6 +264,35 @@ class _Lowerer:
                                role.span, nearest(role.name, ROLES))  # fmt: skip
                 treated[op.name] = role.name
         return sharing, treated
+
+    def nested_cells(self, bodies: Sequence[Body]) -> None:
+        """Refuse cells that are made of themselves, and those nested too deeply."""
+        cells = {name: body for body in bodies for name in body.names}
+        depths: dict[str, int | None] = {}  # None: being worked out
+
+        def depth(body: Body) -> int:
+            depths[body.name] = None
+            terms = [s.term for s in (*body.statements, body.result)]
+            deepest = 0
+            for name, span in _calls(terms):
+                called = cells.get(name)
+                known = depths.get(called.name, 0) if called else 0
+                if called and called.name not in depths:
+                    known = depth(called)
+                if known is None:
+                    raise SpaceNameError(f"the cell `{name}` is made of itself", code="E109",
+                                         span=span)  # fmt: skip
+                deepest = max(deepest, known)
+            total = deepest + max(t.depth for t in terms)
+            if total > MAX_DEPTH:
+                raise LimitError(f"cells nested more than {MAX_DEPTH} deep, with what stands in "
+                                 "them", code="E907", span=body.span)  # fmt: skip
+            depths[body.name] = total
+            return total
+
+        for body in bodies:
+            if body.name not in depths:
+                self.keep(lambda b=body: depth(b))
 
     # --- bodies
 
@@ -459,6 +503,21 @@ def _locate(error: EpnasError, span: Span | None) -> None:
     from dataclasses import replace
 
     error.diagnostics = tuple(d if d.span else replace(d, span=span) for d in error.diagnostics)
+
+
+def _calls(terms: Iterable[Term]) -> Iterator[tuple[str, Span | None]]:
+    """The cells that terms are made of."""
+    seen: set[int] = set()
+    waiting = list(terms)
+    while waiting:
+        term = waiting.pop()
+        if id(term) in seen:
+            continue
+        seen.add(id(term))
+        if isinstance(term, CellCall | Stack):
+            names = (term.cell,) if isinstance(term, CellCall) else term.cells
+            yield from ((name, term.span) for name in dict.fromkeys(names))
+        waiting += term.children
 
 
 def _variables(term: Term) -> Iterator[str]:

@@ -52,8 +52,10 @@ def calculate(operator: str, values: Sequence[Number], span: Span | None = None)
     """
     try:
         result = _calculate(operator, values)
-    except (ZeroDivisionError, OverflowError):
-        raise ShapeError(f"`{operator}` by zero or out of range", code="E208", span=span) from None
+    except ZeroDivisionError:
+        raise ShapeError("a division by zero", code="E208", span=span) from None
+    except OverflowError:
+        raise ShapeError("a number beyond 10^15", code="E208", span=span) from None
     if isinstance(result, complex) or not abs(result) <= 1e15:
         raise ShapeError("a number beyond 10^15", code="E208", span=span)
     return int(result) if isinstance(result, bool) else result
@@ -68,7 +70,7 @@ def _calculate(operator: str, values: Sequence[Number]) -> Number:
         return int(quotient) if quotient.is_integer() else quotient
     if operator == "^":
         if abs(right) > 64:
-            raise OverflowError
+            raise ShapeError(f"an exponent of {right:.6g}; it lies between -64 and 64", code="E208")
         power: Number = left**right
         return power
     if operator == "and":

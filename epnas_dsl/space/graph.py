@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
-
-import networkx as nx
+from typing import TYPE_CHECKING, TypeAlias
 
 from epnas_dsl.errors import EpnasError, LimitError, ShapeError, Span
 from epnas_dsl.space.architecture import Architecture
@@ -39,6 +37,9 @@ from epnas_dsl.space.terms import (
     Unused,
     Value,
 )
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 MAX_NODES = 20_000
 MAX_CHANNELS = 1_000_000
@@ -152,11 +153,17 @@ def to_layers(network: Graph, drop_path: bool = False) -> tuple[Layer, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Ref:
-    """A value at hand: its node, what to call it, and whether it is still a cell's input."""
+    """A value at hand: its node and what to call it.
+
+    Attributes:
+        entry: it was made of nothing but inputs of the cell, before its stride.
+        raw: it is an input of the cell as it came in.
+    """
 
     node: str
     label: str
     entry: bool = False
+    raw: bool = False
 
 
 @dataclass(slots=True)
@@ -213,6 +220,8 @@ class _Builder:
         return self._body(body, scope)
 
     def graph(self, result: _Ref) -> Graph:
+        import networkx as nx  # half of the start-up of commands that draw nothing
+
         graph: Graph = nx.DiGraph()
         alive: set[str] = set()
         waiting = [result.node]
@@ -457,17 +466,17 @@ class _Builder:
                 raise ShapeError("there is nothing to join here", code="E402")
             if name is None:
                 name = self._unused_name(f"{scope.statement}.{term.operator}")
-            entry = any(r.entry for r in refs)
+            entry = all(r.entry for r in refs)
             if self.image is None:
                 node = Node(
                     name, term.operator, tuple(r.node for r in refs), cell=scope.cell,
                     block=scope.block, text=term.operator, output=name, entry=entry,
                     span=term.span,
                 )  # fmt: skip
-                return refs[0] if len(refs) == 1 else _Ref(self._add(node), "")
+                return refs[0] if len(refs) == 1 else _Ref(self._add(node), "", entry)
             refs = [self._calibrate(r, scope) for r in refs]
             if len(refs) == 1 and term.operator == "add":
-                return replace(refs[0], entry=False)
+                return refs[0]
             return self._joined(term, name, refs, scope)
 
     def _joined(self, term: Join, name: str, refs: list[_Ref], scope: _Scope) -> _Ref:
@@ -494,18 +503,18 @@ class _Builder:
             scope.cell, scope.instance, scope.block, term.operator, layers,
             name if layers else read[0].output, False, tuple(r.label for r in refs), term.span,
         )  # fmt: skip
-        return _Ref(self._add(node), scope.block)
+        return _Ref(self._add(node), scope.block, all(r.entry for r in refs))
 
     # --- cells
 
     def _calibrate(self, ref: _Ref, scope: _Scope) -> _Ref:
         """A cell's input brought to the cell's width and scale by the paper's 1x1 convolution."""
-        if not ref.entry or not scope.instance:
+        if not ref.raw:
             return ref
         node = self.nodes[ref.node]
         width = scope.numbers["channels"]
         if (node.channels, node.scale) == (width, scope.scale):
-            return ref
+            return replace(ref, raw=False)
         if ref.node not in scope.calibrated:
             name = f"{scope.instance}.{ref.label}"
             key = f"{scope.instance}/{ref.label}/calibrate"
@@ -519,7 +528,7 @@ class _Builder:
                 scope.scale, scope.cell, scope.instance, ref.label, "conv_1x1",
                 self._sliced(trace.layers, node), output,
             )  # fmt: skip
-            scope.calibrated[ref.node] = replace(ref, node=self._add(made))
+            scope.calibrated[ref.node] = replace(ref, node=self._add(made), raw=False)
         return scope.calibrated[ref.node]
 
     def _cells(self, term: Stack | CellCall, tree: Tree, scope: _Scope) -> _Ref:
@@ -555,14 +564,20 @@ class _Builder:
             raise ShapeError(f"the cell {cell} needs images, not vectors", code="E405")
         scope = _Scope(
             f"{instance}.",
-            values={x: _Ref(r.node, x, True) for x, r in zip(body.inputs, inputs, strict=True)},
+            values={x: _Ref(r.node, x, True, True) for x, r in zip(body.inputs, inputs, strict=True)},
             numbers={**outer.numbers, "channels": width or read[-1].channels},
             cell=cell,
             instance=instance,
             stride=body.names[cell],
             scale=max(n.scale for n in read),
         )
-        return replace(self._body(body, scope), entry=False, label=instance)
+        made = self._body(body, scope)
+        if made.entry and scope.stride > 1:
+            raise ShapeError(
+                f"the cell {cell} has a stride of {scope.stride}, but what it returns has not "
+                "taken it", code="E410", hint="the stride is taken by operations on its inputs",
+            )  # fmt: skip
+        return _Ref(made.node, instance)
 
 
 class _noting:

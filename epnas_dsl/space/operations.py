@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
-from epnas_dsl.errors import ShapeError
+from epnas_dsl.errors import ConfigError, ShapeError
 
 Kind = Literal[
     "input",
@@ -51,6 +52,7 @@ class Layer:
         slices: for a 1x1 convolution that reads a `concat` (with element-wise layers between):
             a key and the number of channels for each joined value. Each has its own slice of the
             weight, so that architectures that join other values share what they can.
+        span: where its operation was written.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Layer:
     settings: tuple[tuple[str, Setting], ...] = ()
     key: str = ""
     slices: tuple[tuple[str, int], ...] = ()
+    span: Span | None = field(default=None, compare=False, repr=False)
 
     def __getitem__(self, setting: str) -> Any:
         return dict(self.settings)[setting]
@@ -68,8 +71,10 @@ class Layer:
 class Trace:
     """Writes down the layers of one operation; its methods read and return layer names."""
 
-    def __init__(self, name: str, channels: dict[str, int], key: str = "") -> None:
-        self.name, self.key = name, key
+    def __init__(
+        self, name: str, channels: dict[str, int], key: str = "", span: Span | None = None
+    ) -> None:
+        self.name, self.key, self.span = name, key, span
         self.channels = channels  # of every layer so far, the operation's inputs included
         self.layers: list[Layer] = []
         self._used: dict[str, int] = {}
@@ -80,7 +85,8 @@ class Trace:
         short = kind if count == 1 else f"{kind}{count}"
         name = f"{self.name}.{short}" if self.name else short
         key = f"{self.key}/{short}"
-        self.layers.append(Layer(name, kind, inputs, channels, tuple(settings.items()), key))
+        given = tuple(settings.items())
+        self.layers.append(Layer(name, kind, inputs, channels, given, key, span=self.span))
         self.channels[name] = channels
         return name
 
@@ -169,6 +175,7 @@ class Operation:
 
 WIDTH, ENTRY = "channels", "stride"
 OPERATIONS: dict[str, Operation] = {}
+_LOADED: set[Path] = set()  # plug-ins
 
 
 def add_operation(spec: Operation) -> None:
@@ -180,6 +187,27 @@ def add_operation(spec: Operation) -> None:
     if spec.name in OPERATIONS:
         raise ValueError(f"the operation {spec.name} exists already")
     OPERATIONS[spec.name] = spec
+
+
+def load_operations(path: str | Path) -> None:
+    """Run a Python file that adds operations of the user's own with `operation`; once.
+
+    Raises:
+        ConfigError: it cannot be read, or fails (E505).
+    """
+    import runpy
+
+    place = Path(path).expanduser().absolute()
+    if place in _LOADED:
+        return
+    try:
+        runpy.run_path(str(place))
+    except Exception as error:
+        raise ConfigError(
+            f"the plug-in {path} fails: {type(error).__name__}: {error}", code="E505",
+            hint="a plug-in is a Python file that uses `epnas_dsl.space.operations.operation`",
+        ) from error  # fmt: skip
+    _LOADED.add(place)
 
 
 def operation(
@@ -289,12 +317,11 @@ def _calibrate(t: Trace, x: str, channels: int, stride: int) -> str:
 @operation("factorized_reduce", "convolution", channels=WIDTH, stride=2)
 def _factorized_reduce(t: Trace, x: str, channels: int, stride: int) -> str:
     """ReLU, two 1x1 of stride 2 a pixel apart, joined, batch norm: NASNet, appendix A.4."""
-    if stride != 2 or channels % 2:
-        raise ShapeError(
-            f"factorized_reduce halves the size and splits its {channels} channels in two; "
-            f"the stride here is {stride}",
-            code="E404",
-        )
+    if stride != 2:
+        raise ShapeError(f"only a stride of 2 can be factorized, not {stride}", code="E404")
+    if channels % 2:
+        raise ShapeError(f"a factorized reduction makes two halves; {channels} channels have none",
+                         code="E404")  # fmt: skip
     x = t.relu(x)
     left, right = t.conv(x, channels // 2, 1, 2), t.conv(t.same("shift", x), channels // 2, 1, 2)
     return t.batch_norm(t.concat(left, right))
@@ -394,7 +421,7 @@ def _squeeze_excite(t: Trace, x: str, reduction: int) -> str:
 def _channel_shuffle(t: Trace, x: str, groups: int) -> str:
     """Channels dealt out over the groups: ShuffleNet, section 3.1."""
     if t.channels[x] % groups:
-        raise ShapeError(f"{t.channels[x]} channels in {groups} groups", code="E404")
+        raise ShapeError(f"{t.channels[x]} channels do not fall into {groups} groups", code="E404")
     return t.same("channel_shuffle", x, groups=groups)
 
 
@@ -402,7 +429,8 @@ def _channel_shuffle(t: Trace, x: str, groups: int) -> str:
 def _channel_slice(t: Trace, x: str, start: int, stop: int) -> str:
     """The channels from start (from 0) up to, not including, stop."""
     if not 0 <= start < stop <= t.channels[x]:
-        raise ShapeError(f"channels {start} to {stop} of {t.channels[x]}", code="E404")
+        raise ShapeError(f"there are no channels {start} up to {stop} in a value that has "
+                         f"{t.channels[x]}", code="E404")  # fmt: skip
     return t.layer("channel_slice", x, channels=stop - start, start=start, stop=stop)
 
 
@@ -420,5 +448,5 @@ def _linear(t: Trace, x: str, features: int) -> str:
 
 @operation("multiply", "activation", inputs=2)
 def _multiply(t: Trace, x: str, gate: str) -> str:
-    """The product of two values."""
+    """The product of two values; a vector is spread over an image."""
     return t.same("multiply", x, gate)

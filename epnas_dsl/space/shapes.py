@@ -39,14 +39,16 @@ def sizes(layers: Iterable[Layer], image: tuple[int, int, int]) -> dict[str, Siz
     found: dict[str, Size] = {}
     for layer in layers:
         read = [found[i] for i in layer.inputs]
-        if layer.kind in {"add", "concat"} and len(set(read)) > 1:
+        spread = layer.kind == "multiply" and (1, 1) in read[1:]  # a gate for each channel
+        if layer.kind in {"add", "concat", "multiply"} and len(set(read)) > 1 and not spread:
             shown = " and ".join(f"{h}x{w}" for h, w in dict.fromkeys(read))
-            raise ShapeError(f"`{layer.name}` joins values of {shown}", code="E408")
+            raise ShapeError(f"`{layer.name}` joins values of {shown} pixels", code="E408",
+                             span=layer.span)  # fmt: skip
         size = image[1:] if layer.kind == "input" else _size(layer, read[0])
         if min(size) < 1:
             raise ShapeError(
-                f"nothing is left of the image at `{layer.name}`", code="E409",
-                hint="larger images, or fewer strides",
+                f"nothing is left of an image of {image[1]}x{image[2]} at `{layer.name}`",
+                code="E409", span=layer.span, hint="larger images, or fewer strides",
             )  # fmt: skip
         found[layer.name] = size
     return found
@@ -103,7 +105,7 @@ def costs(layers: Iterable[Layer], image: tuple[int, int, int]) -> Costs:
         if params > MAX_PARAMS or activations > MAX_ACTIVATIONS:
             raise LimitError(
                 f"more than {MAX_PARAMS:,} parameters or activations for one image", code="E917",
-                hint="fewer channels, fewer cells or smaller images",
+                span=layer.span, hint="fewer channels, fewer cells or smaller images",
             )  # fmt: skip
     return Costs(params, macs, depth[layers[-1].name], activations)
 

@@ -368,10 +368,10 @@ class Subset(Term):
         )
 
     def _size(self) -> int:
-        return ways([e.size for e in self.elements], self.least, self.most)[0][0]
+        return subsets([e.size for e in self.elements], self.least, self.most)
 
     def _unordered(self) -> int:
-        return ways([e.unordered for e in self.elements], self.least, self.most)[0][0]
+        return subsets([e.unordered for e in self.elements], self.least, self.most)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -408,13 +408,23 @@ class Each(Term):
         n, s = len(self.subset.elements), self.body.size
         if self.is_product:
             return self.subset.size * (s**self.subset.least if s > 1 else 1)
-        return ways([s] * n, self.subset.least, self.subset.most)[0][0]
+        return subsets([s] * n, self.subset.least, self.subset.most)
 
     def _unordered(self) -> int:
         n, u = len(self.subset.elements), self.body.unordered
         if self.is_product:
             return self.subset.unordered * (u**self.subset.least if u > 1 else 1)
-        return ways([u] * n, self.subset.least, self.subset.most)[0][0]
+        return subsets([u] * n, self.subset.least, self.subset.most)
+
+
+def subsets(sizes: Sequence[int], least: int, most: int) -> int:
+    """How many ways there are to choose from `least` to `most` elements and an option of each."""
+    n = len(sizes)
+    if least <= 0 and most >= n:
+        return math.prod(1 + s for s in sizes)
+    if len(set(sizes)) == 1:
+        return sum(math.comb(n, j) * sizes[0] ** j for j in range(least, min(most, n) + 1))
+    return ways(sizes, least, most)[0][0]
 
 
 def ways(sizes: Sequence[int], least: int, most: int) -> list[list[int]]:
