@@ -217,7 +217,13 @@ class _Builder:
             node = Node("image", "input", (), (), self.image[0], 1, text=label)
             self._add(replace(node, layers=(layer,), output="image"))
             scope.values[label] = _Ref("image", label)
-        return self._body(body, scope)
+        result = self._body(body, scope)
+        if self.nodes[result.node].scale:
+            raise ShapeError(
+                "a network returns a vector, one number for each class; this is an image",
+                code="E410", span=body.result.span, hint="`return linear(global_avg_pool(x), 10)`",
+            )  # fmt: skip
+        return result
 
     def graph(self, result: _Ref) -> Graph:
         import networkx as nx  # half of the start-up of commands that draw nothing
@@ -412,7 +418,7 @@ class _Builder:
             settings_[key] = numbers.get(key, usual)  # type: ignore[assignment]
         _check_settings(callee.name, settings_, read)
         key = self._key(scope, slot, text, inputs)
-        trace = Trace(name, {n.output: n.channels for n in read}, key)
+        trace = Trace(name, {n.output: n.channels for n in read}, key, term.span)
         output = spec.build(trace, *(n.output for n in read), **settings_)
         scale = (
             0 if _is_vector(trace.layers, read) else read[0].scale * int(settings_.get(ENTRY, 1))
@@ -497,7 +503,8 @@ class _Builder:
             channels = sum(n.channels for n in read)
         if len(read) > 1:
             kind: Kind = "concat" if term.operator == "concat" else "add"
-            layers = (Layer(name, kind, tuple(n.output for n in read), channels),)
+            outputs = tuple(n.output for n in read)
+            layers = (Layer(name, kind, outputs, channels, span=term.span),)
         node = Node(
             name, term.operator, tuple(n.name for n in read), (), channels, read[0].scale,
             scope.cell, scope.instance, scope.block, term.operator, layers,
@@ -561,10 +568,13 @@ class _Builder:
         instance = f"cell{self.instances}"
         read = [self.nodes[r.node] for r in inputs]
         if any(n.scale == 0 for n in read):
-            raise ShapeError(f"the cell {cell} needs images, not vectors", code="E405")
+            raise ShapeError(f"the cell `{cell}` needs images, not vectors", code="E405")
         scope = _Scope(
             f"{instance}.",
-            values={x: _Ref(r.node, x, True, True) for x, r in zip(body.inputs, inputs, strict=True)},
+            values={
+                x: _Ref(r.node, x, entry=True, raw=True)
+                for x, r in zip(body.inputs, inputs, strict=True)
+            },
             numbers={**outer.numbers, "channels": width or read[-1].channels},
             cell=cell,
             instance=instance,
@@ -608,25 +618,39 @@ def _is_vector(layers: Sequence[Layer], read: Sequence[Node]) -> bool:
 
 def _check_settings(name: str, settings: dict[str, Setting], read: Sequence[Node]) -> None:
     vector = read[0].scale == 0
+    for other in read[1:]:
+        if other.channels != read[0].channels or other.scale not in {0, read[0].scale}:
+            raise ShapeError(
+                f"`{name}` of {_shape(read[0])} and {_shape(other)}", code="E411",
+                hint="both need the same size and channels, or the second is a vector",
+            )  # fmt: skip
     if name == "linear" and not vector:
         raise ShapeError("`linear` needs a vector", code="E405", hint="use global_avg_pool first")
     if vector and name not in {"linear", "dropout", "relu", "relu6", "swish", "skip_connect"}:
         raise ShapeError(f"`{name}` needs an image; this value is a vector", code="E405")
     for key, value in settings.items():
         least = {"bias": 0, "p": 0, "start": 0, "padding": -1}.get(key, 1)
-        most = MAX_CHANNELS if key in {"channels", "features", "stop", "start"} else 1024
+        wide = key in {"channels", "features", "stop", "start"}
+        most = MAX_CHANNELS if wide else {"bias": 1, "p": 1}.get(key, 1024)
         whole = float(value).is_integer()
+        shown = f"{int(value):,}" if whole else f"{value:.6g}"
         if key != "p" and not whole:
-            raise ShapeError(f"{key} of `{name}` is {value}, not a whole number", code="E406")
+            raise ShapeError(f"`{key}` of `{name}` is {shown}, not a whole number", code="E406")
         if not least <= value <= most:
             raise ShapeError(
-                f"{key} of `{name}` is {value}; it lies between {least} and {most}", code="E406"
+                f"`{key}` of `{name}` is {shown}; it lies between {least} and {most:,}", code="E406"
             )
         settings[key] = value if key == "p" else int(value)
-    groups = settings.get("groups", 1)
-    if read[0].channels % groups or settings.get("channels", groups) % groups:
+    if settings.get("padding", 0) > (half := settings.get("kernel", 0) // 2):
         raise ShapeError(
-            f"`{name}` reads {read[0].channels} channels and makes {settings.get('channels')}; "
-            f"they do not fall into {groups} groups",
+            f"`padding` of `{name}` is {settings['padding']}; half the kernel, {half}, is the most",
+            code="E406",
+        )
+    groups = settings.get("groups", 1)
+    makes = settings.get("channels", read[0].channels)
+    if read[0].channels % groups or makes % groups:
+        raise ShapeError(
+            f"`{name}` reads {read[0].channels} channels and makes {makes}; they do not fall "
+            f"into {groups} groups",
             code="E407",
         )
