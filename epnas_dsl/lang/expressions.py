@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
-from typing import NoReturn, TypeVar, cast
+from dataclasses import dataclass, field, replace
+from typing import NoReturn, TypeVar
 
 from epnas_dsl.errors import (
     Diagnostic,
@@ -129,6 +128,7 @@ class Reported(EpnasError):
 
 
 T = TypeVar("T")
+N = TypeVar("N", bound=syntax.Node)
 FunctionBody = Callable[[syntax.Function, Env], tuple[tuple[Statement, ...], Term] | None]
 
 
@@ -164,16 +164,17 @@ class Expressions:
                 code="E911", span=span,
             )])  # fmt: skip
 
-    def each(self, actions: Iterable[Callable[[], T]]) -> list[T]:
-        """Carry all of them out, so that the errors of all are reported."""
+    def each(self, nodes: Iterable[N], action: Callable[[N], T]) -> list[T]:
+        """Carry an action out for every node, so that the errors of all are reported."""
         found: list[T] = []
         failed = False
-        for action in actions:
+        for node in nodes:
             try:
-                found.append(action())
+                found.append(action(node))
             except SpaceErrors:
                 raise
             except EpnasError as error:
+                locate(error, node.span)
                 self.errors.append(error)
                 failed = True
         if failed:
@@ -228,7 +229,7 @@ class Expressions:
             case syntax.Slice():
                 return self.slice(node, env)
             case syntax.List():
-                lists = self.each(partial(self.several, e, env) for e in node.elements)
+                lists = self.each(node.elements, lambda e: self.several(e, env))
                 return [t for found in lists for t in found]
             case syntax.Comprehension():
                 return self.comprehension(node, env)
@@ -347,7 +348,7 @@ class Expressions:
         if isinstance(node, syntax.Unary):
             return self.formula(node.operator, [self.number(node.operand, env)], node.span)
         sides = (node.left, node.right)
-        left, right = self.each(partial(self.operand, n, node.operator, env) for n in sides)
+        left, right = self.each(sides, lambda n: self.operand(n, node.operator, env))
         if node.operator == "+" and left.kind == right.kind == "value":
             joined = join("add", [left, right], node.span)
             if all(_may_be_empty(p) for p in joined.parts):
@@ -410,7 +411,7 @@ class Expressions:
         """Alternatives as one decision; nested ones are spread."""
         found: list[Term] = []
         spans: list[Span] = []
-        lists = self.each(partial(self.several, n, env) for n in nodes)
+        lists = self.each(nodes, lambda n: self.several(n, env))
         for node, terms in zip(nodes, lists, strict=True):
             for term in terms:
                 inner = term.alternatives if isinstance(term, Choice) else (term,)
@@ -530,7 +531,7 @@ class Expressions:
         """The values, the numbers after them, and the named numbers."""
         values: list[Term] = []
         numbers: list[Term] = []
-        lists = self.each(partial(self.several, a, env) for a in node.arguments)
+        lists = self.each(node.arguments, lambda a: self.several(a, env))
         for argument, terms in zip(node.arguments, lists, strict=True):
             for term in terms:
                 if term.many:
@@ -627,7 +628,7 @@ class Expressions:
         self.used.add(node.name)
         parameters = [p.name for p in binding.node.parameters]
         bound: dict[str, Term] = {}
-        lists = self.each(partial(self.several, a, env) for a in node.arguments)
+        lists = self.each(node.arguments, lambda a: self.several(a, env))
         pairs = zip(node.arguments, lists, strict=True)
         positional = [(t, a.span) for a, terms in pairs for t in terms]
         if len(positional) > len(parameters):
@@ -742,11 +743,16 @@ class Expressions:
                 fail("E235", f"`stack` has no `{keyword.name}`; it has: channels", keyword.span,
                      nearest(keyword.name, ["channels"]))  # fmt: skip
             width = self.number(keyword.value, env)
-        given, lists = self.each([
-            lambda: [self.one(v, env) for v in values if v is not None],
-            lambda: self.cells(cells, env),
-        ])  # fmt: skip
-        inputs, names = cast("tuple[list[Term], list[str]]", (given, lists))
+        inputs: list[Term] = []
+        names: list[str] = []
+
+        def read(part: syntax.Expression) -> None:
+            if part is cells:
+                names.extend(self.cells(cells, env))
+            else:
+                inputs.append(self.one(part, env))
+
+        self.each(node.arguments, read)
         for term, value in zip(inputs, values, strict=True):
             if term.kind != "value" or term.many:
                 fail("E221", "`stack` begins with a value", value.span if value else node.span)
@@ -757,7 +763,7 @@ class Expressions:
     def cells(self, node: syntax.List, env: Env) -> list[str]:
         """The names in the list of a stack."""
         names: list[str] = []
-        for found in self.each(partial(self.repeated, e, env) for e in node.elements):
+        for found in self.each(node.elements, lambda e: self.repeated(e, env)):
             names += found
             if len(names) > MAX_CELLS:
                 raise LimitError(f"a stack of more than {MAX_CELLS:,} cells", code="E912",
@@ -795,7 +801,7 @@ class Expressions:
         """`sum(..)` and `concat(..)`"""
         if node.keywords:
             fail("E235", f"`{node.name}` has no `{node.keywords[0].name}`", node.keywords[0].span)
-        lists = self.each(partial(self.several, a, env) for a in node.arguments)
+        lists = self.each(node.arguments, lambda a: self.several(a, env))
         for argument, terms in zip(node.arguments, lists, strict=True):
             for part in terms:
                 if part.kind != "value":
@@ -835,6 +841,11 @@ _KINDS = {"operation": "an operation", "number": "a number", "value": "a value"}
 def fail(code: str, message: str, span: Span | None, hint: str = "") -> NoReturn:
     """Raise the error of a wrong value or kind."""
     raise SpaceValueError(message, code=code, span=span, hint=hint)
+
+
+def locate(error: EpnasError, span: Span | None) -> None:
+    """Give an error without a place the place at hand."""
+    error.diagnostics = tuple(d if d.span else replace(d, span=span) for d in error.diagnostics)
 
 
 def join(operator: str, parts: list[Term], span: Span) -> Join:

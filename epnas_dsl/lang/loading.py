@@ -25,6 +25,7 @@ from epnas_dsl.space.terms import Number as Value
 
 MAX_BYTES = 1 << 20
 IMAGE = (3, 32, 32)
+MAX_LAYERS = 50_000  # that are worked out to check the shapes of one level
 
 
 def load_space(reference: str | Path, **parameters: Value) -> SearchSpace:
@@ -119,6 +120,8 @@ def check(
 def check_shapes(space: SearchSpace, most: int = 64) -> None:
     """Work out networks of the first and the last level until every alternative was in one.
 
+    Where decisions are large or networks deep, as many as `most` and `MAX_LAYERS` allow.
+
     Raises:
         SpaceErrors: some do not fit together.
     """
@@ -126,13 +129,17 @@ def check_shapes(space: SearchSpace, most: int = 64) -> None:
     for level in dict.fromkeys([space.depth, 1]):
         decisions = [d for row in space.levels[:level] for d in row]
         largest = max((d.size for d in decisions), default=1)
+        left = MAX_LAYERS
         for turn in range(min(largest, most)):
             choices = [_spread(turn, d.size, min(largest, most)) for d in decisions]
             try:
-                costs(to_layers(to_network(Architecture(space, choices), IMAGE)), IMAGE)
+                layers = to_layers(to_network(Architecture(space, choices), IMAGE))
+                left -= len(layers)
+                costs(layers, IMAGE)
             except EpnasError as error:
                 errors.setdefault((error.diagnostics[0].code, error.diagnostics[0].span), error)
-            if len(errors) >= 8:
+                left -= MAX_LAYERS // most
+            if len(errors) >= 8 or left <= 0:
                 break
     if errors:
         raise SpaceErrors(errors.values())

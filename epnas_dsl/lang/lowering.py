@@ -24,6 +24,7 @@ from epnas_dsl.lang.expressions import (
     Expressions,
     FunctionBinding,
     ProductionBinding,
+    locate,
 )
 from epnas_dsl.space.genotype import print_term
 from epnas_dsl.space.operations import OPERATIONS
@@ -132,7 +133,7 @@ class _Lowerer:
         try:
             action()  # type: ignore[operator]
         except EpnasError as error:
-            _locate(error, span)
+            locate(error, span)
             self.errors.append(error)
 
     def look_into(self, item: syntax.Production | syntax.Function) -> None:
@@ -348,7 +349,7 @@ class _Lowerer:
             except SpaceErrors:
                 raise
             except EpnasError as error:
-                _locate(error, node.span)
+                locate(error, node.span)
                 self.errors.append(error)
                 if error.diagnostics and sum(len(e.diagnostics) for e in self.errors) > MAX_ERRORS:
                     raise SpaceErrors(self.errors) from None
@@ -497,12 +498,6 @@ class _Lowerer:
 
 
 _KINDS = {"operation": "an operation", "number": "a number", "value": "a value"}
-
-
-def _locate(error: EpnasError, span: Span | None) -> None:
-    from dataclasses import replace
-
-    error.diagnostics = tuple(d if d.span else replace(d, span=span) for d in error.diagnostics)
 
 
 def _calls(terms: Iterable[Term]) -> Iterator[tuple[str, Span | None]]:

@@ -48,8 +48,11 @@ def calculate(operator: str, values: Sequence[Number], span: Span | None = None)
     Truth is 1 and 0; a division that comes out even gives a whole number.
 
     Raises:
-        ShapeError: division by zero, or a result beyond 10^15.
+        ShapeError: division by zero, an exponent beyond 64, or a result beyond 10^15.
     """
+    if operator == "^" and abs(values[1]) > 64:
+        message = f"an exponent of {values[1]:.6g}; it lies between -64 and 64"
+        raise ShapeError(message, code="E208", span=span)
     try:
         result = _calculate(operator, values)
     except ZeroDivisionError:
@@ -69,8 +72,6 @@ def _calculate(operator: str, values: Sequence[Number]) -> Number:
         quotient = left / right
         return int(quotient) if quotient.is_integer() else quotient
     if operator == "^":
-        if abs(right) > 64:
-            raise ShapeError(f"an exponent of {right:.6g}; it lies between -64 and 64", code="E208")
         power: Number = left**right
         return power
     if operator == "and":

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from epnas_dsl.errors import ConfigError, ShapeError
+from epnas_dsl.errors import ConfigError, ShapeError, Span
 
 Kind = Literal[
     "input",
