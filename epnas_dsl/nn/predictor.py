@@ -140,8 +140,11 @@ class LstmPredictor:
         return gates.reshape(len(rows), 4, -1).transpose(0, 1).contiguous()
 
     def _symbols(self, tokens: np.ndarray) -> Tensor:
-        """Tokens as rows of the table, in which 0 stands for a missing column."""
-        return torch.from_numpy(np.where(tokens < 0, 0, tokens + self._offsets))
+        """Tokens as rows of the table; 0 for a missing column, and where there are no columns."""
+        symbols = np.where(tokens < 0, 0, tokens + self._offsets)
+        if not len(self._offsets):
+            symbols = np.zeros((*tokens.shape[:-1], 1), np.int64)
+        return torch.from_numpy(symbols)
 
     def _pad(self, tokens: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
         lengths = [len(array) for array in tokens]

@@ -154,3 +154,12 @@ def test_weights_start_as_the_settings_say() -> None:
     assert network.table.shape == (1 + sum(COLUMNS), 100)
     assert network.score.bias.item() == 0
     assert network.lstm.weight_hh_l0.abs().max() <= 0.1
+
+
+def test_a_space_without_decisions_has_a_score() -> None:
+    ours = LstmPredictor((), FAST, 0)
+    nothing = np.empty((1, 0), np.int16)
+    ours.fit([nothing], [0.7])
+    quick = ours.predict_expansions([nothing[:0], nothing], nothing)
+    slow = ours.predict([nothing, np.vstack([nothing, nothing])])
+    np.testing.assert_allclose(quick[:, 0], slow, atol=1e-5, rtol=0)

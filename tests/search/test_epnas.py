@@ -158,6 +158,16 @@ def test_a_wide_first_level_is_drawn_from() -> None:
     assert [len(step) for step in found] == [4, 4]
 
 
+def test_a_level_too_wide_to_be_scored_is_represented(monkeypatch) -> None:
+    monkeypatch.setattr("epnas_dsl.search.epnas.SCORED", 400)
+    monkeypatch.setattr("epnas_dsl.search.epnas.SAMPLED", 50)
+    recorder = Recorder()
+    settings = SearchSettings(kept=4, iterations=1)
+    found = steps(EpnasSearcher(load_space("micro", blocks=2), settings, recorder))
+    assert [a.level for a in found[1]] == [2] * 4
+    assert recorder.scored[0] <= 4 * 50
+
+
 def test_the_first_step_keeps_k_of_all() -> None:
     recorder = Recorder()
     settings = SearchSettings(kept=4, iterations=1)
