@@ -193,7 +193,7 @@ def load_operations(path: str | Path) -> None:
     """Run a Python file that adds operations of the user's own with `operation`; once.
 
     Raises:
-        ConfigError: it cannot be read, or fails (E506).
+        ConfigError: it cannot be read, or fails (E508).
     """
     import runpy
 
