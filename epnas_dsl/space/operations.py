@@ -193,7 +193,7 @@ def load_operations(path: str | Path) -> None:
     """Run a Python file that adds operations of the user's own with `operation`; once.
 
     Raises:
-        ConfigError: it cannot be read, or fails (E508).
+        ConfigError: it cannot be read, or fails (E516).
     """
     import runpy
 
@@ -204,7 +204,7 @@ def load_operations(path: str | Path) -> None:
         runpy.run_path(str(place))
     except Exception as error:
         raise ConfigError(
-            f"the plug-in {path} fails: {type(error).__name__}: {error}", code="E505",
+            f"the plug-in {path} fails: {type(error).__name__}: {error}", code="E516",
             hint="a plug-in is a Python file that uses `epnas_dsl.space.operations.operation`",
         ) from error  # fmt: skip
     _LOADED.add(place)

@@ -29,4 +29,4 @@ def test_a_plugin_adds_operations(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_a_plugin_that_fails_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad.py").write_text("1 / 0")
     assert main(["--plugin", str(tmp_path / "bad.py"), "count", "micro"]) == 2
-    assert "E508" in capsys.readouterr().err
+    assert "E516" in capsys.readouterr().err
