@@ -43,7 +43,8 @@ from epnas_dsl.space.terms import (
 )
 
 MAX_CELLS = 2_000
-MAX_NESTED = 64
+MAX_NESTED = 32  # productions and functions in each other
+MAX_NESTING = 90  # expressions in each other, through functions and productions
 MAX_LISTED = 2_000  # alternatives of one decision that are compared by their text
 MAX_TERMS = 100_000  # that one file may have, its loops and slices written out
 
@@ -147,9 +148,9 @@ class Expressions:
         self.warnings: list[Diagnostic] = []
         self.level = 0
         self.active: list[str] = []
-        self.functions: dict[tuple[object, ...], Function] = {}
+        self.functions: dict[tuple[object, ...], Function | None] = {}  # None: in error
         self.errors: list[EpnasError] = []
-        self.spent = 0
+        self.spent = self.depth = 0
         self.known_top: dict[int, Term | None] = {}  # productions outside bodies; None: in error
         self.known_here: dict[int, Term | None] = {}  # those inside, for the present statement
 
@@ -238,6 +239,17 @@ class Expressions:
     def one(self, node: syntax.Expression, env: Env) -> Term:
         """One term; slices and lists are refused."""
         self.spend(1, node.span)
+        if self.depth > MAX_NESTING:
+            raise LimitError(f"expressions nested more than {MAX_NESTING} deep, calls of "
+                             "functions included", code="E907", span=node.span)  # fmt: skip
+        self.depth += 1
+        try:
+            return self.read(node, env)
+        finally:
+            self.depth -= 1
+
+    def read(self, node: syntax.Expression, env: Env) -> Term:
+        """One term, its limits checked."""
         match node:
             case syntax.Number():
                 return Constant(node.value)
@@ -347,13 +359,25 @@ class Expressions:
         """Operators: sums of values, or numbers."""
         if isinstance(node, syntax.Unary):
             return self.formula(node.operator, [self.number(node.operand, env)], node.span)
-        sides = (node.left, node.right)
-        left, right = self.each(sides, lambda n: self.operand(n, node.operator, env))
+        chain = [node]  # of operators, the first one first: `a + b + c` is `(a + b) + c`
+        while isinstance(chain[0].left, syntax.Binary):
+            chain.insert(0, chain[0].left)
+        operators = {id(b.right): b.operator for b in chain}
+        operators[id(chain[0].left)] = chain[0].operator
+        result, *others = self.each(
+            [chain[0].left, *(b.right for b in chain)],
+            lambda n: self.operand(n, operators[id(n)], env),
+        )
+        for binary, other in zip(chain, others, strict=True):
+            result = self.combined(binary, result, other)
+        if isinstance(result, Join) and all(_may_be_empty(p) for p in result.parts):
+            fail("E209", "this sum may have nothing to add", node.span)
+        return result
+
+    def combined(self, node: syntax.Binary, left: Term, right: Term) -> Term:
+        """An operator between two terms."""
         if node.operator == "+" and left.kind == right.kind == "value":
-            joined = join("add", [left, right], node.span)
-            if all(_may_be_empty(p) for p in joined.parts):
-                fail("E209", "this sum may have nothing to add", node.span)
-            return joined
+            return join("add", [left, right], node.span)
         for term, side in ((left, node.left), (right, node.right)):
             if term.kind != "number" or term.many:
                 what = "several values" if term.many else _KINDS[term.kind]
@@ -491,6 +515,9 @@ class Expressions:
     def call(self, node: syntax.Call, env: Env) -> Term:
         """`name(..)`: a word of the language, an operation, a production, a function, a cell."""
         span = node.name_span or node.span
+        if node.keywords and node.name in self.BUILT_IN and node.name != "stack":
+            keyword = node.keywords[0]
+            fail("E235", f"`{node.name}` has no `{keyword.name}`", keyword.span)
         match node.name:
             case "sum" | "concat":
                 return self.join(node, env)
@@ -666,8 +693,12 @@ class Expressions:
         channels = env.find("channels")
         width = channels.term if isinstance(channels, Bound) else None
         key = (node.name, tuple((n, t.digest) for n, t in numbers.items()), width and width.digest)
-        if key in self.functions:
-            return self.functions[key]
+        known = self.functions.get(key)
+        if known:
+            return known
+        if key in self.functions and node.name not in self.active:
+            raise Reported
+        self.functions[key] = None
         if node.name in self.active:
             raise SpaceNameError(f"the function `{node.name}` calls itself", code="E109", span=span)
         if len(self.active) >= MAX_NESTED:
@@ -722,6 +753,9 @@ class Expressions:
         self.used.add(node.name)
         values, numbers, named = self.arguments(node, env)
         width = named.pop("channels", None)
+        if width and width.kind != "number":
+            place = next(k.value.span for k in node.keywords if k.name == "channels")
+            fail("E222", f"{_KINDS[width.kind]} where a number is needed", place)
         if numbers or named:
             fail("E235", f"the cell `{node.name}` has no such argument", node.span,
                  "it takes `channels=`")  # fmt: skip
@@ -799,8 +833,6 @@ class Expressions:
 
     def join(self, node: syntax.Call, env: Env, inside: bool = False) -> Join:
         """`sum(..)` and `concat(..)`"""
-        if node.keywords:
-            fail("E235", f"`{node.name}` has no `{node.keywords[0].name}`", node.keywords[0].span)
         lists = self.each(node.arguments, lambda a: self.several(a, env))
         for argument, terms in zip(node.arguments, lists, strict=True):
             for part in terms:
@@ -818,8 +850,13 @@ class Expressions:
             fail("E240", f"`{node.name}` takes the name of values with indices", node.span,
                  f"`{node.name}(h)`")  # fmt: skip
         name = node.arguments[0].name
-        if self.array(name, env, node.arguments[0].span) is None:
+        array = self.array(name, env, node.arguments[0].span)
+        if array is None:
             self.unknown(name, env, node.arguments[0].span)
+        level = min((e.level for e in array.elements.values()), default=0)
+        if level > max(1, self.level):
+            fail("E226", f"`{name}` exists only from level {level} on", node.arguments[0].span,
+                 "architectures of fewer levels have to be whole too")  # fmt: skip
         return Unused(name) if node.name == "unused" else Last(name)
 
     def extreme(self, node: syntax.Call, env: Env) -> Term:

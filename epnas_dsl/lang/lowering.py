@@ -42,7 +42,7 @@ from epnas_dsl.space.terms import (
 )
 
 MAX_STATEMENTS = 10_000
-MAX_ERRORS = 200  # after which the rest of the file is not looked at
+MAX_ERRORS = 100  # after which the rest of the file is not looked at
 COORDINATES = ("cell", "block", "slot", "op", "input")
 ROLES = ("wire", "zero", "pure")
 MEASURES = ("edges", "nodes", "depth", "params", "macs", "levels")
@@ -111,7 +111,7 @@ class _Lowerer:
         if not networks:
             span = self.node.name_span or self.node.span
             hint = "add `network (image) { .. return .. }`"
-            self.error("E113", f"the space {self.node.name} has no network", span, hint)
+            self.error("E113", f"the space `{self.node.name}` has no network", span, hint)
             return None
         network = self.network(networks[0])
         self.used = set(self.expressions.used)
@@ -151,12 +151,12 @@ class _Lowerer:
     def parameters(self) -> tuple[dict[str, Number], dict[str, Number]]:
         found: dict[str, Number] = {}
         changed: dict[str, Number] = {}
+        self.names(self.node.parameters, "parameter")
         for p in self.node.parameters:
             if p.name in found:
-                self.error("E101", f"the parameter {p.name} is there twice", p.span)
                 continue
             if p.default is None:
-                self.error("E111", f"the parameter {p.name} has no default", p.span,
+                self.error("E111", f"the parameter `{p.name}` has no default", p.span,
                            f"write `{p.name} = 5`")  # fmt: skip
                 found[p.name] = 1
                 self.top.names[p.name] = Bound(Constant(1))
@@ -169,7 +169,8 @@ class _Lowerer:
             found[p.name] = self.given.get(p.name, default)
             if found[p.name] != default:
                 changed[p.name] = found[p.name]
-            self.top.names[p.name] = Bound(Constant(found[p.name]))
+            taken = p.name in OPERATIONS or p.name in self.expressions.BUILT_IN
+            self.top.names[p.name] = Bound(Constant(found[p.name]), poisoned=taken)
         for name in self.given:
             if name not in found:
                 known = ", ".join(found) or "none"
@@ -183,9 +184,21 @@ class _Lowerer:
                 self.define(item.name, ProductionBinding(item, self.top), item)
             case syntax.Function():
                 self.define(item.name, FunctionBinding(item, self.top), item)
+                self.names(item.parameters, "parameter")
             case syntax.Cell():
                 for n in item.names:
                     self.define(n.name, CellBinding(n.name, n.stride, len(item.inputs)), n)
+
+    def names(self, nodes: Iterable[syntax.Name | syntax.Parameter], what: str) -> None:
+        """Check the names of inputs or parameters."""
+        seen: set[str] = set()
+        for node in nodes:
+            if node.name in seen:
+                self.error("E101", f"the {what} `{node.name}` is there twice", node.span)
+            if node.name in OPERATIONS or node.name in self.expressions.BUILT_IN:
+                self.error("E102", f"`{node.name}` has a meaning already", node.span,
+                           "choose another name")  # fmt: skip
+            seen.add(node.name)
 
     def define(self, name: str, binding: object, item: syntax.Node) -> None:
         span = getattr(item, "name_span", None) or item.span
@@ -249,6 +262,8 @@ class _Lowerer:
         treated: dict[str, str] = {}
         for item in items:
             if isinstance(item, syntax.Share):
+                if sharing is not DEFAULT_SHARING:
+                    self.error("E101", "a second `share by`", item.span)
                 for c in item.coordinates:
                     if c.name not in COORDINATES:
                         self.error("E114", f"`{c.name}` is no coordinate of sharing; these are: "
@@ -263,6 +278,8 @@ class _Lowerer:
                 if role.name not in ROLES:
                     self.error("E115", f"`{role.name}` is no role; these are: {', '.join(ROLES)}",
                                role.span, nearest(role.name, ROLES))  # fmt: skip
+                if op.name in treated:
+                    self.error("E101", f"`{op.name}` is treated twice", op.span)
                 treated[op.name] = role.name
         return sharing, treated
 
@@ -298,16 +315,13 @@ class _Lowerer:
     # --- bodies
 
     def body(
-        self, inputs: Iterable[syntax.Name], statements: tuple[syntax.Statement, ...], kind: str,
+        self, inputs: Sequence[syntax.Name], statements: tuple[syntax.Statement, ...], kind: str,
         env: Env, span: Span,
     ) -> _Scope | None:  # fmt: skip
         before = len(self.errors)
         scope = _Scope(kind, env)
+        self.names(inputs, "input")
         for name in inputs:
-            if name.name in scope.labels:
-                self.error("E101", f"the input {name.name} is there twice", name.span)
-            if name.name in OPERATIONS or name.name in self.expressions.BUILT_IN:
-                self.error("E102", f"`{name.name}` has a meaning already", name.span)
             scope.labels[name.name] = name.name
             env.names[name.name] = Bound(Value(name.name), span=name.span)
         self.statements(statements, scope, env, last=True)
@@ -328,7 +342,8 @@ class _Lowerer:
         self.statements(node.body, scope, env, last=True)
         self.unread(scope)
         if scope.result is None and len(self.errors) == before:
-            self.error("E215", f"the function {node.name} returns nothing", node.name_span)
+            self.error("E215", f"the function `{node.name}` returns nothing", node.name_span,
+                       "end it with `return ..`")  # fmt: skip
         return (tuple(scope.statements), scope.result.term) if scope.result else None
 
     def statements(
@@ -361,10 +376,14 @@ class _Lowerer:
             case syntax.Assign():
                 self.assign(node, scope, env)
             case syntax.Production():
+                self.names([syntax.Name(node.name, span=node.name_span or node.span)], "production")
+                if node.name in env.names:
+                    raise SpaceNameError(f"`{node.name}` is already defined", code="E101",
+                                         span=node.name_span)  # fmt: skip
                 env.names[node.name] = ProductionBinding(node, env)
                 self.expressions.production(node.name, env, node.span)
             case syntax.For():
-                for term in self.iterated(node.iterable, env):
+                for term in self.iterated(node, env):
                     self.expressions.spend(1, node.span)
                     inner = Env(env)
                     inner.names[node.variable] = Bound(term)
@@ -381,7 +400,7 @@ class _Lowerer:
             raise SpaceValueError(
                 f"`level` inside {where}", code="E217", span=node.span, hint="use `for` here"
             )
-        terms = list(self.iterated(node.iterable, env))
+        terms = list(self.iterated(node, env))
         for term in terms:
             scope.levels += 1
             scope.level = scope.levels
@@ -390,7 +409,11 @@ class _Lowerer:
             self.statements(node.body, scope, inner)
         scope.level = 0
 
-    def iterated(self, node: syntax.Expression, env: Env) -> Iterable[Term]:
+    def iterated(self, loop: syntax.For | syntax.Level, env: Env) -> Iterable[Term]:
+        node = loop.iterable
+        if loop.variable in OPERATIONS or loop.variable in self.expressions.BUILT_IN:
+            raise SpaceNameError(f"`{loop.variable}` has a meaning already", code="E102",
+                                 span=loop.span, hint="choose another name")  # fmt: skip
         if isinstance(node, syntax.Range):
             first = self.expressions.whole(node.first, env)
             last = self.expressions.whole(node.last, env)
@@ -412,6 +435,12 @@ class _Lowerer:
             index = self.expressions.whole(node.index, env)
             label, array = f"{node.name}{index}", node.name
         span = node.name_span or node.span
+        inner: Env | None = env
+        while inner and inner is not scope.env:
+            if node.name in inner.names:
+                raise SpaceNameError(f"`{node.name}` has a meaning already", code="E102", span=span,
+                                     hint="choose another name")  # fmt: skip
+            inner = inner.outer
         self.check_name(node, label, array, scope, span)
         term = self.expressions.single(node.value, env, scope.level)
         if term.kind not in {"value", "number"} or (term.kind == "number" and array):

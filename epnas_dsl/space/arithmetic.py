@@ -59,7 +59,9 @@ def calculate(operator: str, values: Sequence[Number], span: Span | None = None)
         raise ShapeError("a division by zero", code="E208", span=span) from None
     except OverflowError:
         raise ShapeError("a number beyond 10^15", code="E208", span=span) from None
-    if isinstance(result, complex) or not abs(result) <= 1e15:
+    if isinstance(result, complex):
+        raise ShapeError("a root of a negative number", code="E208", span=span)
+    if not abs(result) <= 1e15:
         raise ShapeError("a number beyond 10^15", code="E208", span=span)
     return int(result) if isinstance(result, bool) else result
 

@@ -549,8 +549,12 @@ class _Builder:
                 text=" ".join(cells), block=scope.block, output=name, span=term.span,
             )  # fmt: skip
             return _Ref(self._add(node), "")
-        width = int(evaluate(term.width, trees[-1], scope.numbers)) if term.width else 0
+        width = 0
         with _noting(term.span):
+            if term.width:
+                given: dict[str, Setting] = {WIDTH: evaluate(term.width, trees[-1], scope.numbers)}
+                _check_settings(term.cell if isinstance(term, CellCall) else "stack", given, [])
+                width = int(given[WIDTH])
             if isinstance(term, CellCall):
                 return self._cell(term.cell, inputs, width, scope)
             before = [inputs[0]] * (2 - len(inputs)) + inputs
@@ -617,7 +621,7 @@ def _is_vector(layers: Sequence[Layer], read: Sequence[Node]) -> bool:
 
 
 def _check_settings(name: str, settings: dict[str, Setting], read: Sequence[Node]) -> None:
-    vector = read[0].scale == 0
+    vector = bool(read) and read[0].scale == 0
     for other in read[1:]:
         if other.channels != read[0].channels or other.scale not in {0, read[0].scale}:
             raise ShapeError(
@@ -647,7 +651,9 @@ def _check_settings(name: str, settings: dict[str, Setting], read: Sequence[Node
             code="E406",
         )
     groups = settings.get("groups", 1)
-    makes = settings.get("channels", read[0].channels)
+    makes = settings.get("channels", read[0].channels if read else 0)
+    if groups == 1:
+        return
     if read[0].channels % groups or makes % groups:
         raise ShapeError(
             f"`{name}` reads {read[0].channels} channels and makes {makes}; they do not fall "

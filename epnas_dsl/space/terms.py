@@ -28,7 +28,7 @@ from epnas_dsl.errors import LimitError, Span
 Number = int | float
 Tree = tuple[Any, ...]
 
-MAX_DEPTH = 200
+MAX_DEPTH = 150
 MAX_PLACES = 20_000
 
 

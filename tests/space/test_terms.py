@@ -7,6 +7,7 @@ from strategies import terms
 from epnas_dsl.errors import LimitError
 from epnas_dsl.space.expansion import multiset, pick_unordered
 from epnas_dsl.space.terms import (
+    MAX_DEPTH,
     Apply,
     Choice,
     Join,
@@ -94,7 +95,7 @@ def test_two_to_the_forty_alternatives_are_counted() -> None:
 
 def test_depth_and_places_are_limited() -> None:
     term: Term = Value("a")
-    for _ in range(199):
+    for _ in range(MAX_DEPTH - 1):
         term = Apply(Operation("op"), (term,))
     with pytest.raises(LimitError, match="deep"):
         Apply(Operation("op"), (term,))
