@@ -308,6 +308,19 @@ def run_config(folder: Path) -> Config:
         return store.config
 
 
+def image_of(folder: Path) -> tuple[int, int, int]:
+    """Channels, height and width of the images of a run."""
+    from epnas_dsl.nn.trained import read_trained
+
+    weights = folder / FINAL / WEIGHTS
+    if weights.is_file():
+        channels, height, width = read_trained(weights)[1]["image"]
+        return channels, height, width
+    data = run_config(folder).data
+    known = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashionmnist": (1, 28, 28)}
+    return known.get(data.name, (3, data.size or 32, data.size or 32))
+
+
 def plan(config: Config) -> tuple[SearchSpace, int]:
     """The space of a search, and the largest number of trials that it will take."""
     from epnas_dsl.search import planned_trials

@@ -19,14 +19,14 @@ EPOCHS = 30  # of `epnas train`, unless set otherwise
 @click.command("summary")
 @click.argument("arch")
 @as_json
-@click.option("--image", default="3x32x32", help="Channels, height, width (3x32x32).")
-def summary_command(arch: str, as_json: bool, image: str) -> None:
+@click.option("--image", help="Channels, height, width: 3x32x32, or those of the run.")
+def summary_command(arch: str, as_json: bool, image: str | None) -> None:
     """Show layers, parameters and MACs."""
     from epnas_dsl.cli import listings
     from epnas_dsl.space.graph import to_layers, to_network
     from epnas_dsl.space.shapes import costs
 
-    shape = arguments.image(image)
+    shape = arguments.image(image, arch)
     architecture = arguments.architecture(arch)
     network = to_network(architecture, shape)
     cost = costs(to_layers(network), shape)
@@ -49,7 +49,7 @@ def summary_command(arch: str, as_json: bool, image: str) -> None:
     table([("node", "operation", "output", "params", "MACs"), *shown], right=(3, 4))
     say()
     say(f"parameters   {cost.params:,}")
-    say(f"MACs         {cost.macs:,} for an image of {image}")
+    say(f"MACs         {cost.macs:,} for an image of {'x'.join(map(str, shape))}")
     say(f"depth        {cost.depth} convolutions and fully connected layers")
     say(f"activations  {cost.activations:,} numbers ({cost.activations * 4 / 2**20:.1f} MiB)")
 
@@ -57,9 +57,9 @@ def summary_command(arch: str, as_json: bool, image: str) -> None:
 @click.command("compile")
 @click.argument("arch")
 @click.option("-o", "--out", required=True, type=Path, help="A file that ends in .py.")
-@click.option("--image", default="3x32x32", help="Channels, height, width (3x32x32).")
+@click.option("--image", help="Channels, height, width: 3x32x32, or those of the run.")
 @click.option("--weights", metavar="FILE|DIR", help="Write these, from `epnas train`, beside it.")
-def compile_command(arch: str, out: Path, image: str, weights: str | None) -> None:
+def compile_command(arch: str, out: Path, image: str | None, weights: str | None) -> None:
     """Write a Python file that needs torch only."""
     from epnas_dsl import experiment
 
@@ -67,7 +67,7 @@ def compile_command(arch: str, out: Path, image: str, weights: str | None) -> No
         raise ConfigError(
             f"`{out}` cannot be written; there is only .py", code="E534", hint="-o network.py"
         )
-    shape = arguments.image(image)
+    shape = arguments.image(image, arch)
     architecture = arguments.architecture(arch)
     if weights:
         shape = experiment.check_weights(weights, architecture)

@@ -57,12 +57,17 @@ def is_architecture(word: str) -> bool:
     return word == "-" or word.endswith(".arch") or (":" in word and not Path(path).is_file())
 
 
-def image(text: str) -> tuple[int, int, int]:
-    """Channels, height and width of `3x32x32`.
+def image(text: str | None, arch: str = "") -> tuple[int, int, int]:
+    """Channels, height and width of `3x32x32`; without a text those of the run that ARCH names.
 
     Raises:
         ConfigError: it is written otherwise, or out of range (E532).
     """
+    if text is None:
+        from epnas_dsl import experiment
+
+        run = run_of(arch)
+        return experiment.image_of(run) if run else (3, 32, 32)
     found = re.fullmatch(r"(\d{1,4})x(\d{1,5})x(\d{1,5})", text)
     numbers = tuple(map(int, found.groups())) if found else ()
     if len(numbers) != 3 or min(numbers) < 1:

@@ -10,8 +10,10 @@ from epnas_dsl.errors import (
     Diagnostic,
     EpnasError,
     SpaceErrors,
+    Span,
     nearest,
 )
+from epnas_dsl.lang.expressions import locate
 from epnas_dsl.lang.lowering import lower
 from epnas_dsl.lang.matching import match_architecture
 from epnas_dsl.lang.parser import parse_architecture, parse_reference, parse_space
@@ -177,11 +179,16 @@ def load_architecture(source: str | Path, space: SearchSpace | None = None) -> A
 
 def _space_of(node: Genotype, folder: Path) -> SearchSpace:
     given = {k.name: _value(k) for k in node.arguments}
-    for place in (folder, Path()):
-        path = place / f"{node.space}.space"
-        if path.is_file():
-            return read_space(read_text(path), str(path), **given)
-    return load_space(node.space, **given)
+    try:
+        for place in (folder, Path()):
+            path = place / f"{node.space}.space"
+            if path.is_file():
+                return read_space(read_text(path), str(path), **given)
+        return load_space(node.space, **given)
+    except EpnasError as error:
+        start = node.span.start
+        locate(error, Span(node.span.source, start, start + len(node.space)))
+        raise
 
 
 def same_space(architecture: Architecture, space: SearchSpace) -> bool:

@@ -8,7 +8,7 @@ from epnas_dsl.errors import ArchitectureError, LimitError, Span, nearest
 from epnas_dsl.lang import syntax
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import calculate
-from epnas_dsl.space.genotype import print_parts, print_term
+from epnas_dsl.space.genotype import print_cells, print_parts, print_term
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import (
     Apply,
@@ -44,7 +44,8 @@ def match_architecture(node: syntax.Genotype, space: SearchSpace) -> Architectur
     if node.digest and not space.digest.startswith(node.digest.lower()):
         raise ArchitectureError(
             f"written for {node.space}@{node.digest}, but {space.name} now means "
-            f"@{space.digest}", code="E304", span=node.span,
+            f"@{space.digest}", code="E304",
+            span=_start(node.span, f"{node.space}@{node.digest}"),
             hint="the space has changed since; remove `@..` to read the text all the same",
         )  # fmt: skip
     matcher = _Matcher()
@@ -65,7 +66,7 @@ def match_architecture(node: syntax.Genotype, space: SearchSpace) -> Architectur
     if not complete:
         missing = next(s for _, s in space.statements if s not in found)
         raise ArchitectureError(
-            f"`{missing.label}` is missing", code="E305", span=node.span,
+            f"`{missing.label}` is missing", code="E305", span=_end(node.span),
             hint=f"an architecture of {space.name} has at least level 1",
         )  # fmt: skip
     return Architecture(space, numbers)
@@ -76,12 +77,15 @@ def _check_rest(
 ) -> None:
     late = [s for _, s in space.statements if s in found and max(1, s.level) >= level]
     if late:
-        missing = next(
+        body, missing = next(
             (b, s) for b, s in space.statements if s not in found and max(1, s.level) <= level
         )
+        written = [b.span for b in node.bodies if not b.name or b.name in body.names]
+        what = f"`{missing.label}`" if written else f"the body `{body.name}`"
         raise ArchitectureError(
-            f"`{missing[1].label}` of {missing[0].name} is missing, but level {level} has begun",
-            code="E305", span=node.span, hint="all bodies of an architecture reach the same level",
+            f"{what} is missing, but level {level} has begun", code="E305",
+            span=_end(written[-1] if written else node.span),
+            hint="all bodies of an architecture reach the same level",
         )  # fmt: skip
 
 
@@ -106,10 +110,11 @@ def _written(
         if body.name not in names:
             raise ArchitectureError(
                 f"{space.name} has no body `{body.name}`; it has: {', '.join(names) or 'none'}",
-                code="E306", span=body.span, hint=nearest(body.name, names),
+                code="E306", span=_start(body.span, body.name), hint=nearest(body.name, names),
             )  # fmt: skip
         if names[body.name].name in seen:
-            raise ArchitectureError(f"`{body.name}` is there twice", code="E306", span=body.span)
+            raise ArchitectureError(f"the body `{body.name}` is there twice", code="E306",
+                                    span=_start(body.span, body.name))  # fmt: skip
         seen.add(names[body.name].name)
         yield names[body.name], body.statements
 
@@ -119,6 +124,7 @@ class _Mismatch(Exception):
 
     def __init__(self, message: str, span: Span, depth: int, hint: str = "") -> None:
         self.message, self.span, self.depth, self.hint = message, span, depth, hint
+        self.of_variable: syntax.Expression | None = None  # what stands for that of a comprehension
 
 
 class _Matcher:
@@ -152,7 +158,8 @@ class _Matcher:
                     f"`{statement.label}` comes here" if statement else "nothing comes after this"
                 )
                 raise ArchitectureError(
-                    f"`{label}` does not belong here: {what}", code="E303", span=node.span,
+                    f"`{label}` does not belong here: {what}", code="E303",
+                    span=getattr(node, "name_span", None) or _start(node.span, label),
                     hint=f"{space.name} decides {_few([s.label for s in expected])}, in this order",
                 )  # fmt: skip
             assert isinstance(node, syntax.Assign | syntax.Return)
@@ -199,7 +206,9 @@ class _Matcher:
         """A term without choices: the text has to say the same."""
         if isinstance(term, Value) and term.label in names:
             if names[term.label] != node and _text(names[term.label]) != _text(node):
-                raise _Mismatch(f"`{_text(names[term.label])}` belongs here", node.span, 1)
+                mismatch = _Mismatch(f"`{_text(names[term.label])}` belongs here", node.span, 1)
+                mismatch.of_variable = node
+                raise mismatch
             return
         expected = print_term(term, (), {})
         written = _text(node)
@@ -223,13 +232,16 @@ class _Matcher:
             raise best
         options = [_head(a) for a in term.alternatives]
         text = _name(node)
+        if isinstance(node, syntax.Alternatives):
+            raise _Mismatch(f"`{_text(node)}` leaves a choice open", node.span, 0,
+                            f"write one of {_few(options)}")  # fmt: skip
         raise _Mismatch(f"`{text}` is not one of {_few(options)}", _span(node), 0,
                         nearest(text, options))  # fmt: skip
 
     def apply(self, term: Apply, node: syntax.Expression, names: Names) -> Tree:
         if not isinstance(node, syntax.Call):
             what = _text(node)
-            raise _Mismatch(f"`{what}` where an operation is applied, as in "
+            raise _Mismatch(f"`{what}` is no operation on a value, such as "
                             f"`{_example(term)}`", node.span, 0)  # fmt: skip
         n = len(term.inputs)
         callee_tree: Tree | None = None
@@ -284,7 +296,7 @@ class _Matcher:
         if name != term.name:
             raise _Mismatch(f"`{_name(node)}` where `{term.name}` fits", _span(node), 0,
                             nearest(name, [term.name]))  # fmt: skip
-        keywords = {k.name: k for k in node.keywords} if isinstance(node, syntax.Call) else {}
+        keywords = _keywords(node)
         own = [n for n, _ in term.arguments]
         for k in keywords.values():
             if k.name not in own and k.name not in given:
@@ -308,6 +320,8 @@ class _Matcher:
             raise _Mismatch(f"`{name}` takes fewer arguments", positional[0].span, 1)
         if isinstance(term, Function):
             trees += self.function_body(term, node)
+        elif isinstance(node, syntax.Call) and node.body is not None:
+            raise _Mismatch(f"`{name}` has no body", node.span, 1, "only functions have one")
         return tuple(trees)
 
     def function_body(self, term: Function, node: syntax.Expression) -> list[Tree]:
@@ -339,12 +353,29 @@ class _Matcher:
         raise _Mismatch(f"`{_text(node)}` does not fit here", node.span, 0)
 
     def cells(self, term: Stack | CellCall, node: syntax.Expression, names: Names) -> Tree:
-        if not isinstance(node, syntax.Call):
-            raise _Mismatch(f"`{_text(node)}` where cells are stacked", node.span, 0)
+        name = "stack" if isinstance(term, Stack) else term.cell
+        if not isinstance(node, syntax.Call) or node.name != name:
+            raise _Mismatch(f"`{_name(node)}` where `{name}` fits", _span(node), 0,
+                            nearest(_name(node), [name]))  # fmt: skip
         values = [*node.arguments[: len(term.inputs)]]
-        values += [k.value for k in node.keywords if k.name == "channels"]
-        if len(values) != len(term.children):
-            raise _Mismatch("another number of arguments fits here", node.span, 1)
+        cells = list(node.arguments[len(term.inputs) :])
+        expected = print_cells(term.cells) if isinstance(term, Stack) else ""
+        if (expected and not cells) or (len(values) < len(term.inputs)):
+            raise _Mismatch(f"`{name}` needs more arguments", node.span, 1)
+        if len(cells) > bool(expected):
+            raise _Mismatch(f"`{name}` takes fewer arguments", cells[-1].span, 1)
+        if expected and _text(cells[0]).replace(" ", "") != expected.replace(" ", ""):
+            raise _Mismatch(f"`{_text(cells[0])}` where `{expected}` fits", cells[0].span, 1)
+        keywords = _keywords(node)
+        wanted = ["channels"] if term.width else []
+        for k in keywords.values():
+            if k.name not in wanted:
+                raise _Mismatch(f"`{name}` has no `{k.name}` here", k.span, 1,
+                                nearest(k.name, wanted))  # fmt: skip
+        for key in wanted:
+            if key not in keywords:
+                raise _Mismatch(f"`{name}` needs `{key}=`", node.span, 1)
+            values.append(keywords[key].value)
         pairs = zip(term.children, values, strict=True)
         return tuple(self.match(child, value, names) for child, value in pairs)
 
@@ -353,6 +384,9 @@ class _Matcher:
     def join(self, term: Join, node: syntax.Expression, names: Names) -> Tree:
         operands = _operands(term.operator, node)
         self.here = node.span
+        if not any(p.many for p in term.parts) and len(operands) != len(term.parts):
+            count = f"{len(operands)} operand{'s' if len(operands) > 1 else ''}"
+            raise _Mismatch(f"{count} where {len(term.parts)} are joined", node.span, 1)
         parts = list(enumerate(term.parts))
         try:
             trees = self.parts(parts, operands, names, commutes=False)
@@ -385,9 +419,9 @@ class _Matcher:
                     best = e
         if best:
             raise best
-        raise _Mismatch(
-            f"an operand is missing: {_few(_part_texts(part))}", self.whole(operands), 1
-        )
+        such = ":" if part.size == 1 and not part.decisions else ", such as"
+        message = f"an operand is missing{such} {_few(_part_texts(part))}"
+        raise _Mismatch(message, self.whole(operands), 1)
 
     def splits(
         self, part: Term, operands: list[syntax.Expression], rest: int, commutes: bool
@@ -438,6 +472,18 @@ class _Matcher:
         order = sorted(chosen)
         return (tuple(order), tuple(chosen[i] for i in order))
 
+    def not_chosen(
+        self, term: Subset, node: syntax.Expression, chosen: Mapping[int, Tree]
+    ) -> _Mismatch:
+        """The error of an element that is not there, or not there any more."""
+        options = [print_term(e, (), {}) if e.size == 1 else "" for e in term.elements]
+        text = _text(node)
+        if text in options and options.index(text) in chosen:
+            return _Mismatch(f"`{text}` is chosen twice", node.span, 1)
+        left = list(filter(None, options))
+        return _Mismatch(f"`{text}` cannot be chosen here; there are {_few(left)}", node.span, 1,
+                         nearest(text, left))  # fmt: skip
+
     def check_number(self, term: Subset, n: int, taken: list[syntax.Expression]) -> None:
         if not term.least <= n <= term.most:
             need = str(term.least) if term.least == term.most else f"at least {term.least}"
@@ -461,6 +507,8 @@ class _Matcher:
                     if best is None or e.depth >= best.depth:
                         best = e
             else:
+                if best and best.of_variable:
+                    raise self.not_chosen(term.subset, best.of_variable, found)
                 raise best or _Mismatch(f"`{_text(node)}` is one too many", node.span, 1)
         self.check_number(term.subset, len(found), taken)
         order = sorted(found)
@@ -484,6 +532,25 @@ def _operands(operator: str, node: syntax.Expression) -> list[syntax.Expression]
         found.append(node.right)
         node = node.left
     return [node, *reversed(found)]
+
+
+def _keywords(node: syntax.Expression) -> dict[str, syntax.Keyword]:
+    found: dict[str, syntax.Keyword] = {}
+    for keyword in node.keywords if isinstance(node, syntax.Call) else ():
+        if keyword.name in found:
+            raise _Mismatch(f"`{keyword.name}` is given twice", keyword.span, 1)
+        found[keyword.name] = keyword
+    return found
+
+
+def _start(span: Span, text: str) -> Span:
+    """The beginning of a stretch, as long as a text."""
+    return Span(span.source, span.start, min(span.end, span.start + len(text)))
+
+
+def _end(span: Span) -> Span:
+    """The last character of a stretch."""
+    return Span(span.source, max(span.start, span.end - 1), span.end)
 
 
 def _label(node: syntax.Statement) -> str:

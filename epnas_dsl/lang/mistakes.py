@@ -61,6 +61,8 @@ def explain(mistake: Mistake) -> SpaceSyntaxError:
             return error
     found = mistake.found
     hint = nearest(found, filter(str.isidentifier, mistake.accepted)) if found else ""
+    if found and mistake.accepted == {"a name", ")"} and _starts_value(found):
+        hint = "what is given by name comes last: `conv(x, 3, stride=2)`"
     message = f"found {quote(found)}, expected {expectation(mistake.accepted)}"
     return mistake.error("E001", message, found, hint)
 
@@ -165,6 +167,10 @@ def _unnamed(mistake: Mistake) -> SpaceSyntaxError | None:
     """`op(x)`, `3 = x`"""
     found, previous = mistake.found, mistake.before()
     if {"=", "["} <= mistake.accepted and previous is not None and previous.type == "NAME":
+        if previous.value in STATEMENTS:  # words of a space, names in an architecture's text
+            message = f"`{previous}` has no place in an architecture's text"
+            hint = "it is written out: `h1 = ..; h2 = ..`"
+            return mistake.error("E010", message, previous, hint)
         hint = nearest(previous, STATEMENTS) or _UNNAMED
         message = f"found {quote(found)}, expected `=`"
         return mistake.error("E010", f"{message} after {quote(previous)}", found, hint)

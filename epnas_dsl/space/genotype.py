@@ -111,14 +111,20 @@ def print_term(term: Term, tree: Tree, names: Names) -> str:
             return f"{'sum' if term.operator == 'add' else term.operator}({', '.join(parts)})"
         case Stack():
             trees = _inner(term, tree)
-            items = [f"{c}*{n}" if n > 1 else c for c, n in runs(term.cells)]
             inputs = ", ".join(map(print_term, term.inputs, trees, [names] * len(term.inputs)))
-            return f"stack({inputs}, [{', '.join(items)}]{_width(term.width, trees[-1], names)})"
+            return (
+                f"stack({inputs}, {print_cells(term.cells)}{_width(term.width, trees[-1], names)})"
+            )
         case CellCall():
             trees = _inner(term, tree)
             inputs = ", ".join(map(print_term, term.inputs, trees, [names] * len(term.inputs)))
             return f"{term.cell}({inputs}{_width(term.width, trees[-1], names)})"
     return ", ".join(print_parts((term,), (tree,), names))
+
+
+def print_cells(cells: Iterable[str]) -> str:
+    """The list of a stack: `[normal*2, reduction]`."""
+    return f"[{', '.join(f'{c}*{n}' if n > 1 else c for c, n in runs(cells))}]"
 
 
 def runs(cells: Iterable[str]) -> list[tuple[str, int]]:

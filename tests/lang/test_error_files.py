@@ -76,7 +76,8 @@ def test_mutated_spaces_are_read_or_refused(name: str) -> None:
         ("space s\nop := " + "a | " * 60_000 + "b", "E211|E902"),
         ("space s\n" + "\n".join(f"a{i} := a{i + 1} | a{i + 1}" for i in range(99))
          + "\nnetwork (image) { return a0(image) }", "E"),
-        ("space s(n=999999999)\nnetwork (image) { for i in 1..n { x = image } return image }", "E911"),
+        ("space s(n=999999999)\n"
+         "network (image) { for i in 1..n { x = image } return image }", "E911"),
         ("space s(n=999999999)\ncell c (p) { return p }\n"
          "network (image) { return stack(image, [c*n]) }", "E912"),
     ],
