@@ -1,18 +1,18 @@
 """Turn a mistake and its place in a text into a message that a person can act on.
 
-    EpnasError
-      SpaceError             something is wrong in a .space text
-        SpaceSyntaxError     it does not parse
-        SpaceNameError       a name is unknown, or used twice
-        SpaceValueError      a value, kind or range is wrong
-        SpaceErrors          several of these, in the order of the text
-      ArchitectureError      an architecture's text does not fit its space
-      ShapeError             channels or sizes that do not fit together
-      LimitError             larger than the stated limits
-      CountError             a count that is out of reach
-      ConfigError            settings
-      DataError              images, tables, weights
-      RunError               a run folder
+EpnasError
+  SpaceError             something is wrong in a .space text
+    SpaceSyntaxError     it does not parse
+    SpaceNameError       a name is unknown, or used twice
+    SpaceValueError      a value, kind or range is wrong
+    SpaceErrors          several of these, in the order of the text
+  ArchitectureError      an architecture's text does not fit its space
+  ShapeError             channels or sizes that do not fit together
+  LimitError             larger than the stated limits
+  CountError             a count that is out of reach
+  ConfigError            settings
+  DataError              images, tables, weights
+  RunError               a run folder
 """
 
 from __future__ import annotations
