@@ -32,6 +32,7 @@ from epnas_dsl.space.terms import (
 )
 
 MAX_ATTEMPTS = 20_000
+_JOINED = {"add": "added", "concat": "joined"}
 Names = Mapping[str, syntax.Expression]
 
 
@@ -385,8 +386,10 @@ class _Matcher:
         operands = _operands(term.operator, node)
         self.here = node.span
         if not any(p.many for p in term.parts) and len(operands) != len(term.parts):
+            extra = operands[len(term.parts) :] or operands
             count = f"{len(operands)} operand{'s' if len(operands) > 1 else ''}"
-            raise _Mismatch(f"{count} where {len(term.parts)} are joined", node.span, 1)
+            message = f"{count} where {len(term.parts)} are {_JOINED[term.operator]}"
+            raise _Mismatch(message, extra[0].span.to(extra[-1].span) if extra else node.span, 1)
         parts = list(enumerate(term.parts))
         try:
             trees = self.parts(parts, operands, names, commutes=False)
@@ -463,11 +466,7 @@ class _Matcher:
                 except _Mismatch:
                     continue
             else:
-                options = [print_term(e, (), {}) for e in term.elements if e.size == 1]
-                text = _text(node)
-                again = " again" if text in options else ""
-                raise _Mismatch(f"`{text}` cannot be chosen here{again}; there are {_few(options)}",
-                                node.span, 1, "" if again else nearest(text, options))  # fmt: skip
+                raise self.not_chosen(term, node, chosen)
         self.check_number(term, len(chosen), taken)
         order = sorted(chosen)
         return (tuple(order), tuple(chosen[i] for i in order))

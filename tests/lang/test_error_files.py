@@ -3,16 +3,19 @@
 import random
 import re
 from pathlib import Path
+from unittest.mock import ANY
 
+import numpy as np
 import pytest
 
-from epnas_dsl.errors import EpnasError
+from epnas_dsl.errors import EpnasError, Span
 from epnas_dsl.lang import check, load_architecture, read_space
 from epnas_dsl.resources import names, resource
+from epnas_dsl.space.expansion import sample
 
 FOLDER = Path(__file__).parents[1] / "errors"
 SPACES = sorted(p.stem for p in FOLDER.glob("*.space"))
-ARCHITECTURES = sorted(p.stem for p in FOLDER.glob("*.arch"))
+ARCHITECTURES = sorted(p.stem for p in (FOLDER / "architectures").glob("*.arch"))
 
 
 def compare(name: str, message: str, request: pytest.FixtureRequest) -> None:
@@ -37,10 +40,26 @@ def test_a_bad_space(
 def test_a_bad_architecture(
     name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(FOLDER)
+    monkeypatch.chdir(FOLDER / "architectures")
     with pytest.raises(EpnasError) as caught:
         load_architecture(Path(f"{name}.arch"))
-    compare(name, "".join(f"{d}\n" for d in caught.value.diagnostics), request)
+    compare(f"architectures/{name}", "".join(f"{d}\n" for d in caught.value.diagnostics), request)
+
+
+def test_an_architecture_of_a_changed_space() -> None:
+    text = "micro@0123456789abcdef: h1 = conv_3x3(prev1) + conv_3x3(prev2)"
+    with pytest.raises(EpnasError, match="E304: written for micro@0123456789abcdef, but") as caught:
+        load_architecture(text)
+    assert caught.value.diagnostics[0].span == Span(ANY, 0, len("micro@0123456789abcdef"))
+
+
+@pytest.mark.parametrize("name", ["subsets", "arguments"])
+def test_the_spaces_of_the_bad_architectures_are_sound(name: str) -> None:
+    space, warnings = check(FOLDER / "architectures" / f"{name}.space")
+    assert space
+    assert warnings == []
+    for architecture in sample(space, 20, np.random.default_rng(0)):
+        assert load_architecture(str(architecture), space) == architecture
 
 
 def test_there_are_many() -> None:
