@@ -20,7 +20,7 @@ from epnas_dsl.lang.parser import parse_architecture, parse_reference, parse_spa
 from epnas_dsl.lang.syntax import Genotype, Keyword, Number, Unary
 from epnas_dsl.resources import names, resource
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.graph import to_layers, to_network
+from epnas_dsl.space.graph import network_layers
 from epnas_dsl.space.search_space import SearchSpace
 from epnas_dsl.space.shapes import costs
 from epnas_dsl.space.terms import Number as Value
@@ -135,7 +135,7 @@ def check_shapes(space: SearchSpace, most: int = 64) -> None:
         for turn in range(min(largest, most)):
             choices = [_spread(turn, d.size, min(largest, most)) for d in decisions]
             try:
-                layers = to_layers(to_network(Architecture(space, choices), IMAGE))
+                layers = network_layers(Architecture(space, choices), IMAGE)
                 left -= len(layers)
                 costs(layers, IMAGE)
             except EpnasError as error:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 
 from epnas_dsl.errors import CountError
-from epnas_dsl.space.expansion import enumerate_level
 from epnas_dsl.space.measures import satisfies
 from epnas_dsl.space.search_space import SearchSpace
 
@@ -74,6 +73,8 @@ def _walk(
     space: SearchSpace, level: int | None, progress: Progress | None, limit: int,
     visit: Callable[..., None],
 ) -> int:  # fmt: skip
+    from epnas_dsl.space.expansion import enumerate_level  # which loads numpy
+
     total = count_unordered(space, level)
     if total > limit:
         raise CountError(

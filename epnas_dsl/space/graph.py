@@ -130,7 +130,13 @@ def nodes(graph: Graph) -> list[Node]:
     return [graph.nodes[name]["node"] for name in graph]
 
 
-def to_layers(network: Graph, drop_path: bool = False) -> tuple[Layer, ...]:
+def network_layers(architecture: Architecture, image: Image) -> tuple[Layer, ...]:
+    """`to_layers(to_network(architecture, image))`, without the graph in between."""
+    builder = _Builder(architecture, image)
+    return to_layers(builder.alive(builder.network()))
+
+
+def to_layers(network: Graph | list[Node], drop_path: bool = False) -> tuple[Layer, ...]:
     """The layers of a network in a straight line; the last one is the output.
 
     Args:
@@ -139,7 +145,7 @@ def to_layers(network: Graph, drop_path: bool = False) -> tuple[Layer, ...]:
     """
     layers: list[Layer] = []
     renamed: dict[str, str] = {}
-    for node in nodes(network):
+    for node in network if isinstance(network, list) else nodes(network):
         for layer in node.layers:
             inputs = tuple(renamed.get(i, i) for i in layer.inputs)
             layers.append(layer if inputs == layer.inputs else replace(layer, inputs=inputs))
@@ -221,14 +227,22 @@ class _Builder:
         if self.nodes[result.node].scale:
             raise ShapeError(
                 "a network returns a vector, one number for each class; this is an image",
-                code="E410", span=body.result.span, hint="`return linear(global_avg_pool(x), 10)`",
+                code="E412", span=body.result.span, hint="`return linear(global_avg_pool(x), 10)`",
             )  # fmt: skip
         return result
 
     def graph(self, result: _Ref) -> Graph:
-        import networkx as nx  # half of the start-up of commands that draw nothing
+        import networkx as nx  # half of the start-up of commands that need no graph
 
         graph: Graph = nx.DiGraph()
+        for node in self.alive(result):
+            graph.add_node(node.name, node=node)
+            graph.add_edges_from((i, node.name) for i in node.inputs)
+        frozen: Graph = nx.freeze(graph)
+        return frozen
+
+    def alive(self, result: _Ref) -> list[Node]:
+        """The nodes that the result depends on, and the inputs, in order; the result last."""
         alive: set[str] = set()
         waiting = [result.node]
         while waiting:
@@ -238,11 +252,7 @@ class _Builder:
                 waiting += self.nodes[name].inputs
         shown = [n for n in self.nodes.values() if n.name in alive or n.operation == "input"]
         shown.sort(key=lambda n: n.name == result.node)
-        for node in shown:
-            graph.add_node(node.name, node=node)
-            graph.add_edges_from((i, node.name) for i in node.inputs)
-        frozen: Graph = nx.freeze(graph)
-        return frozen
+        return shown
 
     def _add(self, node: Node) -> str:
         if len(self.nodes) >= MAX_NODES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import evaluate
-from epnas_dsl.space.graph import Image, to_graph, to_layers, to_network
+from epnas_dsl.space.graph import Image, network_layers, to_graph
 from epnas_dsl.space.shapes import costs
 from epnas_dsl.space.terms import Number
 
@@ -18,7 +18,7 @@ def measures(architecture: Architecture, image: Image = IMAGE) -> dict[str, Numb
         image: channels, height, width; `params`, `macs` and `depth` are those for such images.
     """
     found: dict[str, Number] = graph_measures(architecture)
-    spent = costs(to_layers(to_network(architecture, image)), image)
+    spent = costs(network_layers(architecture, image), image)
     return {**found, "params": spent.params, "macs": spent.macs, "depth": spent.depth}
 
 

@@ -1,10 +1,12 @@
 """Operations of the user's own."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from epnas_dsl.cli import main
+from epnas_dsl.space import operations
 
 PLUGIN = """
 from epnas_dsl.space.operations import operation
@@ -17,6 +19,12 @@ SPACE = """space own
 op := twice | conv_3x3
 network (image) { return linear(global_avg_pool(op(image, channels=4)), 10) }
 """
+
+
+@pytest.fixture(autouse=True)
+def _no_trace() -> Iterator[None]:
+    yield
+    operations.OPERATIONS.pop("twice", None)
 
 
 def test_a_plugin_adds_operations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
