@@ -191,6 +191,7 @@ class Expressions:
         if len(found) != 1 or found[0].many:
             fail("E220", "several values where one is needed", node.span,
                  "join them with `sum(..)` or `concat(..)`")  # fmt: skip
+        always_there(found[0], node.span)
         return found[0]
 
     def value(self, node: syntax.Expression, env: Env, level: int) -> Term:
@@ -295,6 +296,7 @@ class Expressions:
         binding.read = True
         if binding.poisoned:
             raise Reported
+        always_there(binding.term, span)
         if binding.level > max(1, self.level):
             fail("E226", f"`{name}` exists only from level {binding.level} on", span,
                  "fewer levels are whole too: use `last(..)` or `unused(..)`")  # fmt: skip
@@ -446,6 +448,7 @@ class Expressions:
                  "a slice may be empty: `h[1..b-1]` is, for b = 1")  # fmt: skip
         seen: set[bytes] = set()
         for term, place in zip(found, spans, strict=True):
+            always_there(term, place)
             if term.many:
                 fail("E220", "an alternative of several values", place)
             if term.kind != found[0].kind:
@@ -466,6 +469,7 @@ class Expressions:
         elements = self.several(node.elements, env)
         seen: set[bytes] = set()
         for term in elements:
+            always_there(term, node.elements.span)
             if term.kind != "value" or term.many:
                 fail("E228", "a subset is chosen among values", node.elements.span)
             if term.digest in seen and not term.decisions:
@@ -561,6 +565,7 @@ class Expressions:
         lists = self.each(node.arguments, lambda a: self.several(a, env))
         for argument, terms in zip(node.arguments, lists, strict=True):
             for term in terms:
+                always_there(term, argument.span)
                 if term.many:
                     fail("E220", "several values where one is needed", argument.span,
                          "join them with `sum(..)` or `concat(..)`")  # fmt: skip
@@ -661,7 +666,8 @@ class Expressions:
         if len(positional) > len(parameters):
             fail("E234", f"`{node.name}` takes {_count(len(parameters), 'argument')}, "
                  f"not {len(positional)}", node.span)  # fmt: skip
-        for name, (term, _) in zip(parameters, positional, strict=False):
+        for name, (term, span) in zip(parameters, positional, strict=False):
+            always_there(term, span)
             bound[name] = term
         for keyword in node.keywords:
             if keyword.name not in parameters:
@@ -878,6 +884,13 @@ _KINDS = {"operation": "an operation", "number": "a number", "value": "a value"}
 def fail(code: str, message: str, span: Span | None, hint: str = "") -> NoReturn:
     """Raise the error of a wrong value or kind."""
     raise SpaceValueError(message, code=code, span=span, hint=hint)
+
+
+def always_there(term: Term, span: Span | None) -> None:
+    """Refuse a value that architectures of fewer levels lack; a join leaves such out."""
+    if isinstance(term, Value) and term.optional:
+        fail("E226", f"`{term.label}` exists only from a later level on", span,
+             "only a sum or `concat(..)` leaves out what is not there yet")  # fmt: skip
 
 
 def locate(error: EpnasError, span: Span | None) -> None:

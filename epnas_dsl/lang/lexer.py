@@ -235,9 +235,10 @@ class Brackets:
 
     def _close(self, token: Token) -> None:
         wanted = _CLOSING[token.value]
-        if not self.open:
+        opens = [t.value for t in self.open]
+        if not opens or (opens[-1] == "{" and wanted not in opens):
             self._error("E006", f"`{token.value}` closes nothing", token, "")
-        elif self.open[-1].value != wanted and wanted not in (t.value for t in self.open):
+        elif opens[-1] != wanted and wanted not in opens:
             start = self.open[-1]
             line, column = self.source.position(start.start_pos or 0)
             message = f"`{token.value}` cannot close the `{start}` of line {line}, column {column}"

@@ -9,6 +9,7 @@ from epnas_dsl.errors import (
     ConfigError,
     Diagnostic,
     EpnasError,
+    LimitError,
     SpaceErrors,
     Span,
     nearest,
@@ -140,7 +141,7 @@ def check_shapes(space: SearchSpace, most: int = 64) -> None:
                 costs(layers, IMAGE)
             except EpnasError as error:
                 errors.setdefault((error.diagnostics[0].code, error.diagnostics[0].span), error)
-                left -= MAX_LAYERS // most
+                left -= MAX_LAYERS // (1 if isinstance(error, LimitError) else most)
             if len(errors) >= 8 or left <= 0:
                 break
     if errors:

@@ -18,6 +18,7 @@ from epnas_dsl.errors import (
 from epnas_dsl.lang import syntax
 from epnas_dsl.lang.expressions import (
     ArrayBinding,
+    Binding,
     Bound,
     CellBinding,
     Env,
@@ -170,7 +171,8 @@ class _Lowerer:
             if found[p.name] != default:
                 changed[p.name] = found[p.name]
             taken = p.name in OPERATIONS or p.name in self.expressions.BUILT_IN
-            self.top.names[p.name] = Bound(Constant(found[p.name]), poisoned=taken)
+            term = Constant(found[p.name])
+            self.top.names[p.name] = Bound(term, poisoned=taken, span=p.span)
         for name in self.given:
             if name not in found:
                 known = ", ".join(found) or "none"
@@ -325,7 +327,7 @@ class _Lowerer:
             scope.labels[name.name] = name.name
             env.names[name.name] = Bound(Value(name.name), span=name.span)
         self.statements(statements, scope, env, last=True)
-        self.unread(scope)
+        self.unread(scope.env.names)
         if scope.result is None and len(self.errors) == before:
             self.error("E215", "this body returns nothing", span, "end it with `return ..`")
         return scope if scope.result and len(self.errors) == before else None
@@ -340,7 +342,7 @@ class _Lowerer:
             if isinstance(bound, Bound) and isinstance(bound.term, Value):
                 scope.labels[name] = name
         self.statements(node.body, scope, env, last=True)
-        self.unread(scope)
+        self.unread(scope.env.names)
         if scope.result is None and len(self.errors) == before:
             self.error("E215", f"the function `{node.name}` returns nothing", node.name_span,
                        "end it with `return ..`")  # fmt: skip
@@ -372,6 +374,7 @@ class _Lowerer:
 
     def statement(self, node: syntax.Statement, scope: _Scope, env: Env) -> None:
         self.expressions.known_here.clear()
+        self.expressions.level = scope.level
         match node:
             case syntax.Assign():
                 self.assign(node, scope, env)
@@ -507,9 +510,9 @@ class _Lowerer:
 
     # --- warnings
 
-    def unread(self, scope: _Scope) -> None:
-        """Note the values that nothing reads."""
-        for name, binding in scope.env.names.items():
+    def unread(self, names: Mapping[str, Binding]) -> None:
+        """Note the values and numbers that nothing reads."""
+        for name, binding in names.items():
             if isinstance(binding, Bound | ArrayBinding) and binding.span and not binding.read:
                 found = Diagnostic("W002", f"`{name}` is never read", binding.span)
                 if found not in self.expressions.warnings:
@@ -523,6 +526,7 @@ class _Lowerer:
             for kind, name, span in self.declared
             if name not in self.used
         ]
+        self.unread(self.top.names)
         return found + self.expressions.warnings
 
 

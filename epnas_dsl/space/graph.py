@@ -598,7 +598,7 @@ class _Builder:
         made = self._body(body, scope)
         if made.entry and scope.stride > 1:
             raise ShapeError(
-                f"the cell {cell} has a stride of {scope.stride}, but what it returns has not "
+                f"the cell `{cell}` has a stride of {scope.stride}, but what it returns has not "
                 "taken it", code="E410", hint="the stride is taken by operations on its inputs",
             )  # fmt: skip
         return _Ref(made.node, instance)
