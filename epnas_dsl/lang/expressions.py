@@ -374,6 +374,8 @@ class Expressions:
             result = self.combined(binary, result, other)
         if isinstance(result, Join) and all(_may_be_empty(p) for p in result.parts):
             fail("E209", "this sum may have nothing to add", node.span)
+        if isinstance(result, Join):
+            _check_subsets(result.parts, node.span)
         return result
 
     def combined(self, node: syntax.Binary, left: Term, right: Term) -> Term:
@@ -496,8 +498,11 @@ class Expressions:
                 raise SpaceNameError(f"`{node.variable}` has a meaning already", code="E102",
                                      span=node.span, hint="choose another name")  # fmt: skip
             subset = self.subset(node.iterable, env)
-            inner = Env(env, {node.variable: Bound(Value(node.variable), read=True)})
-            body = self.one(node.element, inner)
+            variable = Bound(Value(node.variable))
+            body = self.one(node.element, Env(env, {node.variable: variable}))
+            if not variable.read:
+                fail("E242", f"`{node.variable}` is not used, so what is chosen would not matter",
+                     node.element.span)  # fmt: skip
             return [Each(node.variable, subset, body)]
         if isinstance(node.iterable, syntax.Range):
             first, last = self.whole(node.iterable.first, env), self.whole(node.iterable.last, env)
@@ -848,6 +853,8 @@ class Expressions:
         if not inside and all(_may_be_empty(p) for p in parts):
             fail("E209", f"`{node.name}` {'may have' if parts else 'has'} nothing to join here",
                  node.span, "`some of` always has an element" if parts else "")  # fmt: skip
+        if not inside:
+            _check_subsets(parts, node.span)
         return join("add" if node.name == "sum" else "concat", parts, node.span)
 
     def ends(self, node: syntax.Call, env: Env) -> Term:
@@ -910,6 +917,20 @@ def join(operator: str, parts: list[Term], span: Span) -> Join:
 def _may_be_empty(part: Term) -> bool:
     subset = part.subset if isinstance(part, Each) else part
     return isinstance(subset, Subset) and subset.least == 0
+
+
+def _check_subsets(parts: Iterable[Term], span: Span) -> None:
+    """Refuse two subsets of one join that share an element: it could have come from either."""
+    seen: set[tuple[bytes, bytes]] = set()
+    for part in parts:
+        subset = part.subset if isinstance(part, Each) else part
+        if isinstance(subset, Subset) and subset.least < subset.most:
+            body = part.body.digest if isinstance(part, Each) else b""
+            own = {(body, e.digest) for e in subset.elements}
+            if own & seen:
+                fail("E211", "two subsets that are joined share an element", span,
+                     "a text could not tell from which it was chosen")  # fmt: skip
+            seen |= own
 
 
 def _listed(binding: ArrayBinding) -> str:

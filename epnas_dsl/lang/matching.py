@@ -349,8 +349,15 @@ class _Matcher:
         if isinstance(term, Formula) and isinstance(node, syntax.Binary):
             if node.operator != term.operator:
                 raise _Mismatch(f"`{node.operator}` where `{term.operator}` fits", node.span, 1)
-            left, right = term.operands
-            return (self.match(left, node.left, names), self.match(right, node.right, names))
+            given: Sequence[syntax.Expression] = (node.left, node.right)
+        elif isinstance(term, Formula) and isinstance(node, syntax.Unary):
+            given = (node.operand,) if node.operator == term.operator else ()
+        else:
+            called = isinstance(node, syntax.Call) and node.name == getattr(term, "operator", "")
+            given = node.arguments if isinstance(node, syntax.Call) and called else ()
+        if isinstance(term, Formula) and len(given) == len(term.operands):
+            pairs = zip(term.operands, given, strict=True)
+            return tuple(self.match(child, operand, names) for child, operand in pairs)
         raise _Mismatch(f"`{_text(node)}` does not fit here", node.span, 0)
 
     def cells(self, term: Stack | CellCall, node: syntax.Expression, names: Names) -> Tree:

@@ -192,10 +192,19 @@ def print_callee(callee: Term, tree: Tree, inputs: list[str], arguments: list[st
 
 
 def _formula(term: Formula, trees: Tree, names: Names) -> str:
-    texts = [
-        f"({print_term(t, r, names)})" if isinstance(t, Formula) else print_term(t, r, names)
-        for t, r in zip(term.operands, trees, strict=True)
-    ]
+    if term.operator in {"min", "max"}:
+        given = map(print_term, term.operands, trees, [names] * len(trees))
+        return f"{term.operator}({', '.join(given)})"
+    pairs = zip(term.operands, trees, strict=True)
+    texts = [_operand(operand, tree, names) for operand, tree in pairs]
     if len(texts) == 1:
         return f"{term.operator}{' ' if term.operator == 'not' else ''}{texts[0]}"
     return f" {term.operator} ".join(texts)
+
+
+def _operand(term: Term, tree: Tree, names: Names) -> str:
+    text = print_term(term, tree, names)
+    while isinstance(term, Choice):
+        term, tree = term.alternatives[tree[0]], tree[1]
+    compound = isinstance(term, Formula) and term.operator not in {"min", "max"}
+    return f"({text})" if compound or text.startswith("-") else text
