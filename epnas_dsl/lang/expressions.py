@@ -511,8 +511,11 @@ class Expressions:
                                  "allowed", code="E911", span=node.iterable.span)  # fmt: skip
             self.spend(last - first, node.iterable.span)
             terms: list[Term] = [Constant(i) for i in range(first, last + 1)]
-        else:
+        elif isinstance(node.iterable, syntax.List | syntax.Slice):
             terms = self.several(node.iterable, env)
+        else:
+            fail("E218", "a comprehension runs over a list, a slice, a range or a subset",
+                 node.iterable.span, "`[a, b]`, `h[1..3]`, `1..n` or `2 of [a, b]`")  # fmt: skip
         return [
             t
             for term in terms
