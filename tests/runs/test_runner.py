@@ -94,6 +94,20 @@ def test_the_second_signal_stops_at_once(store):
     assert len(store.trials()) == 4
 
 
+@pytest.mark.parametrize(("signals", "recorded"), [(1, 6), (2, 5)])
+def test_a_signal_during_a_trial_lets_it_end_and_a_second_one_does_not(store, signals, recorded):
+    class Interrupted(FakeEvaluator):
+        def evaluate(self, architecture, number):
+            for _ in range(signals if number == 5 else 0):
+                signal.raise_signal(signal.SIGINT)
+            return super().evaluate(architecture, number)
+
+    with pytest.raises(Stopped) as stopped:
+        run(FakeSearcher(), SerialExecutor(Interrupted), store)
+    assert stopped.value.at_once == (signals == 2)
+    assert [t.number for t in store.trials()] == list(range(recorded))
+
+
 def test_a_failure_gives_the_weights_of_before_back(store):
     trials = run(FakeSearcher(2, 4), serial(failing={0, 3}), store)
     assert [t.state for t in trials].count("failed") == 2
