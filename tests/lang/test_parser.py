@@ -391,11 +391,11 @@ def test_damaged_spaces_parse_or_are_explained(data: st.DataObject, name: str) -
     assert all(d.span is not None and d.span.end <= len(damaged) for d in found)
 
 
-@settings(max_examples=40, deadline=None)
 # made from the grammar itself: a parser that comes from its stored tables does not have it
 GRAMMAR = Lark.open(str(resource("grammars", "space")), start=["space", "item"])
 
 
+@settings(max_examples=40, deadline=None)
 @given(from_lark(GRAMMAR, start="space"))
 def test_texts_from_the_grammar_parse_or_are_explained(text: str) -> None:
     assert all(d.message for d in diagnostics(parse_space, text))
