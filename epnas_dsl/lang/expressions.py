@@ -39,6 +39,7 @@ from epnas_dsl.space.terms import (
     Term,
     Unused,
     Value,
+    Variable,
     pick,
 )
 
@@ -128,6 +129,13 @@ class Reported(EpnasError):
         self.diagnostics = ()
 
 
+class Undecided(Exception):
+    """A function has to know this parameter when the space is read, but it is still a choice."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
 T = TypeVar("T")
 N = TypeVar("N", bound=syntax.Node)
 FunctionBody = Callable[[syntax.Function, Env], tuple[tuple[Statement, ...], Term] | None]
@@ -149,6 +157,7 @@ class Expressions:
         self.level = 0
         self.active: list[str] = []
         self.functions: dict[tuple[object, ...], Function | None] = {}  # None: in error
+        self.open: list[set[str]] = [set()]  # parameters not known yet, of each function at hand
         self.errors: list[EpnasError] = []
         self.spent = self.depth = 0
         self.known_top: dict[int, Term | None] = {}  # productions outside bodies; None: in error
@@ -212,9 +221,20 @@ class Expressions:
         """A number that is known when the space is read."""
         term = self.number(node, env)
         if not isinstance(term, Constant):
+            self.undecided(term)
             fail("E205", "this number has to be known when the space is read", node.span,
-                 "it cannot depend on a choice, nor on the width of a cell")  # fmt: skip
+                 "it cannot depend on the width of a cell, nor on a choice; a choice can be "
+                 "given to a function: `f(x, n=2|3)`")  # fmt: skip
         return term.value
+
+    def undecided(self, term: Term) -> None:
+        """Ask for the parameter of the function at hand that a number depends on."""
+        waiting = [term]
+        while waiting:
+            part = waiting.pop()
+            if isinstance(part, Variable) and part.name in self.open[-1]:
+                raise Undecided(part.name)
+            waiting += part.children
 
     def whole(self, node: syntax.Expression, env: Env) -> int:
         """A whole number, at least 0, that is known when the space is read."""
@@ -689,14 +709,38 @@ class Expressions:
             if term.many or term.kind == "operation":
                 fail("E221", f"`{name}` of `{node.name}` needs one value or number", node.span)
         numbers = {n: t for n, t in bound.items() if t.kind == "number"}
-        function = self.function(binding, numbers, env, node.span)
-        values = [bound[n] for n in function.inputs if n in bound]
+        function = self.instances(binding, numbers, env, node.span)
+        one = function.alternatives[0] if isinstance(function, Choice) else function
+        assert isinstance(one, Function)
+        values = [bound[n] for n in one.inputs if n in bound]
         if not values:
             return function
-        if len(values) < len(function.inputs):
-            missing = [n for n in function.inputs if n not in bound]
+        if len(values) < len(one.inputs):
+            missing = [n for n in one.inputs if n not in bound]
             fail("E237", f"`{node.name}` needs {_quoted(missing)}", node.span)
         return Apply(function, tuple(values), (), None, node.span)
+
+    def instances(
+        self, binding: FunctionBinding, numbers: Mapping[str, Term], env: Env, span: Span
+    ) -> Term:
+        """The function; one for each number of a choice that its body has to know."""
+        errors, warnings = len(self.errors), len(self.warnings)
+        try:
+            return self.function(binding, numbers, env, span)
+        except Undecided as missing:
+            del self.errors[errors:], self.warnings[warnings:]
+            term = numbers[missing.name]
+            name = missing.name
+        self.undecided(term)
+        options = term.alternatives if isinstance(term, Choice) else ()
+        if not options or not all(isinstance(t, Constant) for t in options):
+            fail("E205", f"`{binding.node.name}` has to know `{name}` when the space is read", span,
+                 f"a plain choice among numbers can be given: `{name}=2|3`")  # fmt: skip
+        found: list[Term] = []
+        for option in options:
+            made = self.instances(binding, {**numbers, name: option}, env, span)
+            found += made.alternatives if isinstance(made, Choice) else [made]
+        return Choice(tuple(found))
 
     def function(
         self, binding: FunctionBinding, numbers: Mapping[str, Term], env: Env, span: Span
@@ -717,13 +761,18 @@ class Expressions:
             raise SpaceNameError(f"the function `{node.name}` calls itself", code="E109", span=span)
         if len(self.active) >= MAX_NESTED:
             raise LimitError(f"calls nested more than {MAX_NESTED} deep", code="E907", span=span)
-        inner, inputs = self.function_env(binding, numbers, width)
         self.active.append(node.name)
+        self.open.append({n for n, t in numbers.items() if not isinstance(t, Constant)})
         level, self.level = self.level, 0
         try:
+            inner, inputs = self.function_env(binding, numbers, width)
             body = self.function_body(node, inner)
+        except Undecided:
+            del self.functions[key]
+            raise
         finally:
             self.active.pop()
+            self.open.pop()
             self.level = level
         if body is None:
             raise Reported
@@ -744,8 +793,6 @@ class Expressions:
         self, binding: FunctionBinding, numbers: Mapping[str, Term], width: Term | None
     ) -> tuple[Env, tuple[str, ...]]:
         """The names inside a function, and which parameters stand for values."""
-        from epnas_dsl.space.terms import Variable
-
         inner = Env(binding.env)
         if width is not None:
             inner.names["channels"] = Bound(width, read=True)

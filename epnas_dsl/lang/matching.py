@@ -123,9 +123,16 @@ def _written(
 class _Mismatch(Exception):
     """This expression is not one of those that the term stands for."""
 
-    def __init__(self, message: str, span: Span, depth: int, hint: str = "") -> None:
-        self.message, self.span, self.depth, self.hint = message, span, depth, hint
+    def __init__(
+        self, message: str, span: Span, depth: int, hint: str = "", fits: Sequence[str] = ()
+    ) -> None:
+        self.what, self.span, self.depth, self.hint = message, span, depth, hint
+        self.fits = list(fits)
         self.of_variable: syntax.Expression | None = None  # what stands for that of a comprehension
+
+    @property
+    def message(self) -> str:
+        return f"{self.what} where {_few(self.fits)} fits" if self.fits else self.what
 
 
 class _Matcher:
@@ -217,8 +224,7 @@ class _Matcher:
             return
         if isinstance(term, Constant) and _number(node) == term.value:
             return
-        raise _Mismatch(f"`{written}` where {_few([expected])} fits", node.span, 0,
-                        nearest(written, [expected]))  # fmt: skip
+        raise _Mismatch(f"`{written}`", node.span, 0, nearest(written, [expected]), [expected])
 
     def choice(self, term: Choice, node: syntax.Expression, names: Names) -> Tree:
         best: _Mismatch | None = None
@@ -269,17 +275,19 @@ class _Matcher:
         return tuple(trees)
 
     def callee_choice(self, term: Choice, node: syntax.Call, applied: Apply, names: Names) -> Tree:
-        best: _Mismatch | None = None
+        misses: list[_Mismatch] = []
         rest = node.arguments[len(applied.inputs) :]
         given = [k for k, _ in applied.arguments]
         for i, alternative in enumerate(term.alternatives):
             try:
                 return (i, self.callee(alternative, node, rest, given, names))
             except _Mismatch as e:
-                if best is None or e.depth > best.depth:
-                    best = e
-        assert best
+                misses.append(e)
+        best = max(misses, key=lambda e: e.depth)
         if best.depth > 0:
+            best.fits = [
+                x for e in misses if (e.depth, e.span) == (best.depth, best.span) for x in e.fits
+            ]
             raise best
         options = [_head(a) for a in term.alternatives]
         raise _Mismatch(f"`{node.name}` is not one of {_few(options)}", _span(node), 0,
@@ -340,7 +348,11 @@ class _Matcher:
             if _label(inner) != statement.label:
                 raise _Mismatch(f"`{_label(inner)}` where `{statement.label}` comes", inner.span, 2)
             assert isinstance(inner, syntax.Assign | syntax.Return)
-            trees.append(self.match(statement.term, inner.value, {}))
+            try:
+                trees.append(self.match(statement.term, inner.value, {}))
+            except _Mismatch as e:
+                e.depth += 3
+                raise
         if nodes:
             raise _Mismatch("nothing comes after this", nodes[0].span, 2)
         return trees

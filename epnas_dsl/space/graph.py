@@ -8,6 +8,7 @@ node, `node`, and were filled in topological order, so that order is the one for
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
@@ -174,10 +175,19 @@ class _Ref:
 
 @dataclass(slots=True)
 class _Scope:
-    """What names mean inside one body or function."""
+    """What names mean inside one body or function.
+
+    Attributes:
+        prefix: of the names of its nodes.
+        place: of its weights: the statements and slots of the calls around it.
+        block: the label of the statement at hand.
+        turn: what tells that statement from others of its label, whatever the level: `h1`, `x.2`.
+    """
 
     prefix: str
+    place: str = ""
     block: str = ""
+    turn: str = ""
     values: dict[str, _Ref] = field(default_factory=dict)
     numbers: dict[str, Number] = field(default_factory=dict)
     arrays: dict[str, list[str]] = field(default_factory=dict)
@@ -272,27 +282,33 @@ class _Builder:
     # --- statements
 
     def _body(self, body: Body, scope: _Scope) -> _Ref:
-        *statements, result = body.present(self.level)
-        self._statements(statements, [self.trees.get(s, ()) for s in statements], scope)
-        scope.statement = self._unused_name(scope.prefix + "output")
-        scope.block, scope.root, scope.slot = "output", True, 0
-        return self._one(result.term, self.trees.get(result, ()), scope)
+        trees = [self.trees.get(s, ()) for s in body.statements]
+        self._statements(body.statements, trees, scope)
+        self._begin("output", 1, scope)
+        return self._one(body.result.term, self.trees.get(body.result, ()), scope)
 
     def _statements(
         self, statements: Sequence[Statement], trees: Sequence[Tree], scope: _Scope
     ) -> None:
+        turns: Counter[str] = Counter()
         for statement, tree in zip(statements, trees, strict=True):
+            turns[statement.label] += 1
+            if statement.level > self.level:
+                continue
             if statement.term.kind == "number":
                 number = evaluate(statement.term, tree, scope.numbers)
                 scope.numbers[statement.label] = number
                 continue
-            scope.block = statement.label
-            scope.statement = self._unused_name(scope.prefix + statement.label)
-            scope.root, scope.slot = True, 0
+            self._begin(statement.label, turns[statement.label], scope)
             ref = self._one(statement.term, tree, scope)
             scope.values[statement.label] = replace(ref, label=statement.label)
             if statement.array:
                 scope.arrays.setdefault(statement.array, []).append(statement.label)
+
+    def _begin(self, label: str, turn: int, scope: _Scope) -> None:
+        scope.statement = self._unused_name(scope.prefix + label)
+        scope.block, scope.root, scope.slot = label, True, 0
+        scope.turn = label if turn == 1 else f"{label}.{turn}"
 
     # --- values
 
@@ -374,7 +390,7 @@ class _Builder:
         }
         with _noting(term.span):
             if isinstance(callee, Function):
-                return self._function(callee, own, inputs, numbers, name, scope)
+                return self._function(callee, own, inputs, numbers, (name, slot), scope)
             pairs = zip(term.arguments, values, strict=True)
             given = [f"{k}={_argument(t, r, numbers[k])}" for (k, t), r in pairs]
             plain = not given and not callee.arguments
@@ -383,10 +399,12 @@ class _Builder:
 
     def _function(
         self, function: Function, trees: Tree, inputs: list[_Ref], numbers: dict[str, Number],
-        name: str, scope: _Scope,
+        called: tuple[str, int], scope: _Scope,
     ) -> _Ref:  # fmt: skip
+        name, slot = called
         inner = _Scope(
-            name + ".",
+            f"{name}.",
+            f"{scope.place}{scope.turn}.{f'op{slot}.' if slot else ''}",
             values=dict(zip(function.inputs, inputs, strict=True)),
             numbers={**scope.numbers, **numbers},
             cell=scope.cell,
@@ -397,8 +415,7 @@ class _Builder:
         )
         body = trees[len(function.arguments) :]
         self._statements(function.statements, body[:-1], inner)
-        inner.block, inner.root, inner.slot = "output", True, 0
-        inner.statement = self._unused_name(inner.prefix + "output")
+        self._begin("output", 1, inner)
         return self._one(function.result, body[-1], inner)
 
     def _operation(
@@ -442,10 +459,9 @@ class _Builder:
 
     def _key(self, scope: _Scope, slot: int, text: str, inputs: Iterable[_Ref]) -> str:
         """The place of the weights, in the coordinates of `share by`."""
-        block = scope.prefix.removeprefix(f"{scope.instance}.") + scope.block
         coordinates = {
             "cell": scope.instance or "network",
-            "block": block,
+            "block": scope.place + scope.turn,
             "slot": f"op{slot}",
             "op": text,
             "input": "+".join(r.label for r in inputs),

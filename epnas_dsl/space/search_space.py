@@ -44,10 +44,6 @@ class Body:
         """The first of the names."""
         return next(iter(self.names))
 
-    def present(self, level: int) -> list[Statement]:
-        """The statements of an architecture of that level, the result last."""
-        return [s for s in (*self.statements, self.result) if s.level <= level]
-
 
 @dataclass(frozen=True, eq=False)
 class Requirement:

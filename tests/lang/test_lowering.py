@@ -248,3 +248,59 @@ network (image) { return stack(image, [d]) }
         ("E103", "s.space:4:12"),
         ("E103", "s.space:5:40"),
     ]
+
+
+STAGE = """def stage(x, depth, width=8*depth) {
+        for i in 1..depth { x = op(x, channels=width) }
+        return x
+    }
+    def pair(x, n) { return stage(stage(x, n, 4), depth=n+1) }"""
+
+
+def test_a_chosen_depth_is_an_alternative_for_each_number() -> None:
+    space = network("x = stage(image, depth=1|2|3)", f"op := conv_3x3 | conv_5x5\n{STAGE}")
+    assert [d.size for d in space.decisions] == [2 + 4 + 8]
+    assert len(set(texts(space))) == 14
+    for architecture in enumerate_level(space, 1):
+        assert load_architecture(str(architecture), space) == architecture
+        depth = str(architecture).count("conv")
+        made = [n for n in network_nodes(architecture).values() if n.operation.startswith("conv")]
+        assert [n.channels for n in made] == [8 * depth] * depth
+
+
+def test_a_chosen_depth_goes_through_functions() -> None:
+    space = network("x = pair(image, n=1|2)", f"op := conv_3x3 | conv_5x5\n{STAGE}")
+    assert [d.size for d in space.decisions] == [2 * 4 + 4 * 8]
+    for architecture in enumerate_level(space, 1):
+        assert load_architecture(str(architecture), space) == architecture
+
+
+def test_shorter_stages_share_the_weights_of_the_first_blocks_of_longer_ones() -> None:
+    space = network("x = stage(image, depth=1|2|3, width=4)", f"op := conv_3x3 | conv_5x5\n{STAGE}")
+    keys = [
+        [x.key for x in to_layers(to_network(a)) if x.kind == "conv"]
+        for a in enumerate_level(space, 1)
+        if "5x5" not in str(a)
+    ]
+    assert [len(k) for k in keys] == [1, 2, 3]
+    assert keys[0] == keys[2][:1]
+    assert keys[1] == keys[2][:2]
+
+
+def test_a_wrong_depth_names_the_right_ones() -> None:
+    space = network("x = stage(image, depth=1|2|3, width=4)", f"op := conv_3x3 | conv_5x5\n{STAGE}")
+    with pytest.raises(EpnasError, match="`7` where `1`, `2`, `3` fits"):
+        load_architecture("s: x = stage(image, depth=7, width=4) { x = conv_3x3(x) }", space)
+
+
+def test_layers_of_one_network_never_share_their_weights() -> None:
+    space = network(
+        "x = op(image, channels=4)\n level l in 1..2 { x = op(x)\n x = op(twice(x)) }\n x = twice(x)",
+        "op := conv_3x3 | conv_5x5\n def twice(x) { x = op(x)\n return op(op(x)) }",
+    )
+    keys = []
+    for level in (1, 2):
+        architecture = next(enumerate_level(space, level))
+        keys.append([x.key for x in to_layers(to_network(architecture)) if x.kind == "conv"])
+        assert len(set(keys[-1])) == len(keys[-1])
+    assert set(keys[0]) < set(keys[1])
