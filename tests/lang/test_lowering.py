@@ -295,7 +295,7 @@ def test_a_wrong_depth_names_the_right_ones() -> None:
 
 def test_layers_of_one_network_never_share_their_weights() -> None:
     space = network(
-        "x = op(image, channels=4)\n level l in 1..2 { x = op(x)\n x = op(twice(x)) }\n x = twice(x)",
+        "x = op(image, channels=4)\n level l in 1..2 { x = op(x); x = op(twice(x)) }; x = twice(x)",
         "op := conv_3x3 | conv_5x5\n def twice(x) { x = op(x)\n return op(op(x)) }",
     )
     keys = []
