@@ -200,7 +200,7 @@ MISTAKES = [
     ("space m\nrequire a nad b", "E007", 2, 11, "an operator is missing", "mean `and`?"),
     ("space m\nrequire 3x3 < 4", "E007", 2, 9, "`3x3` is neither a number nor", ""),
     ("space m\nop = a | b", "E008", 2, 4, "`=` where a production has `:=`", "`op := ..`"),
-    ("space m\ndef f(x) { y = a | b }", "E008", 2, 18, "a choice cannot stand here", "(a | b)"),
+    ("space m\nrequire a | b", "E008", 2, 11, "a choice cannot stand here", "(a | b)"),
     ("space m\ndef f(x) { h[1] := a }", "E008", 2, 17, "`:=` where `=` is expected", ""),
     ("space m\nrequire a = 3", "E009", 2, 11, "`=` names a value", "write `==`"),
     ("space m\ndef f(x) { y == 3 }", "E009", 2, 14, "`==` compares", "write `=`"),
@@ -236,7 +236,7 @@ def test_mistakes(text: str, code: str, line: int, column: int, message: str, hi
     [
         ("micro", "E002", 6, "the text ends, expected `(` or `:`"),
         ("micro h1 = a", "E001", 7, "found `h1`, expected `(` or `:`"),
-        ("micro: h1 = a | b", "E008", 15, "a choice cannot stand here"),
+        ("micro: h1 = h[a | b]", "E008", 17, "a choice cannot stand here"),
         ("micro: h1 := a", "E008", 11, "`:` where `=` is expected"),
         ("micro: op(x)", "E010", 10, "expected `=` after `op`"),
         ("micro@xy: a = b", "E003", 6, "`@` has no meaning"),
