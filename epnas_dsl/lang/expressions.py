@@ -154,6 +154,8 @@ class Expressions:
         self.function_body = function_body
         self.used: set[str] = set()
         self.warnings: list[Diagnostic] = []
+        self.filled: dict[Span, bool] = {}  # alternatives that are lists: were they ever not empty
+        self.asked = False  # was there anything that looks like a choice
         self.level = 0
         self.active: list[str] = []
         self.functions: dict[tuple[object, ...], Function | None] = {}  # None: in error
@@ -457,10 +459,13 @@ class Expressions:
         self, nodes: tuple[syntax.Expression, ...], env: Env, span: Span, name: str = ""
     ) -> Term:
         """Alternatives as one decision; nested ones are spread."""
+        self.asked = True
         found: list[Term] = []
         spans: list[Span] = []
         lists = self.each(nodes, lambda n: self.several(n, env))
         for node, terms in zip(nodes, lists, strict=True):
+            if isinstance(node, syntax.Slice | syntax.List):
+                self.filled[node.span] = self.filled.get(node.span, False) or bool(terms)
             for term in terms:
                 inner = term.alternatives if isinstance(term, Choice) else (term,)
                 found += inner
@@ -481,13 +486,38 @@ class Expressions:
             seen.add(term.digest)
         if len(found) == 1:
             return found[0]
+        self.alike(found, spans)
         choice = Choice(tuple(found))
         if len(found) < choice.size <= MAX_LISTED:
             _check_texts(choice, span)
         return choice
 
+    def alike(self, found: list[Term], spans: list[Span]) -> None:
+        """Warn of alternatives that are written differently and are the same operation."""
+        seen: dict[object, str] = {}
+        for term, span in zip(found, spans, strict=True):
+            if not isinstance(term, Operation) or term.size > MAX_LISTED // len(found):
+                continue
+            spec = OPERATIONS[term.name]
+            for i in range(term.size):
+                tree = pick(term, i)
+                pairs = zip(term.arguments, tree or ((),) * len(term.arguments), strict=True)
+                given = {n: print_term(t, r, {}) for (n, t), r in pairs}
+                usual = {n: str(v) for n, v in (*spec.parameters, *spec.fixed)}
+                text = print_term(term, tree, {})
+                other = seen.setdefault((spec.build, *sorted({**usual, **given}.items())), text)
+                if other != text:
+                    self.warn("W004", f"`{text}` is the same as `{other}`", span)
+
+    def warn(self, code: str, message: str, span: Span) -> None:
+        """Note what looks like a mistake, once."""
+        found = Diagnostic(code, message, span)
+        if found not in self.warnings:
+            self.warnings.append(found)
+
     def subset(self, node: syntax.Subset, env: Env) -> Subset:
         """`any of`, `some of`, `2 of`."""
+        self.asked = True
         elements = self.several(node.elements, env)
         seen: set[bytes] = set()
         for term in elements:

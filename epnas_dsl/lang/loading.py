@@ -22,6 +22,7 @@ from epnas_dsl.lang.syntax import Genotype, Keyword, Number, Unary
 from epnas_dsl.resources import names, resource
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.graph import network_layers
+from epnas_dsl.space.requirements import idle_requirements
 from epnas_dsl.space.search_space import SearchSpace
 from epnas_dsl.space.shapes import costs
 from epnas_dsl.space.terms import Number as Value
@@ -115,6 +116,7 @@ def check(
         syntax = parse_space(read_text(path) if text is None else text, str(path))
         space, warnings = lower(syntax, {**given, **parameters})
         check_shapes(space)
+        warnings += idle_requirements(space)
     except EpnasError as error:
         return None, list(error.diagnostics)
     return space, warnings

@@ -64,6 +64,7 @@ def lower(
     result = lowerer.space()
     if lowerer.errors or result is None:
         raise SpaceErrors(lowerer.errors)
+    lowerer.idle(result)
     return result, lowerer.warnings()
 
 
@@ -514,9 +515,27 @@ class _Lowerer:
         """Note the values and numbers that nothing reads."""
         for name, binding in names.items():
             if isinstance(binding, Bound | ArrayBinding) and binding.span and not binding.read:
-                found = Diagnostic("W002", f"`{name}` is never read", binding.span)
-                if found not in self.expressions.warnings:
-                    self.expressions.warnings.append(found)
+                self.expressions.warn("W002", f"`{name}` is never read", binding.span)
+
+    def idle(self, space: SearchSpace) -> None:
+        """Note the choices that leave nothing to choose."""
+        warn = self.expressions.warn
+        for span, filled in self.expressions.filled.items():
+            if not filled:
+                warn("W006", "this alternative is always empty, so it is never chosen", span)
+        place = self.node.name_span or self.node.span
+        if not space.decisions:
+            if self.expressions.asked:
+                warn(
+                    "W007", f"nothing is left to choose: `{space.name}` has one architecture", place
+                )
+            return
+        idle = [str(i) for i in range(1, space.depth + 1) if space.level_size(i) == 1]
+        if idle:
+            first = next((s.span for b in space.bodies for s in b.statements
+                          if s.level == int(idle[0])), None)  # fmt: skip
+            levels = f"level {idle[0]} has" if len(idle) == 1 else f"levels {', '.join(idle)} have"
+            warn("W003", f"{levels} one option only", first or place)
 
     def warnings(self) -> list[Diagnostic]:
         """What is not wrong but looks like a mistake."""

@@ -1,0 +1,81 @@
+"""Find the requirements of a space that exclude every architecture, or none."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Iterator, Sequence
+
+from epnas_dsl.errors import Diagnostic, EpnasError
+from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.arithmetic import evaluate
+from epnas_dsl.space.measures import measures
+from epnas_dsl.space.search_space import SearchSpace
+from epnas_dsl.space.terms import Number
+
+WHOLE = 256  # a space of so many architectures is looked at whole
+DRAWN = 32
+CHANGED = 128  # architectures made by changing one decision, for each measure and direction
+
+Measures = dict[str, Number]
+
+
+def idle_requirements(space: SearchSpace) -> list[Diagnostic]:
+    """A warning for each requirement that all architectures looked at meet, or none of them.
+
+    A small space is looked at whole. Of a large one some are drawn at random, of all levels, and
+    from the last of these the decisions are changed one by one to what makes each measure smallest
+    and largest.
+    """
+    if not space.requirements:
+        return []
+    sizes = [d.size for d in space.decisions]
+    whole = math.prod(sizes) <= WHOLE
+    rows = (itertools.product(*map(range, sizes[:width])) for width in set(space.widths[1:]))
+    every = (_measured(space, choices) for choices in itertools.chain(*rows))
+    found = [m for m in (every if whole else _some(space, sizes)) if m]
+    among = "" if whole else f" of {len(found)} looked at"
+    warnings = []
+    for requirement in space.requirements:
+        met = {bool(evaluate(requirement.condition, (), m)) for m in found}
+        if len(met) == 1:
+            which = "every" if met.pop() else "no"
+            message = f"{which} architecture{among} meets this requirement"
+            warnings.append(Diagnostic("W005", message, requirement.span))
+    return warnings
+
+
+def _some(space: SearchSpace, sizes: Sequence[int]) -> Iterator[Measures]:
+    generator = random.Random(0)
+    choices: list[int] = []
+    for _ in range(DRAWN):
+        choices = [generator.randrange(n) for n in sizes]
+        yield _measured(space, choices)
+        yield _measured(space, choices[: generator.choice(space.widths[1:])])
+    for name in sorted({n for r in space.requirements for n in r.measures}):
+        for sign in (-1, 1):
+            yield from _towards(space, choices, name, sign)
+
+
+def _towards(
+    space: SearchSpace, choices: Sequence[int], name: str, sign: int
+) -> Iterator[Measures]:
+    """Change each decision in turn to what makes a measure largest (sign 1) or smallest (-1)."""
+    best, kept, left = -math.inf, list(choices), CHANGED
+    for i, decision in enumerate(space.decisions):
+        for option in range(min(decision.size, left)):
+            left -= 1
+            tried = [*kept[:i], option, *kept[i + 1 :]]
+            found = _measured(space, tried)
+            yield found
+            if found and sign * found[name] > best:
+                best, kept = sign * found[name], tried
+
+
+def _measured(space: SearchSpace, choices: Sequence[int]) -> Measures:
+    """The measures of an architecture; none where its shapes do not fit."""
+    try:
+        return measures(Architecture(space, choices))
+    except EpnasError:
+        return {}
