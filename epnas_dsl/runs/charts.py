@@ -21,6 +21,7 @@ class _Axes:
     y_range: tuple[float, float]
     width: int = _WIDTH
     height: int = _HEIGHT
+    whole_x: bool = True  # epochs and trials have no halves
 
     def x(self, value: float) -> float:
         low, high = self.x_range
@@ -45,7 +46,7 @@ class _Axes:
             y = self.y(value)
             parts += [f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y}" y2="{y}"/>']
             parts += [f'<text class="end" x="{_LEFT - 8}" y="{y + 4}">{y_text(value)}</text>']
-        for value in ticks(*self.x_range):
+        for value in ticks(*self.x_range, least=1 if self.whole_x else 0):
             x = self.x(value)
             parts += [f'<line class="tick" x1="{x}" x2="{x}" y1="{bottom}" y2="{bottom + 4}"/>']
             parts += [f'<text class="mid" x="{x}" y="{bottom + 18}">{x_text(value)}</text>']
@@ -56,10 +57,11 @@ class _Axes:
         return "\n".join(parts)
 
 
-def ticks(low: float, high: float, count: int = 6) -> list[float]:
-    """Round numbers from low to high, about so many."""
+def ticks(low: float, high: float, count: int = 6, least: float = 0) -> list[float]:
+    """Round numbers from low to high, about so many, at least so far apart."""
     step = 10.0 ** math.floor(math.log10((high - low) / count))
     step *= next(f for f in (1, 2, 5, 10) if (high - low) / (step * f) <= count)
+    step = max(step, least)
     return [i * step for i in range(math.ceil(low / step), math.floor(high / step + 1e-9) + 1)]
 
 
@@ -104,7 +106,7 @@ def predictions_chart(trials: Sequence[Trial]) -> str:
     if not pairs:
         return ""
     plane = _padded([value for p, m, _ in pairs for value in (p, m)])
-    axes = _Axes(plane, plane, 420, 400)
+    axes = _Axes(plane, plane, 420, 400, whole_x=False)
     levels = max(trial.level for trial in trials)
     ends = [(axes.x(v), axes.y(v)) for v in plane]
     marks = [

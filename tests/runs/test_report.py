@@ -118,6 +118,7 @@ def test_rank_correlation():
 
 def test_ticks_are_round():
     assert ticks(0, 100) == [0, 20, 40, 60, 80, 100]
+    assert ticks(0, 3, least=1) == [0, 1, 2, 3]
     assert ticks(0.913, 0.987) == pytest.approx([0.92, 0.94, 0.96, 0.98])
 
 
