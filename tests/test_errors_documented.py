@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 CODE = re.compile(r"[EW]\d{3}")
 SECTION = re.compile(r"^## ([EW]\d{3}) \S.*$", re.MULTILINE)
@@ -44,3 +46,22 @@ def test_no_code_is_explained_twice_or_without_words() -> None:
     counts = Counter(code for code, _ in found)
     assert [code for code, n in counts.items() if n > 1] == []
     assert [code for code, text in found if not text.strip()] == []
+
+
+def slug(heading: str) -> str:
+    """The anchor that a heading gets."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_the_list_of_codes_is_complete(request: pytest.FixtureRequest) -> None:
+    rows = []
+    for path in sorted((ROOT / "grammars" / "errors").glob("*.md")):
+        for heading in re.findall(r"^## ([EW]\d{3} .*)$", path.read_text("utf-8"), re.MULTILINE):
+            code, _, title = heading.partition(" ")
+            rows.append(f"| [{code}](../grammars/errors/{path.name}#{slug(heading)}) | {title} |\n")
+    expected = "# Errors and warnings\n\n| code | what is wrong |\n| --- | --- |\n"
+    expected += "".join(sorted(rows))
+    page = ROOT / "docs" / "diagnostics.md"
+    if request.config.getoption("--update-golden"):
+        page.write_text(expected, encoding="utf-8")
+    assert page.read_text("utf-8") == expected
