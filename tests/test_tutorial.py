@@ -50,5 +50,5 @@ def test_the_tutorial(
 def test_links_lead_somewhere() -> None:
     root = Path(__file__).parents[1]
     for page in [root / "README.md", *root.glob("docs/*.md"), root / "grammars" / "README.md"]:
-        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
