@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import cast
-
+import numpy as np
 import pytest
 import torch
 import torchvision
 from torch import Tensor, nn
 
-from epnas_dsl.lang import load_architecture, load_space, read_space
+from epnas_dsl.lang import load_space, read_space
+from epnas_dsl.nn.export import export_python
 from epnas_dsl.nn.network import build_network
 from epnas_dsl.nn.operations import PointwiseConv2d
+from epnas_dsl.nn.supernet import Supernet
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.graph import network_layers
+from epnas_dsl.space.expansion import sample
+from epnas_dsl.space.graph import network_layers, to_layers, to_network
 from epnas_dsl.space.operations import Layer
 from epnas_dsl.space.search_space import SearchSpace
 from epnas_dsl.space.shapes import costs
@@ -95,6 +97,40 @@ def test_torchvision(space: str, name: str) -> None:
     assert spent.params == published["num_params"]
     assert round(spent.macs / 1e9, 3) == pytest.approx(published["_ops"], abs=1e-3)
     assert_equal(layers, torchvision.models.get_model(name, weights=None))
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        "budgeted_resnet(repeats=2)",
+        "conv_fabric(layers=3,channels=4)",
+        "densenet_cifar(layers=22,growth=4)",
+        "mobilenet_v2",
+        "nas(layers=4)",
+        "nats_size",
+        "ofa",
+        "proxylessnas",
+        "qnas(layers=3)",
+        "resnet_cifar(layers=20)",
+        "smash(operations=2)",
+        "spos",
+        "spos_channels",
+    ],
+)
+def test_network_supernet_and_exported_file_agree(space: str) -> None:
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    for architecture in sample(load_space(space), 2, np.random.default_rng(3)):
+        graph = to_network(architecture)
+        layers = to_layers(graph)
+        supernet = Supernet()
+        networks = [supernet.extract(layers), build_network(layers)]
+        found: dict[str, type[nn.Module]] = {}
+        exec(compile(export_python(graph, str(architecture)), "exported", "exec"), found)
+        networks.append(found["Model"]())
+        for network in networks[1:]:
+            network.load_state_dict(networks[0].state_dict())
+        first, *others = [outputs(network, images) for network in networks]
+        assert all(map(torch.equal, first * 2, others[0] + others[1]))
 
 
 def test_torchvision_as_it_is_in_float64() -> None:

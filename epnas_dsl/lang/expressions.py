@@ -785,7 +785,11 @@ class Expressions:
         self.used.add(node.name)
         channels = env.find("channels")
         width = channels if isinstance(channels, Bound) else None
-        key = (node.name, tuple((n, t.digest) for n, t in numbers.items()), width and width.term.digest)
+        key = (
+            node.name,
+            tuple((n, t.digest) for n, t in numbers.items()),
+            width and width.term.digest,
+        )
         known = self.functions.get(key)
         if known:
             return known

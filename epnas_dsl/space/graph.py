@@ -645,7 +645,7 @@ def _scale(scale: int, settings: dict[str, Setting]) -> int:
     scale *= int(settings.get(ENTRY, 1))
     factor = int(settings.get("factor", 1))
     if scale % factor:
-        raise ShapeError(f"a value at 1/{scale} of the image cannot grow by {factor}", code="E413",
+        raise ShapeError("this would be larger than the image", code="E413",
                          hint="only what a stride has made smaller can be made larger")  # fmt: skip
     return scale // factor
 
@@ -668,7 +668,13 @@ def _check_settings(name: str, settings: dict[str, Setting], read: Sequence[Node
         raise ShapeError(f"`{name}` needs an image; this value is a vector", code="E405")
     for key, value in settings.items():
         least = {
-            "bias": 0, "p": 0, "start": 0, "padding": -1, "kernel_w": 0, "middle": 0, "keep": 0,
+            "bias": 0,
+            "p": 0,
+            "start": 0,
+            "padding": -1,
+            "kernel_w": 0,
+            "middle": 0,
+            "keep": 0,
         }.get(key, 1)
         wide = key in {"channels", "features", "stop", "start", "middle", "keep"}
         most = MAX_CHANNELS if wide else {"bias": 1, "p": 1}.get(key, 1024)

@@ -443,9 +443,7 @@ def _shuffle_block(
 
 
 @operation("shuffle_xception", "convolution", channels=WIDTH, stride=ENTRY, middle=0, keep=0)
-def _shuffle_xception(
-    t: Trace, x: str, channels: int, stride: int, middle: int, keep: int
-) -> str:
+def _shuffle_xception(t: Trace, x: str, channels: int, stride: int, middle: int, keep: int) -> str:
     """`shuffle_block` with three depthwise-separable convolutions: SPOS, section 4."""
     middle, keep = middle or channels // 2, keep or channels // 2
     passing, y = _split(t, x, 3, stride, keep, channels)
@@ -455,9 +453,7 @@ def _shuffle_xception(
     return _shuffled(t, passing, y)
 
 
-def _split(
-    t: Trace, x: str, kernel: int, stride: int, keep: int, channels: int
-) -> tuple[str, str]:
+def _split(t: Trace, x: str, kernel: int, stride: int, keep: int, channels: int) -> tuple[str, str]:
     """What passes by a shuffle block, and what goes in."""
     if not 0 < keep < channels:
         raise ShapeError(f"{keep} of {channels} channels cannot pass by", code="E404")

@@ -51,7 +51,8 @@ def test_the_table_has_every_kind_and_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "operation", sorted(o for o in OPERATIONS if o not in {"linear", "skip_connect", "identity", "shortcut"})
+    "operation",
+    sorted(o for o in OPERATIONS if o not in {"linear", "skip_connect", "identity", "shortcut"}),
 )
 def test_every_operation_runs_and_has_the_channels_and_weights_that_its_layers_state(
     operation: str,

@@ -257,7 +257,7 @@ class _Sketch:
         """An operation, or the operations that it is chosen from."""
         callee = term.callee
         arguments = ", ".join(f"{n}={_open(t)}" for n, t in term.arguments)
-        if isinstance(callee, Operation) and callee.size == 1 and not note:
+        if isinstance(callee, Operation | Function) and callee.size == 1 and not note:
             text = _open(callee) + (f"({arguments})" if arguments else "")
             return self.box(operation_lines(text), family(callee.name), term.inputs)
         name = self.name()
