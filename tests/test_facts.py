@@ -165,6 +165,12 @@ def test_nats_size_parameters(widths: tuple[int, ...], params: int) -> None:
     assert cost(Architecture(space, [w // 8 - 1 for w in widths])).params == params
 
 
+def test_the_network_that_spos_found_takes_319_million_multiply_accumulates() -> None:
+    found = [0, 0, 3, 1, 1, 1, 0, 0, 2, 0, 2, 1, 1, 0, 2, 0, 2, 1, 3, 2]  # the authors' release
+    spent = cost(Architecture(load_space("spos"), found), (3, 224, 224))
+    assert round(spent.macs / 1e6) == 319  # the paper's table 3
+
+
 @pytest.mark.parametrize(
     ("space", "raw"),
     [

@@ -15,6 +15,7 @@ from epnas_dsl.lang import (
     read_space,
 )
 from epnas_dsl.resources import names, resource
+from epnas_dsl.space.drawing import diff_cells, draw_cell, draw_network, draw_space
 from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.graph import to_layers, to_network
 from epnas_dsl.space.shapes import costs
@@ -72,6 +73,14 @@ def test_summary(name: str, golden: object) -> None:
     a = sample(space, 1, np.random.default_rng(0))[0]
     lines += [f"{a.id} {a.key}", str(a)]
     golden(f"spaces/{name}.txt", "\n".join(lines) + "\n")  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_the_space_and_its_members_are_drawn(name: str) -> None:
+    one, two = sample(load_space(name), 2, np.random.default_rng(1))
+    for dot in (draw_space(one.space), draw_cell(one), draw_network(one), diff_cells(one, two)):
+        assert name in dot.source
+        assert " -> " in dot.source
 
 
 def test_a_changed_space_is_noticed() -> None:

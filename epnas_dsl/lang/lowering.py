@@ -546,7 +546,7 @@ class _Lowerer:
             if isinstance(item, syntax.Cell):
                 items |= {n.name: item for n in item.names}
         found: set[str] = set()
-        waiting = [i for i in self.node.items if isinstance(i, syntax.Network)]
+        waiting: list[syntax.Item] = [i for i in self.node.items if isinstance(i, syntax.Network)]
         while waiting:
             new = {*syntax.mentions(waiting.pop())} & items.keys() - found
             found |= new
