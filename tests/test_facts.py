@@ -1,6 +1,7 @@
 """Figures that others published, or that their code printed, come out of ours."""
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from epnas_dsl.lang import load_architecture, load_space, read_space
 from epnas_dsl.lang.notations import read_nasbench201
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.counting import count_raw, count_unique, count_unordered
-from epnas_dsl.space.expansion import enumerate_level
+from epnas_dsl.space.expansion import enumerate_level, sample
 from epnas_dsl.space.graph import to_layers, to_network
 from epnas_dsl.space.shapes import Costs, costs
 
@@ -188,6 +189,24 @@ def test_the_network_that_spos_found_takes_319_million_multiply_accumulates() ->
 )
 def test_counts_of_published_spaces(space: str, raw: int) -> None:
     assert count_raw(load_space(space)) == raw
+
+
+def test_architectures_within_a_budget() -> None:
+    space = load_space("budgeted_resnet")
+    n = len(space.decisions)
+
+    def macs(*choices: int) -> int:
+        return cost(Architecture(space, choices)).macs
+
+    least = macs(*[0] * n)
+    ways = Counter({least: 1})  # paths add up, so the number of networks of each cost does, too
+    for i in range(n):
+        more = [macs(*[0] * i, option, *[0] * (n - i - 1)) - least for option in range(3)]
+        ways = sum((Counter({k + m: v for k, v in ways.items()}) for m in more), Counter())
+    assert ways.total() == 3**15
+    assert max(ways) == macs(*[2] * n) == 69_124_736
+    assert sum(v for k, v in ways.items() if k <= space.parameters["budget"]) == 2_913_387
+    assert all(macs(*a.choices) <= 40e6 for a in sample(space, 20, np.random.default_rng(0)))
 
 
 def test_blocks_beyond_a_chosen_depth_do_not_exist() -> None:
