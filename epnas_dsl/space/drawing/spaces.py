@@ -65,7 +65,8 @@ def draw_space(space: SearchSpace, body: str | None = None) -> Digraph:
     names = drawn_bodies(space, body)
     head = f"{print_reference(space)}: {', '.join(body_title(space, n) for n in names)}"
     options = f"options at each of {space.depth} levels: {_numbers(space)}"
-    dot = canvas(space.name, head, options, "dashed: to be chosen")
+    notes = [options, "dashed: to be chosen"] if space.decisions else ["nothing is to be chosen"]
+    dot = canvas(space.name, head, *notes)
     dot.attr("graph", rankdir="LR", newrank="true")
     bodies = [next(b for b in space.bodies if name in b.names) for name in names]
     for body_ in reversed(bodies):  # from left to right, the first stands at the bottom
