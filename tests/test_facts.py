@@ -1,6 +1,7 @@
 """Figures that others published, or that their code printed, come out of ours."""
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from epnas_dsl.lang import load_architecture, load_space, read_space
 from epnas_dsl.lang.notations import read_nasbench201
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.counting import count_raw, count_unique, count_unordered
-from epnas_dsl.space.expansion import enumerate_level
+from epnas_dsl.space.expansion import enumerate_level, sample
 from epnas_dsl.space.graph import to_layers, to_network
 from epnas_dsl.space.shapes import Costs, costs
 
@@ -109,34 +110,110 @@ def test_darts_v2_parameters_and_macs() -> None:
     assert cost(darts_v2).macs == 528_359_040
 
 
-RESNET = """
-space resnet18(classes=1000)
-
-def basic(x, width, stride=1) {
-    y = relu(batch_norm(raw_conv(x, 3, width, stride=stride)))
-    y = batch_norm(raw_conv(y, 3, width))
-    same = x if stride == 1 else batch_norm(raw_conv(x, 1, width, stride=stride))
-    return relu(y + same)
-}
-
-network (image) {
-    x = max_pool_3x3(relu(batch_norm(raw_conv(image, 7, 64, stride=2))), stride=2)
-    for i in 0..3 {
-        x = basic(x, 64*2^i, stride = 1 if i == 0 else 2)
-        x = basic(x, 64*2^i)
-    }
-    return linear(global_avg_pool(x), classes)
-}
-"""
+@pytest.mark.parametrize(
+    ("space", "params", "macs", "depth"),  # macs: as torchvision's documentation rounds them
+    [
+        ("resnet", 11_689_512, 1.81e9, 18),
+        ("resnet(layers=34)", 21_797_672, 3.66e9, 34),
+        ("resnet(layers=50)", 25_557_032, 4.09e9, 50),
+        ("densenet", 7_978_856, 2.83e9, 121),
+        ("mobilenet_v2", 3_504_872, 0.3e9, 53),
+    ],
+)
+def test_networks_of_torchvision(space: str, params: int, macs: float, depth: int) -> None:
+    read = load_space(space)
+    assert count_raw(read) == count_unique(read) == 1
+    spent = cost(Architecture(read, ()), (3, 224, 224))
+    assert (spent.params, spent.depth) == (params, depth)
+    assert spent.macs == pytest.approx(macs, abs=5e6)
 
 
-def test_resnet18_as_a_space_of_size_one() -> None:
-    space = read_space(RESNET)
-    assert count_raw(space) == 1
-    spent = cost(Architecture(space, ()), (3, 224, 224))
-    assert spent.params == 11_689_512
-    assert spent.macs == 1_814_073_344  # torchvision's documentation: 1.81 GFLOPS
-    assert spent.depth == 18
+def test_resnet_110_has_1_7_million_parameters() -> None:
+    def conv(inputs: int, width: int) -> int:
+        return 9 * inputs * width + 2 * width  # and a batch norm; shortcuts have no weights
+
+    total = conv(3, 16) + 64 * 10 + 10
+    for inputs, width in [(16, 16), (16, 32), (32, 64)]:
+        total += conv(inputs, width) + 35 * conv(width, width)  # 18 blocks of two
+    spent = cost(Architecture(load_space("resnet_cifar"), ()))
+    assert (spent.params, spent.depth) == (total, 110) == (1_727_962, 110)
+
+
+def test_densenet_bc_190_40_has_25_6_million_parameters() -> None:
+    width, total = 80, 9 * 3 * 80
+    for block in range(3):
+        for _ in range(31):
+            total += 2 * width + width * 160 + 2 * 160 + 9 * 160 * 40
+            width += 40
+        if block < 2:
+            total += 2 * width + width * (width // 2)
+            width //= 2
+    total += 2 * width + width * 10 + 10
+    spent = cost(Architecture(load_space("densenet_cifar"), ()))
+    assert (spent.params, spent.depth) == (total, 190) == (25_624_430, 190)
+
+
+@pytest.mark.parametrize(
+    ("widths", "params"),  # as stored in the benchmark's files
+    [
+        ((8, 8, 8, 8, 8), 11_714),
+        ((8, 8, 16, 40, 40), 107_826),
+        ((64, 64, 64, 64, 64), 713_674),
+    ],
+)
+def test_nats_size_parameters(widths: tuple[int, ...], params: int) -> None:
+    space = load_space("nats_size")
+    assert cost(Architecture(space, [w // 8 - 1 for w in widths])).params == params
+
+
+def test_the_network_that_spos_found_takes_319_million_multiply_accumulates() -> None:
+    found = [0, 0, 3, 1, 1, 1, 0, 0, 2, 0, 2, 1, 1, 0, 2, 0, 2, 1, 3, 2]  # the authors' release
+    spent = cost(Architecture(load_space("spos"), found), (3, 224, 224))
+    assert round(spent.macs / 1e6) == 319  # the paper's table 3
+
+
+@pytest.mark.parametrize(
+    ("space", "raw"),
+    [
+        ("ofa", (9**2 + 9**3 + 9**4) ** 5),
+        ("proxylessnas", 6**6 * 7**15),
+        ("spos", 4**20),
+        ("spos_channels", 10**20),
+        ("nats_size", 8**5),
+        ("nas", 64**15 * 2 ** (15 * 14 // 2)),
+        ("qnas", 10 * 48**9),
+        ("smash", (8 * (9 + 9**2 + 9**2 + 9**3 + 9**4)) ** 12 * (1 * 3 * 7 * 15) ** 3),
+        ("budgeted_resnet", 3**15),
+        ("conv_fabric", (3 * 7**4 * 3) ** 6 * (3 * 15**4 * 7)),
+    ],
+)
+def test_counts_of_published_spaces(space: str, raw: int) -> None:
+    assert count_raw(load_space(space)) == raw
+
+
+def test_architectures_within_a_budget() -> None:
+    space = load_space("budgeted_resnet")
+    n = len(space.decisions)
+
+    def macs(*choices: int) -> int:
+        return cost(Architecture(space, choices)).macs
+
+    least = macs(*[0] * n)
+    ways = Counter({least: 1})  # paths add up, so the number of networks of each cost does, too
+    for i in range(n):
+        more = [macs(*[0] * i, option, *[0] * (n - i - 1)) - least for option in range(3)]
+        ways = sum((Counter({k + m: v for k, v in ways.items()}) for m in more), Counter())
+    assert ways.total() == 3**15
+    assert max(ways) == macs(*[2] * n) == 69_124_736
+    assert sum(v for k, v in ways.items() if k <= space.parameters["budget"]) == 2_913_387
+    assert all(macs(*a.choices) <= 40e6 for a in sample(space, 20, np.random.default_rng(0)))
+
+
+def test_blocks_beyond_a_chosen_depth_do_not_exist() -> None:
+    space = load_space("ofa")
+    shortest, longest = (Architecture(space, (i,) * 5) for i in (0, 9**2 + 9**3 + 9**4 - 1))
+    assert cost(longest).depth - cost(shortest).depth == 5 * 2 * 3  # blocks of three convolutions
+    assert str(shortest).count("mbconv") == 5 * 2
 
 
 def test_every_assignment_of_nasbench201_is_enumerated_once() -> None:

@@ -15,6 +15,7 @@ from epnas_dsl.lang import (
     read_space,
 )
 from epnas_dsl.resources import names, resource
+from epnas_dsl.space.drawing import diff_cells, draw_cell, draw_network, draw_space
 from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.graph import to_layers, to_network
 from epnas_dsl.space.shapes import costs
@@ -53,12 +54,13 @@ def test_text_and_pickle_go_both_ways_at_every_level(name: str) -> None:
 
 @pytest.mark.parametrize("name", SPACES)
 def test_every_level_is_a_whole_network(name: str) -> None:
-    space = load_space(name, channels=4)
+    space = load_space(name)
+    space = load_space(name, **{k: 4 for k in space.parameters if k == "channels"})
     for level in range(1, space.depth + 1):
         for a in sample(space, 3, np.random.default_rng(level), level=level):
-            layers = to_layers(to_network(a, (1, 16, 16)))
-            assert layers[-1].channels == 10
-            assert costs(layers, (1, 16, 16)).params > 0
+            layers = to_layers(to_network(a, (1, 32, 32)))
+            assert layers[-1].channels == space.parameters["classes"]
+            assert costs(layers, (1, 32, 32)).params > 0
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -71,6 +73,14 @@ def test_summary(name: str, golden: object) -> None:
     a = sample(space, 1, np.random.default_rng(0))[0]
     lines += [f"{a.id} {a.key}", str(a)]
     golden(f"spaces/{name}.txt", "\n".join(lines) + "\n")  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_the_space_and_its_members_are_drawn(name: str) -> None:
+    one, two = sample(load_space(name), 2, np.random.default_rng(1))
+    for dot in (draw_space(one.space), draw_cell(one), draw_network(one), diff_cells(one, two)):
+        assert name in dot.source
+        assert " -> " in dot.source
 
 
 def test_a_changed_space_is_noticed() -> None:

@@ -160,8 +160,9 @@ def show_command(space: str, as_json: bool, sharing: bool) -> None:
     say()
     head = ("level", "decision", "options", "")
     options = [(d.level, d.name, d.size, _shown(listings.options(d))) for d in found.decisions]
-    table([head, *options], right=(0, 2))
-    say()
+    if options:
+        table([head, *options], right=(0, 2))
+        say()
     sizes = [(i, f"{r:,}", f"{u:,}") for i, r, u in listings.level_sizes(found)]
     total = ("all", f"{count_raw(found):,}", f"{count_unordered(found):,}")
     table([("level", "raw", "unordered"), *sizes, total], right=(0, 1, 2))

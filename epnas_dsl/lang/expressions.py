@@ -257,6 +257,9 @@ class Expressions:
                 return [t for found in lists for t in found]
             case syntax.Comprehension():
                 return self.comprehension(node, env)
+            case syntax.Conditional():
+                test = self.static(node.test, env)
+                return self.several(node.then if test else node.otherwise, env)
         return [self.one(node, env)]
 
     def one(self, node: syntax.Expression, env: Env) -> Term:
@@ -658,6 +661,8 @@ class Expressions:
         width = channels.term if isinstance(channels, Bound) else None
         if width is not None and width.kind != "number":
             width = None
+        if isinstance(channels, Bound) and any("channels" in _parameters(f) for f in leaves):
+            channels.read = True
         return Apply(callee, tuple(values), given, width, node.span)
 
     def place(
@@ -779,8 +784,12 @@ class Expressions:
         node = binding.node
         self.used.add(node.name)
         channels = env.find("channels")
-        width = channels.term if isinstance(channels, Bound) else None
-        key = (node.name, tuple((n, t.digest) for n, t in numbers.items()), width and width.digest)
+        width = channels if isinstance(channels, Bound) else None
+        key = (
+            node.name,
+            tuple((n, t.digest) for n, t in numbers.items()),
+            width and width.term.digest,
+        )
         known = self.functions.get(key)
         if known:
             return known
@@ -820,12 +829,10 @@ class Expressions:
         self.errors[:] = [e for e in self.errors if e.diagnostics]
 
     def function_env(
-        self, binding: FunctionBinding, numbers: Mapping[str, Term], width: Term | None
+        self, binding: FunctionBinding, numbers: Mapping[str, Term], width: Bound | None
     ) -> tuple[Env, tuple[str, ...]]:
         """The names inside a function, and which parameters stand for values."""
-        inner = Env(binding.env)
-        if width is not None:
-            inner.names["channels"] = Bound(width, read=True)
+        inner = Env(Env(binding.env, {"channels": width} if width else {}))
         inputs: list[str] = []
         for p in binding.node.parameters:
             if p.name in numbers:

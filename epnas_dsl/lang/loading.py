@@ -173,7 +173,8 @@ def load_architecture(source: str | Path, space: SearchSpace | None = None) -> A
         if not path.is_file():
             raise ArchitectureError(
                 f"`{text}` is neither an architecture's text nor a file", code="E308",
-                hint="a text begins with the name of its space: `micro: h1 = ..`",
+                hint="a text begins with the name of its space: `micro: h1 = ..`, or only "
+                "`resnet:` where nothing is chosen",
             )  # fmt: skip
         text, name, folder = read_text(path), str(path), path.parent
     node = parse_architecture(text, name)

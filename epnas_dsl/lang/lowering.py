@@ -537,13 +537,30 @@ class _Lowerer:
             levels = f"level {idle[0]} has" if len(idle) == 1 else f"levels {', '.join(idle)} have"
             warn("W003", f"{levels} one option only", first or place)
 
+    def reached(self) -> set[str]:
+        """What the network speaks of, be it in a branch not taken, and what that speaks of."""
+        items: dict[str, syntax.Item] = {}
+        for item in self.node.items:
+            if isinstance(item, syntax.Production | syntax.Function):
+                items[item.name] = item
+            if isinstance(item, syntax.Cell):
+                items |= {n.name: item for n in item.names}
+        found: set[str] = set()
+        waiting: list[syntax.Item] = [i for i in self.node.items if isinstance(i, syntax.Network)]
+        while waiting:
+            new = {*syntax.mentions(waiting.pop())} & items.keys() - found
+            found |= new
+            waiting += [items[name] for name in new]
+        return found
+
     def warnings(self) -> list[Diagnostic]:
         """What is not wrong but looks like a mistake."""
         words = {"Production": "production", "Function": "function", "CellName": "cell"}
+        used = self.reached()
         found = [
             Diagnostic("W001", f"the {words[kind]} `{name}` is never used", span)
             for kind, name, span in self.declared
-            if name not in self.used
+            if name not in used
         ]
         self.unread(self.top.names)
         return found + self.expressions.warnings

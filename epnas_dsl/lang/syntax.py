@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
 
 from epnas_dsl.errors import Span
 
@@ -12,6 +13,19 @@ class Node:
     """What every node has: the stretch of text that it was read from."""
 
     span: Span = field(compare=False, repr=False)
+
+
+def mentions(node: Node) -> Iterator[str]:
+    """The names of the values, productions, functions and cells that a node speaks of."""
+    waiting: list[object] = [node]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Name | Call):
+            yield part.name
+        if isinstance(part, tuple):
+            waiting += part
+        if isinstance(part, Node):
+            waiting += [getattr(part, f.name) for f in fields(part)]
 
 
 # --- expressions -------------------------------------------------------------------------------

@@ -33,6 +33,10 @@ PYTHON: dict[Kind, str] = {
     "linear": "nn.Linear({in_features}, {out_features})",
     "dropout": "nn.Dropout({p})",
     "zero": "torch.zeros_like({0}[:, :, ::{stride}, ::{stride}])",
+    "unpool": (
+        "F.pad({0}[:, :, :, None, :, None], (0, {factor} - 1, 0, 0, 0, {factor} - 1))"
+        ".flatten(4).flatten(2, 3)"
+    ),
     "shift": "F.pad({0}[:, :, 1:, 1:], (0, 1, 0, 1))",
     "channel_shuffle": "F.channel_shuffle({0}, {groups})",
     "channel_slice": "{0}[:, {start}:{stop}]",

@@ -8,6 +8,7 @@ node, `node`, and were filled in topological order, so that order is the one for
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -447,9 +448,8 @@ class _Builder:
         key = self._key(scope, slot, text, inputs)
         trace = Trace(name, {n.output: n.channels for n in read}, key, term.span)
         output = spec.build(trace, *(n.output for n in read), **settings_)
-        scale = (
-            0 if _is_vector(trace.layers, read) else read[0].scale * int(settings_.get(ENTRY, 1))
-        )
+        scale = read[0].scale * int(settings_.get(ENTRY, 1))
+        scale = 0 if _is_vector(trace.layers, read) else _shrunk(scale, trace.layers)
         node = Node(
             name, callee.name, tuple(n.name for n in read), tuple(settings_.items()),
             trace.channels[output], scale, scope.cell, scope.instance, scope.block, text,
@@ -642,6 +642,15 @@ def _shape(node: Node) -> str:
     return f"{node.channels} channels" + (f" at 1/{node.scale}" if node.scale > 1 else "")
 
 
+def _shrunk(scale: int, layers: Sequence[Layer]) -> int:
+    """The scale after layers that make their value larger."""
+    factor: int = math.prod(x["factor"] for x in layers if x.kind == "unpool")
+    if scale % factor:
+        raise ShapeError("this would be larger than the image", code="E413",
+                         hint="only what a stride has made smaller can be made larger")  # fmt: skip
+    return scale // factor
+
+
 def _is_vector(layers: Sequence[Layer], read: Sequence[Node]) -> bool:
     return bool(layers and layers[-1].kind in {"global_avg_pool", "linear"}) or read[0].scale == 0
 
@@ -659,8 +668,9 @@ def _check_settings(name: str, settings: dict[str, Setting], read: Sequence[Node
     if vector and name not in {"linear", "dropout", "relu", "relu6", "swish", "skip_connect"}:
         raise ShapeError(f"`{name}` needs an image; this value is a vector", code="E405")
     for key, value in settings.items():
-        least = {"bias": 0, "p": 0, "start": 0, "padding": -1}.get(key, 1)
-        wide = key in {"channels", "features", "stop", "start"}
+        optional = key in {"bias", "p", "start", "kernel_w", "middle", "keep"}
+        least = -1 if key == "padding" else 0 if optional else 1
+        wide = key in {"channels", "features", "stop", "start", "middle", "keep"}
         most = MAX_CHANNELS if wide else {"bias": 1, "p": 1}.get(key, 1024)
         whole = float(value).is_integer()
         shown = f"{int(value):,}" if whole else f"{value:.6g}"

@@ -28,6 +28,7 @@ Kind = Literal[
     "linear",  # in_features out_features
     "dropout",  # p
     "zero",  # stride: zeros of the input's shape, every stride-th position
+    "unpool",  # factor: each value in the corner of factor x factor pixels, zeros beside it
     "shift",  # the input one pixel up and left, zeros filled in below and right
     "channel_shuffle",  # groups
     "channel_slice",  # start stop
@@ -306,6 +307,14 @@ def _mbconv(t: Trace, x: str, kernel: int, expand: int, channels: int, stride: i
     return t.add(x, y) if stride == 1 and t.channels[x] == channels else y
 
 
+@operation("shortcut", "convolution", channels=WIDTH, stride=ENTRY)
+def _shortcut(t: Trace, x: str, channels: int, stride: int) -> str:
+    """The value itself where its shape stays, else 1x1, batch norm: ResNet, section 3.3, B."""
+    if stride == 1 and channels == t.channels[x]:
+        return x
+    return t.batch_norm(t.conv(x, channels, 1, stride))
+
+
 @operation("calibrate", "convolution", calibrates=True, channels=WIDTH, stride=ENTRY)
 def _calibrate(t: Trace, x: str, channels: int, stride: int) -> str:
     """ReLU, 1x1, batch norm; across a reduction the factorized one: DARTS, section 3.1.1."""
@@ -367,11 +376,11 @@ def _none(t: Trace, x: str, stride: int) -> str:
 
 @operation(
     "raw_conv", "convolution", kernel=None, channels=WIDTH, stride=ENTRY, groups=1, dilation=1,
-    bias=0,
+    bias=0, kernel_w=0,
 )  # fmt: skip
 def _raw_conv(t: Trace, x: str, **s: int) -> str:
-    """A convolution and nothing else."""
-    kernel, bias = s["kernel"], bool(s["bias"])
+    """A convolution and nothing else; `kernel_w` makes its window as wide (else it is square)."""
+    kernel, bias = (s["kernel"], s["kernel_w"] or s["kernel"]), bool(s["bias"])
     return t.conv(x, s["channels"], kernel, s["stride"], s["dilation"], s["groups"], bias)
 
 
@@ -417,6 +426,47 @@ def _squeeze_excite(t: Trace, x: str, reduction: int) -> str:
     return t.same("multiply", x, t.same("sigmoid", y))
 
 
+@operation("shuffle_block", "convolution", kernel=3, channels=WIDTH, stride=ENTRY, middle=0, keep=0)
+def _shuffle_block(
+    t: Trace, x: str, kernel: int, channels: int, stride: int, middle: int, keep: int
+) -> str:
+    """Half of the channels pass by an inverted residual: ShuffleNetV2, section 3, figure 3.
+
+    `keep` channels pass by (half of them by default); where the block steps down they are made of
+    all that it reads. `middle` is the width inside (half of the channels by default).
+    """
+    middle, keep = middle or channels // 2, keep or channels // 2
+    passing, y = _split(t, x, kernel, stride, keep, channels)
+    y = t.relu(t.batch_norm(t.conv(y, middle, 1)))
+    y = t.batch_norm(t.depthwise(y, kernel, stride))
+    return _shuffled(t, passing, t.relu(t.batch_norm(t.conv(y, channels - keep, 1))))
+
+
+@operation("shuffle_xception", "convolution", channels=WIDTH, stride=ENTRY, middle=0, keep=0)
+def _shuffle_xception(t: Trace, x: str, channels: int, stride: int, middle: int, keep: int) -> str:
+    """`shuffle_block` with three depthwise-separable convolutions: SPOS, section 4."""
+    middle, keep = middle or channels // 2, keep or channels // 2
+    passing, y = _split(t, x, 3, stride, keep, channels)
+    for width, step in ((middle, stride), (middle, 1), (channels - keep, 1)):
+        y = t.batch_norm(t.depthwise(y, 3, step))
+        y = t.relu(t.batch_norm(t.conv(y, width, 1)))
+    return _shuffled(t, passing, y)
+
+
+def _split(t: Trace, x: str, kernel: int, stride: int, keep: int, channels: int) -> tuple[str, str]:
+    """What passes by a shuffle block, and what goes in."""
+    if not 0 < keep < channels:
+        raise ShapeError(f"{keep} of {channels} channels cannot pass by", code="E404")
+    if stride == 1:
+        return _channel_slice(t, x, 0, keep), _channel_slice(t, x, keep, t.channels[x])
+    passing = t.batch_norm(t.depthwise(x, kernel, stride))
+    return t.relu(t.batch_norm(t.conv(passing, keep, 1))), x
+
+
+def _shuffled(t: Trace, passing: str, y: str) -> str:
+    return _channel_shuffle(t, t.concat(passing, y), 2)
+
+
 @operation("channel_shuffle", "identity", groups=2)
 def _channel_shuffle(t: Trace, x: str, groups: int) -> str:
     """Channels dealt out over the groups: ShuffleNet, section 3.1."""
@@ -432,6 +482,12 @@ def _channel_slice(t: Trace, x: str, start: int, stop: int) -> str:
         raise ShapeError(f"there are no channels {start} up to {stop} in a value that has "
                          f"{t.channels[x]}", code="E404")  # fmt: skip
     return t.layer("channel_slice", x, channels=stop - start, start=start, stop=stop)
+
+
+@operation("unpool", "pooling", factor=2)
+def _unpool(t: Trace, x: str, factor: int) -> str:
+    """Larger by zeros, for a convolution to fill in: Convolutional Neural Fabrics, section 3."""
+    return t.same("unpool", x, factor=factor)
 
 
 @operation("global_avg_pool", "head")

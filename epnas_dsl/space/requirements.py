@@ -24,6 +24,7 @@ Measures = dict[str, Number]
 def idle_requirements(space: SearchSpace) -> list[Diagnostic]:
     """A warning for each requirement that all architectures looked at meet, or none of them.
 
+    Where nothing is chosen, a requirement is about the parameters and may well be met.
     A small space is looked at whole. Of a large one some are drawn at random, of all levels, and
     from the last of these the decisions are changed one by one to what makes each measure smallest
     and largest.
@@ -39,7 +40,7 @@ def idle_requirements(space: SearchSpace) -> list[Diagnostic]:
     warnings = []
     for requirement in space.requirements:
         met = {bool(evaluate(requirement.condition, (), m)) for m in found}
-        if len(met) == 1:
+        if len(met) == 1 and (space.decisions or met == {False}):
             which = "every" if met.pop() else "no"
             message = f"{which} architecture{among} meets this requirement"
             warnings.append(Diagnostic("W005", message, requirement.span))

@@ -66,6 +66,8 @@ def _size(layer: Layer, size: Size) -> Size:
             return _windows(size, kernel, padding, 1, s["stride"])
         case "zero":
             return _windows(size, (1, 1), (0, 0), 1, s["stride"])
+        case "unpool":
+            return size[0] * int(s["factor"]), size[1] * int(s["factor"])
         case "global_avg_pool" | "linear":
             return (1, 1)
     return size

@@ -21,6 +21,28 @@ def test_a_starter_checks_counts_draws_and_is_laid_out(epnas) -> None:
     assert "<svg" in Path("mine.svg").read_text()
 
 
+def test_a_space_that_leaves_nothing_to_choose(epnas) -> None:
+    space = "resnet_cifar(layers=8,channels=4)"
+    assert epnas("count", space, "--unique").out == "1\n"
+    text = epnas("sample", space).out
+    assert text == "resnet_cifar(layers=8, channels=4):\n"
+    shown = epnas("show", space)
+    assert (shown.status, "decision" in shown.out) == (0, False)
+    assert epnas("draw", space, "-o", "space.dot").status == 0
+    assert "dashed" not in Path("space.dot").read_text()
+    assert epnas("draw", text, "-o", "network.dot").status == 0
+    summary = epnas("summary", text, "--json").json
+    assert summary["depth"] == 8
+    assert epnas("compile", text, "-o", "network.py").status == 0
+    trained = epnas("train", text, "--data", "digits", "--set", "training.epochs=1",
+                    "--set", "data.limit=100", "--out", "trained")  # fmt: skip
+    assert trained.status == 0
+    missing = epnas("summary", "resnet_cifar")
+    assert missing.status == 1
+    assert "only `resnet:` where nothing is chosen" in missing.err
+    assert epnas("sample", "resnet_cifar(layers=9)").status == 2  # no whole number of blocks
+
+
 def test_init_never_writes_over_a_file(epnas) -> None:
     Path("mine.space").write_text("precious")
     done = epnas("init", "mine")

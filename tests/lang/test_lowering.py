@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from epnas_dsl.errors import EpnasError
-from epnas_dsl.lang import load_architecture, read_space
+from epnas_dsl.lang import check, load_architecture, read_space
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.counting import count_meeting, count_raw, count_unordered
 from epnas_dsl.space.expansion import enumerate_level, sample
@@ -304,3 +304,34 @@ def test_layers_of_one_network_never_share_their_weights() -> None:
         keys.append([x.key for x in to_layers(to_network(architecture)) if x.kind == "conv"])
         assert len(set(keys[-1])) == len(keys[-1])
     assert set(keys[0]) < set(keys[1])
+
+
+def test_a_list_may_depend_on_a_test() -> None:
+    body = """h[1] = conv_3x3(image, 4)
+        for i in 2..3 {
+            h[i] = conv_3x3(sum(some of [relu(h[i-1]), [h[i-2]] if i > 2 else []]))
+        }
+        x = h[3]"""
+    assert [d.size for d in network(body).decisions] == [1, 3]
+
+
+def test_nothing_is_unused_that_another_number_would_use() -> None:
+    text = """space s(deep=0, channels=8)
+        def wide(x) { return conv_3x3(x) }
+        def deeper(x) { return wide(wide(x)) }
+        network (image) {
+            x = deeper(image) if deep else conv_5x5(image)
+            return linear(global_avg_pool(x), 10)
+        }"""
+    assert check("s.space", text)[1] == []
+    warnings = check("s.space", text.replace("deeper(image) if deep else", ""))[1]
+    assert [w.code for w in warnings] == ["W001", "W001", "W002"]
+
+
+def test_channels_are_read_where_an_operation_takes_them_by_default() -> None:
+    text = """space s(channels=8)
+        def block(x) { return OPERATION(x) }
+        network (image) { return linear(global_avg_pool(block(image)), 10) }"""
+    assert check("s.space", text.replace("OPERATION", "conv_3x3"))[1] == []
+    (warning,) = check("s.space", text.replace("OPERATION", "relu"))[1]
+    assert warning.code == "W002"

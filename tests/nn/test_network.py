@@ -51,7 +51,8 @@ def test_the_table_has_every_kind_and_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "operation", sorted(o for o in OPERATIONS if o not in {"linear", "skip_connect", "identity"})
+    "operation",
+    sorted(o for o in OPERATIONS if o not in {"linear", "skip_connect", "identity", "shortcut"}),
 )
 def test_every_operation_runs_and_has_the_channels_and_weights_that_its_layers_state(
     operation: str,
@@ -64,6 +65,7 @@ def test_every_operation_runs_and_has_the_channels_and_weights_that_its_layers_s
         network = build_network(layers)
         y = network(torch.randn(2, 8, 8, 8))
         size = 8 // stride if "stride" in dict(OPERATIONS[operation].parameters) else 8
+        size = 16 if operation == "unpool" else size
         assert y.shape[:2] == (2, layers[-1].channels)
         assert y.dim() == 2 or operation.endswith("2x2") or y.shape[2:] == (size, size)
         assert count_parameters(network) == sum(map(weight_count, layers))
@@ -87,6 +89,11 @@ def test_layers_are_torchs() -> None:
     shuffled = x.view(2, 2, 4, 5, 5).transpose(1, 2).reshape(2, 8, 5, 5)
     assert torch.equal(run("channel_shuffle", groups=2), shuffled)
     assert torch.equal(run("multiply"), x * x)
+    larger = run("unpool", factor=3)
+    assert larger.shape == (2, 8, 15, 15)
+    assert torch.equal(larger[:, :, ::3, ::3], x)
+    assert larger.count_nonzero() == x.count_nonzero()
+    assert build_network(single("raw_conv", kernel_w=5)).y.conv.kernel_size == (3, 5)
     assert torch.equal(gate(x, x[:, :, 0, 0]), x * x[:, :, :1, :1])
 
 

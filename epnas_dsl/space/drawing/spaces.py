@@ -65,7 +65,8 @@ def draw_space(space: SearchSpace, body: str | None = None) -> Digraph:
     names = drawn_bodies(space, body)
     head = f"{print_reference(space)}: {', '.join(body_title(space, n) for n in names)}"
     options = f"options at each of {space.depth} levels: {_numbers(space)}"
-    dot = canvas(space.name, head, options, "dashed: to be chosen")
+    notes = [options, "dashed: to be chosen"] if space.decisions else ["nothing is to be chosen"]
+    dot = canvas(space.name, head, *notes)
     dot.attr("graph", rankdir="LR", newrank="true")
     bodies = [next(b for b in space.bodies if name in b.names) for name in names]
     for body_ in reversed(bodies):  # from left to right, the first stands at the bottom
@@ -257,7 +258,7 @@ class _Sketch:
         """An operation, or the operations that it is chosen from."""
         callee = term.callee
         arguments = ", ".join(f"{n}={_open(t)}" for n, t in term.arguments)
-        if isinstance(callee, Operation) and callee.size == 1 and not note:
+        if isinstance(callee, Operation | Function) and callee.size == 1 and not note:
             text = _open(callee) + (f"({arguments})" if arguments else "")
             return self.box(operation_lines(text), family(callee.name), term.inputs)
         name = self.name()
