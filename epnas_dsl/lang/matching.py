@@ -161,6 +161,8 @@ class _Matcher:
             else:
                 statement = rest.pop(0) if rest else None
             label = _label(node)
+            if statement and statement.label != label:
+                statement = _after_levels(statement, label, rest)
             if statement is None or statement.label != label:
                 what = (
                     f"`{statement.label}` comes here" if statement else "nothing comes after this"
@@ -536,6 +538,20 @@ class _Matcher:
 
 
 # --- small things ------------------------------------------------------------------------------
+
+
+def _after_levels(first: Statement, label: str, rest: list[Statement]) -> Statement:
+    """The statement of a label where the text leaves out the higher levels before it.
+
+    Those are taken off the rest. It is the first one where there is none.
+    """
+    passed = [first.level]
+    for i, statement in enumerate(rest):
+        if statement.label == label and statement.level < min(passed):
+            del rest[: i + 1]
+            return statement
+        passed.append(statement.level)
+    return first
 
 
 def _operands(operator: str, node: syntax.Expression) -> list[syntax.Expression]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import evaluate
-from epnas_dsl.space.graph import Image, network_layers, to_graph
+from epnas_dsl.space.graph import Image, body_nodes, network_layers
 from epnas_dsl.space.shapes import costs
 from epnas_dsl.space.terms import Number
 
@@ -26,10 +26,10 @@ def graph_measures(architecture: Architecture) -> dict[str, Number]:
     """Those that need no shapes."""
     space = architecture.space
     names = dict.fromkeys(body.name for body, _ in space.statements)
-    graphs = [to_graph(architecture, name) for name in names]
+    nodes = [node for name in names for node in body_nodes(architecture, name)]
     return {
-        "edges": sum(g.number_of_edges() for g in graphs),
-        "nodes": sum(g.number_of_nodes() for g in graphs),
+        "edges": sum(len(set(node.inputs)) for node in nodes),
+        "nodes": len(nodes),
         "levels": architecture.level,
     }
 

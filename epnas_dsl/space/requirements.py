@@ -10,12 +10,14 @@ from collections.abc import Iterator, Sequence
 from epnas_dsl.errors import Diagnostic, EpnasError
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import evaluate
-from epnas_dsl.space.measures import measures
+from epnas_dsl.space.graph import network_layers
+from epnas_dsl.space.measures import IMAGE, measures
 from epnas_dsl.space.search_space import SearchSpace
 from epnas_dsl.space.terms import Number
 
 WHOLE = 256  # a space of so many architectures is looked at whole
 DRAWN = 32
+MAX_LAYERS = 5_000  # that are worked out in all, but for the first few architectures
 CHANGED = 128  # architectures made by changing one decision, for each measure and direction
 
 Measures = dict[str, Number]
@@ -27,7 +29,8 @@ def idle_requirements(space: SearchSpace) -> list[Diagnostic]:
     Where nothing is chosen, a requirement is about the parameters and may well be met.
     A small space is looked at whole. Of a large one some are drawn at random, of all levels, and
     from the last of these the decisions are changed one by one to what makes each measure smallest
-    and largest.
+    and largest. No more are looked at once every requirement was met and missed, or when the
+    networks had more than 5,000 layers in all.
     """
     if not space.requirements:
         return []
@@ -35,16 +38,31 @@ def idle_requirements(space: SearchSpace) -> list[Diagnostic]:
     whole = math.prod(sizes) <= WHOLE
     rows = (itertools.product(*map(range, sizes[:width])) for width in set(space.widths[1:]))
     every = (_measured(space, choices) for choices in itertools.chain(*rows))
-    found = [m for m in (every if whole else _some(space, sizes)) if m]
-    among = "" if whole else f" of {len(found)} looked at"
-    warnings = []
-    for requirement in space.requirements:
-        met = {bool(evaluate(requirement.condition, (), m)) for m in found}
-        if len(met) == 1 and (space.decisions or met == {False}):
-            which = "every" if met.pop() else "no"
-            message = f"{which} architecture{among} meets this requirement"
-            warnings.append(Diagnostic("W005", message, requirement.span))
-    return warnings
+    most = max(DRAWN, MAX_LAYERS // _layers(space))
+    whole = whole and math.prod(sizes) <= most
+    met: list[set[bool]] = [set() for _ in space.requirements]
+    looked_at = 0
+    for found in filter(None, itertools.islice(every if whole else _some(space, sizes), most)):
+        looked_at += 1
+        for seen, requirement in zip(met, space.requirements, strict=True):
+            seen.add(bool(evaluate(requirement.condition, (), found)))
+        if all(len(seen) == 2 for seen in met):
+            break
+    among = "" if whole else f" of {looked_at} looked at"
+    return [
+        Diagnostic("W005", f"{which} architecture{among} meets this requirement", requirement.span)
+        for which, outcome in (("every", {True}), ("no", {False}))
+        for seen, requirement in zip(met, space.requirements, strict=True)
+        if seen == outcome and (space.decisions or which == "no")
+    ]
+
+
+def _layers(space: SearchSpace) -> int:
+    """How many layers the first architecture of full length has."""
+    try:
+        return len(network_layers(Architecture(space, [0] * len(space.decisions)), IMAGE))
+    except EpnasError:
+        return 1
 
 
 def _some(space: SearchSpace, sizes: Sequence[int]) -> Iterator[Measures]:
