@@ -269,19 +269,3 @@ def draw_command(
     else:
         dot = drawing.draw_cell(arguments.architecture(what), body)
     note(f"wrote {drawing.render(dot, out)}")
-
-
-@click.command("convert")
-@click.argument("text")
-@click.option("--from", "source", type=click.Choice(["epnas", "nasbench201"]), required=True)
-@click.option("--to", "target", type=click.Choice(["epnas", "nasbench201"]), required=True)
-def convert_command(text: str, source: str, target: str) -> None:
-    """Translate from and to other notations."""
-    from epnas_dsl.lang import notations
-    from epnas_dsl.lang.loading import load_space
-
-    if source == "nasbench201":
-        found = notations.read_nasbench201(text, load_space("nasbench201"))
-    else:
-        found = arguments.architecture(text)
-    say(notations.print_nasbench201(found) if target == "nasbench201" else found)

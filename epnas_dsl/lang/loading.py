@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from epnas_dsl.errors import (
@@ -182,17 +183,25 @@ def load_architecture(source: str | Path, space: SearchSpace | None = None) -> A
 
 
 def _space_of(node: Genotype, folder: Path) -> SearchSpace:
-    given = {k.name: _value(k) for k in node.arguments}
     try:
-        for place in (folder, Path()):
-            path = place / f"{node.space}.space"
-            if path.is_file():
-                return read_space(read_text(path), str(path), **given)
-        return load_space(node.space, **given)
+        return named_space(node.space, {k.name: _value(k) for k in node.arguments}, folder)
     except EpnasError as error:
         start = node.span.start
         locate(error, Span(node.span.source, start, start + len(node.space)))
         raise
+
+
+def named_space(name: str, parameters: Mapping[str, Value], folder: Path = Path()) -> SearchSpace:
+    """The space that an architecture names: of a file beside it or in the current folder, or ours.
+
+    Raises:
+        SpaceError, ConfigError: there is none, or it has errors.
+    """
+    for place in (folder, Path()):
+        path = place / f"{name}.space"
+        if path.is_file():
+            return read_space(read_text(path), str(path), **parameters)
+    return load_space(name, **parameters)
 
 
 def same_space(architecture: Architecture, space: SearchSpace) -> bool:

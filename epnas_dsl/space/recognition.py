@@ -290,7 +290,7 @@ class _Body:
                     best = e if best is None or e.depth > best.depth else best
             assert best
             if best.depth == 0:
-                names = list(dict.fromkeys(_callees(callee)))
+                names = list(dict.fromkeys(callees(callee)))
                 message = f"`{node.operation}` is not one of {', '.join(names)}"
                 raise _Mismatch(message, node, 0, nearest(node.operation, names))
             raise best
@@ -511,12 +511,13 @@ def _reads(target: str, elements: Sequence[Term], node: Node) -> _Mismatch:
     return _Mismatch(message, node, 0, nearest(target, labels))
 
 
-def _callees(term: Term) -> Iterator[str]:
-    if isinstance(term, Choice):
-        for alternative in term.alternatives:
-            yield from _callees(alternative)
-    elif isinstance(term, Operation | Function):
+def callees(term: Term) -> Iterator[str]:
+    """The names of the operations and functions that a term may call, in the order of the text."""
+    if isinstance(term, Operation | Function):
         yield term.name
+    else:
+        for child in term.children:
+            yield from callees(child)
 
 
 # --- is it the same graph? ---------------------------------------------------------------------
@@ -558,7 +559,5 @@ def digests(listing: Sequence[Node], leaves: set[str] | None = None) -> dict[str
         if name in {"add", "concat"}:
             parts.sort()
         head = repr((name, node.settings if parts else (), node.text * (name == "stack")))
-        found[node.name] = hashlib.blake2b(
-            head.encode() + b"".join(parts), digest_size=16
-        ).digest()
+        found[node.name] = hashlib.blake2b(head.encode() + b"".join(parts), digest_size=16).digest()
     return found
