@@ -47,11 +47,11 @@ def architecture(word: str) -> Architecture:
 
 def text(word: str) -> tuple[str, str]:
     """What to call a text in messages, and the text: of a file, of standard input, or the word."""
-    from epnas_dsl.lang.loading import read_text
+    from epnas_dsl.lang.loading import is_file, read_text
 
     if word == "-":
         return "<stdin>", sys.stdin.read(MAX_TEXT + 1)
-    if len(word) < 4096 and "\n" not in word and Path(word).is_file():
+    if is_file(Path(word)):
         return word, read_text(Path(word), MAX_TEXT)
     return "<text>", word
 

@@ -144,10 +144,14 @@ def show_command(space: str, as_json: bool, sharing: bool) -> None:
     if sharing:
         rows = listings.sharing(found)
         if as_json:
-            names = ("weights", "places", "operations")
-            document(space=found.name, sharing=[dict(zip(names, row, strict=True)) for row in rows])
+            plain = [{"weights": r.key, "operation": r.operation, "places": r.places,
+                      "operations": r.users} for r in rows]  # fmt: skip
+            document(space=found.name, share_by=found.sharing, sharing=plain)
         else:
-            table([("weights", "places", "shared by"), *((k, n, ", ".join(u)) for k, n, u in rows)])
+            say(f"share by {', '.join(found.sharing)}")
+            say()
+            head = ("weights", "places", "one for each", "shared by")
+            table([head, *listings.shared_rows(rows)], right=(1,))
         return
     if as_json:
         document(**listings.facts(found))

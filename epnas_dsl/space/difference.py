@@ -15,6 +15,7 @@ from epnas_dsl.space.genotype import print_term
 from epnas_dsl.space.graph import Node, body_nodes
 from epnas_dsl.space.recognition import digests, roots
 from epnas_dsl.space.search_space import Body
+from epnas_dsl.space.terms import Term, Tree
 
 Status = Literal["same", "changed", "first", "second"]
 
@@ -57,9 +58,9 @@ class _Side:
     """The blocks of one architecture's body: what they say and what they compute."""
 
     def __init__(self, architecture: Architecture, body: Body | None) -> None:
-        self.texts: dict[str, str] = {}
         self.digests: dict[str, bytes] = {}
         self.operands: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+        self.statements: dict[str, tuple[Term, Tree]] = {}
         self.body = body
         self.architecture = architecture
         if body:
@@ -70,8 +71,8 @@ class _Side:
         by_name, made, hashes = {n.name: n for n in listing}, roots(listing), digests(listing)
         owner = {node.name: label for label, node in made.items()}
         trees = self.architecture.space.trees(self.architecture.choices)
-        self.statements = {s.label: (s.term, trees[s]) for s in body.present(
-            self.architecture.level) if s in trees}  # fmt: skip
+        here = (s for s in (*body.statements, body.result) if s in trees)
+        self.statements = {s.label: (s.term, trees[s]) for s in here}
         for label in self.statements:
             node = listing[-1] if label == "return" else made.get(label)
             if node:
@@ -145,16 +146,23 @@ def _aligned(first: _Side, second: _Side) -> dict[str, str]:
             if same and label not in pairs:
                 pairs[label] = same[0]
                 left.remove(same[0])
-    for label in ours:
-        if label in pairs or not left:
-            continue
+    rest = [x for x in ours if x not in pairs]
+    while left and rest:
         names = _names(pairs, second)
-        score = {x: _likeness(first.operands[label], second.operands[x], names) for x in left}
-        best = max(left, key=lambda x: (score[x], x == label))
-        if score[best] == 0 and label not in left:
-            continue
-        pairs[label] = best if score[best] else label
-        left.remove(pairs[label])
+        likeness = {
+            (x, y): (_likeness(first.operands[x], second.operands[y], names), x == y)
+            for x in rest
+            for y in left
+        }
+        best = max(likeness, key=likeness.__getitem__)
+        if likeness[best] < (2, False) and best[0] != best[1]:
+            same = [x for x in rest if x in left]
+            if not same:
+                break
+            best = (same[0], same[0])
+        pairs[best[0]] = best[1]
+        rest.remove(best[0])
+        left.remove(best[1])
     if "return" in first.statements and "return" in second.statements:
         pairs["return"] = "return"
     return pairs
@@ -164,7 +172,7 @@ def _likeness(
     first: list[tuple[str, tuple[str, ...]]], second: list[tuple[str, tuple[str, ...]]],
     names: Mapping[str, str],
 ) -> int:  # fmt: skip
-    """How many operands two blocks share; half of one where only the operation is the same."""
+    """How many operands two blocks share; half of one for an operation, or for what it reads."""
     theirs = [(text, tuple(names.get(i, i) for i in reads)) for text, reads in second]
     score = 0
     rest = list(first)
@@ -173,9 +181,10 @@ def _likeness(
             rest.remove(operand)
             theirs.remove(operand)
             score += 2
-    texts = [text for text, _ in rest]
-    for text, _ in theirs:
-        if text in texts:
-            texts.remove(text)
-            score += 1
+    for column in (0, 1):
+        values = [operand[column] for operand in rest]
+        for operand in theirs:
+            if operand[column] in values:
+                values.remove(operand[column])
+                score += 1
     return score

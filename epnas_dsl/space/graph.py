@@ -119,12 +119,15 @@ def to_network(architecture: Architecture, image: Image = (3, 32, 32)) -> Graph:
 
 
 def body_nodes(architecture: Architecture, body: str) -> list[Node]:
-    """The nodes of `to_graph`, dead ones included, without the graph around them."""
+    """The nodes of `to_graph`, dead ones included, without the graph around them.
+
+    The last one is the result; it stands there again where dead ones read it.
+    """
     found = next(b for b in architecture.space.bodies if body in b.names)
     builder = _Builder(architecture, None)
-    result = builder.body(found)
-    made = [n for n in builder.nodes.values() if n.name != result.node]
-    return [*made, builder.nodes[result.node]]
+    result = builder.nodes[builder.body(found).node]
+    made = list(builder.nodes.values())
+    return made if made[-1] is result else [*made, result]
 
 
 def nodes(graph: Graph) -> list[Node]:

@@ -135,7 +135,7 @@ class _Body:
 
     def __init__(self, body: Body, listing: Sequence[Node], level: int, ends: bool) -> None:
         self.body = body
-        self.present = body.present(level)
+        self.present = [s for s in (*body.statements, body.result) if s.level <= level]
         self.nodes = {n.name: n for n in listing}
         self.roots = roots(listing)
         self.result = listing[-1].name if listing and ends else ""
@@ -172,8 +172,9 @@ class _Body:
     def bind(self, label: str, versions: Mapping[str, list[str]], scope: _Scope) -> None:
         """A label stands for its newest value, at the node of that name where there is one."""
         scope.values.pop(label, None)
-        if versions[label] and (root := self.roots.get(versions[label][-1])):
-            scope.values[label] = root.name
+        newest = versions[label][-1] if versions[label] else ""
+        if newest in self.roots or newest in self.body.inputs:
+            scope.values[label] = self.roots[newest].name if newest in self.roots else newest
 
     def statement(self, statement: Statement, target: str | None, scope: _Scope) -> Tree:
         try:
@@ -507,8 +508,9 @@ def _splits(
 def _reads(target: str, elements: Sequence[Term], node: Node) -> _Mismatch:
     labels = [e.label for e in elements if isinstance(e, Value)]
     can = ", ".join(f"`{x}`" for x in labels) or "other values"
-    message = f"`{target}` cannot be read here (or not twice); there are {can}"
-    return _Mismatch(message, node, 0, nearest(target, labels))
+    twice = "twice " if target in labels else ""
+    message = f"`{target}` cannot be read {twice}here; there are {can}"
+    return _Mismatch(message, node, 0, nearest(target, [x for x in labels if x != target]))
 
 
 def callees(term: Term) -> Iterator[str]:
@@ -528,14 +530,13 @@ def _compare(body: Body, given: Sequence[Node], built: Sequence[Node], whole: bo
     leaves = {n.name for n in given if n.operation == "input"}
     ours, theirs = digests(built, leaves), digests(given, leaves)
     made = roots(built)
-    for label, node in roots(given).items():
-        if node.operation == "input":
-            continue
-        twin = made.get(label)
-        if twin is None or ours[twin.name] != theirs[node.name]:
+    pairs = [(label, node, made.get(label)) for label, node in roots(given).items()]
+    if whole or body.result.term.decisions:
+        pairs = [p for p in pairs if p[1] is not given[-1]]
+        pairs.append(("return", given[-1], built[-1]))
+    for label, node, twin in pairs:
+        if node.operation != "input" and (not twin or ours[twin.name] != theirs[node.name]):
             raise _differs(body, label, node)
-    if (whole or body.result.term.decisions) and ours[built[-1].name] != theirs[given[-1].name]:
-        raise _differs(body, "return", given[-1])
 
 
 def _differs(body: Body, label: str, node: Node) -> ArchitectureError:
@@ -558,6 +559,9 @@ def digests(listing: Sequence[Node], leaves: set[str] | None = None) -> dict[str
             name, parts = f"input {node.name}", []
         if name in {"add", "concat"}:
             parts.sort()
+            if len(parts) == 1:  # nothing is done to it
+                found[node.name] = parts[0]
+                continue
         head = repr((name, node.settings if parts else (), node.text * (name == "stack")))
         found[node.name] = hashlib.blake2b(head.encode() + b"".join(parts), digest_size=16).digest()
     return found
