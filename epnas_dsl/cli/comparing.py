@@ -13,6 +13,21 @@ from epnas_dsl.cli.spaces import as_json
 from epnas_dsl.cli.terminal import document, note, say, table
 from epnas_dsl.errors import ConfigError, nearest
 
+NOTATIONS = """\b
+Notations:
+  epnas        the language's own text
+  json         our own, as data
+  darts        genotypes of DARTS, PNASNet and others in Python
+  nasnet       NASNet and AmoebaNet in TensorFlow
+  enas_micro   cells of ENAS
+  enas_macro   layers of ENAS
+  nasbench101  matrix and operations
+  nasbench201  operations on edges
+  nni          what NNI exports
+
+\b
+  epnas convert genotype.txt --from darts --to epnas
+  epnas convert runs/darts:best --from epnas --to nni"""
 SIGNS = {"same": "=", "changed": "~", "first": "-", "second": "+"}
 
 
@@ -25,7 +40,7 @@ def _known(context: click.Context, parameter: click.Parameter, value: str) -> st
     return value
 
 
-@click.command("convert")
+@click.command("convert", epilog=NOTATIONS)
 @click.argument("text", metavar="TEXT|FILE|ARCH")
 @click.option(
     "--from",
@@ -41,18 +56,7 @@ def _known(context: click.Context, parameter: click.Parameter, value: str) -> st
 @click.option("--space", help="The space to read it in; by default the notation's own.")
 @as_json
 def convert_command(text: str, source: str, target: str, space: str | None, as_json: bool) -> None:
-    r"""Translate from and to other notations.
-
-    \b
-    epnas      the language's own text     enas_micro   cells of ENAS
-    json       our own, as data            enas_macro   layers of ENAS
-    darts      genotypes in Python         nasbench201  NAS-Bench-201
-    nasnet     NASNet in TensorFlow        nni          what NNI exports
-
-    \b
-    epnas convert genotype.txt --from darts --to epnas
-    epnas convert runs/micro:best --from epnas --to nni
-    """
+    """Translate from and to other notations."""
     from epnas_dsl.lang.loading import load_space
     from epnas_dsl.lang.notations import from_notation, to_notation
 
@@ -68,7 +72,7 @@ def convert_command(text: str, source: str, target: str, space: str | None, as_j
         say(written)
 
 
-@click.command("diff")
+@click.command("diff", epilog="\b\n  epnas diff old.arch runs/micro:best -o diff.svg")
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
 @click.option("-o", "--out", type=Path, help="Draw it too: .svg .png .pdf .dot .html")
@@ -77,13 +81,10 @@ def convert_command(text: str, source: str, target: str, space: str | None, as_j
 def diff_command(
     first: str, second: str, out: Path | None, body: str | None, as_json: bool
 ) -> None:
-    r"""Show how two architectures differ, block by block.
+    """Show how two architectures differ, block by block.
 
     Blocks that compute the same belong together whatever they are called: `=` is in both, `~`
     changed (first A's, then B's, in the names of A), `-` only in A, `+` only in B.
-
-    \b
-    epnas diff old.arch runs/micro:best -o diff.svg
     """
     from epnas_dsl.space.difference import difference
 
@@ -96,6 +97,10 @@ def diff_command(
             raise ConfigError(f"there is no cell `{body}`; there are {', '.join(known)}",
                               code="E804", hint=nearest(body, known))  # fmt: skip
         changes = [c for c in changes if c.body == own[body]]
+    if out:
+        from epnas_dsl.space import drawing
+
+        note(f"wrote {drawing.render(drawing.diff_cells(a, b, body), out)}")
     same = a.space.digest == b.space.digest and a.key == b.key
     if as_json:
         rows = [
@@ -109,10 +114,6 @@ def diff_command(
             say(name)
             table([row for c in changes if c.body == name for row in _lines(c)])
         say(_summary([c.status for c in changes], same))
-    if out:
-        from epnas_dsl.space import drawing
-
-        note(f"wrote {drawing.render(drawing.diff_cells(a, b, body), out)}")
 
 
 def _lines(change: object) -> list[tuple[str, str, str]]:
@@ -131,7 +132,7 @@ def _summary(statuses: list[str], same: bool) -> str:
     return counts + ("; the two are equal under the equivalence of the space" if same else "")
 
 
-@click.command("neighbours")
+@click.command("neighbours", epilog="\b\n  epnas neighbours runs/micro:best -n 10 --seed 1")
 @click.argument("arch")
 @click.option("-n", "number", type=click.IntRange(0), help="So many, at random; by default all.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, others (0).")
@@ -140,12 +141,9 @@ def _summary(statuses: list[str], same: bool) -> str:
 def neighbours_command(
     arch: str, number: int | None, seed: int, all_texts: bool, as_json: bool
 ) -> None:
-    r"""List what is one decision away, one architecture a line.
+    """List what is one decision away, one architecture a line.
 
     They are of the same level and meet the requirements of the space.
-
-    \b
-    epnas neighbours runs/micro:best -n 10 --seed 1
     """
     import numpy as np
 

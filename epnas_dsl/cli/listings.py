@@ -159,16 +159,15 @@ def _reads(listing: Sequence[Node]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _spread(space: SearchSpace) -> Iterator[Architecture]:
-    """First architectures in which all options occur in turn, then some at random."""
+    """By turns one of a row in which all options occur, and one at random."""
     import numpy as np
 
+    generator = np.random.default_rng(0)
     sizes = [d.size for d in space.decisions]
     largest = max(sizes, default=1)
     for turn in range(min(largest**2, MAX_NETWORKS)):
         numbers = [turn // largest if i % 2 else turn for i in range(len(sizes))]
         yield Architecture(space, [n % size for n, size in zip(numbers, sizes, strict=True)])
-    generator = np.random.default_rng(0)
-    for _ in range(MAX_NETWORKS if sizes else 0):
         yield Architecture(space, [below(size, generator) for size in sizes])
 
 

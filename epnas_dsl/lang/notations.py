@@ -22,7 +22,7 @@ from epnas_dsl.space.genotype import print_term
 from epnas_dsl.space.graph import Node, body_nodes
 from epnas_dsl.space.recognition import callees, from_nodes, roots
 from epnas_dsl.space.search_space import Body, SearchSpace
-from epnas_dsl.space.terms import Choice, Each, Subset, Term, Value, pick
+from epnas_dsl.space.terms import Choice, Each, Subset, Term, Value, pick, rank
 
 SCHEMA = 1  # of our own JSON
 T = TypeVar("T")
@@ -381,7 +381,7 @@ _TENSORFLOW: dict[str, tuple[str, ...]] = {
     "none": ("skip_connect", "identity"),
     **{f"separable_{k}x{k}_2": (f"sep_conv_{k}x{k}",) for k in (3, 5, 7)},
     **{f"{p}_pool_{k}x{k}": (f"{p}_pool_{k}x{k}",) for p in ("avg", "max") for k in (2, 3, 5, 7)},
-    **{f"{k}x{k}": (f"nor_conv_{k}x{k}", f"conv_{k}x{k}") for k in (1, 3)},
+    **{f"{k}x{k}": (f"nor_conv_{k}x{k}",) for k in (1, 3)},
     **{f"1x{k}_{k}x1": (f"conv_1x{k}_{k}x1",) for k in (3, 7)},
 }
 _LISTS = ("operations", "hiddenstate_indices", "used_hiddenstates")
@@ -614,6 +614,138 @@ def _options(space: SearchSpace, level: int, position: int) -> list[str]:
     return [print_term(term, pick(term, i), {}) for i in range(term.size)]
 
 
+# --- NAS-Bench-101 -----------------------------------------------------------------------------
+
+_VERTICES = {"conv3x3-bn-relu": "conv_3x3", "conv1x1-bn-relu": "conv_1x1",
+             "maxpool3x3": "max_pool_3x3"}  # fmt: skip
+_SHORT = {"CONV3X3": "conv3x3-bn-relu", "CONV1X1": "conv1x1-bn-relu", "MAXPOOL3X3": "maxpool3x3"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Vertex:
+    """A vertex as the space decides it: positions of decisions, the operation's and the inputs'."""
+
+    label: str
+    operation: int | None
+    inputs: int
+    reads: tuple[str, ...]  # the labels of the vertices that it may read, the cell's input first
+
+
+def _vertices(space: SearchSpace) -> list[_Vertex]:
+    """The statements of the one cell, each with the choice of an operation and of its inputs."""
+    found: list[_Vertex] = []
+    at: dict[str, dict[str, int]] = {}
+    for i, decision in enumerate(space.decisions):
+        kind = "inputs" if isinstance(decision.term, Subset) else "operation"
+        at.setdefault(decision.name.rpartition(".")[0], {}).setdefault(kind, i)
+    body = space.statements[0][0] if space.statements else space.network
+    for statement in (*body.statements, body.result):
+        mine = at.pop(f"{body.name}.{statement.label}", None)
+        if mine is None:
+            continue
+        subset = space.decisions[mine.get("inputs", 0)].term
+        plain = isinstance(subset, Subset) and all(isinstance(e, Value) for e in subset.elements)
+        if not plain or ("operation" in mine) == (statement is body.result):
+            at[statement.label] = mine
+            break
+        reads = tuple(_labels(subset))
+        found.append(_Vertex(statement.label, mine.get("operation"), mine["inputs"], reads))
+    count = sum(1 if v.operation is None else 2 for v in found)
+    if at or not found or count != len(space.decisions) or found[-1].operation is not None:
+        raise ArchitectureError(
+            f"{space.name} is no space of vertices that choose their operation and inputs",
+            code="E312", hint="this notation belongs to `nasbench101`",
+        )  # fmt: skip
+    return found
+
+
+def read_nasbench101(source: Source, space: SearchSpace | None) -> Architecture:
+    """`ModelSpec(matrix=[[0, 1, ..], ..], ops=['input', 'conv3x3-bn-relu', .., 'output'])`.
+
+    The matrix is upper triangular, rows feed columns. A space of more vertices gets the missing
+    ones as vertices that nothing reads.
+    """
+    table = read_literal(source).table()
+    if len(table) == 1:
+        table = next(iter(table.values())).table()
+    ops = _entry(table, "ops", source).items()
+    rows = [row.items() for row in _entry(table, "matrix", source).items()]
+    space = space or load_space("nasbench101")
+    vertices = _vertices(space)
+    matrix = table["matrix"].span
+    if not 2 <= len(ops) == len(rows) or any(len(r) != len(ops) for r in rows):
+        raise wrong(f"a matrix of {len(rows)} rows for {len(ops)} operations", matrix)
+    bits = [[_below(x, 2) for x in row] for row in rows]
+    low = [rows[i][j] for i in range(len(rows)) for j in range(i + 1) if bits[i][j]]
+    if low:
+        raise wrong("the matrix is upper triangular: a vertex feeds later ones", low[0].span)
+    for literal, name in ((ops[0], "input"), (ops[-1], "output")):
+        if literal.text().lower() != name:
+            raise wrong(f"`{name}` belongs here", literal.span)
+    if len(ops) > len(vertices) + 1:
+        raise ArchitectureError(
+            f"{len(ops)} vertices; {space.name} has {len(vertices) + 1}", code="E313",
+            span=ops[len(vertices)].span,
+        )  # fmt: skip
+    return _from_matrix(space, vertices, bits, ops[1:-1], matrix)
+
+
+def _from_matrix(
+    space: SearchSpace, vertices: Sequence[_Vertex], bits: list[list[int]],
+    ops: Sequence[Literal], span: Span,
+) -> Architecture:  # fmt: skip
+    choices = [0] * len(space.decisions)
+    labels = [vertices[-1].reads[0], *(v.label for v in vertices[: len(ops)])]
+    for j, vertex in enumerate([*vertices[: len(ops)], vertices[-1]], 1):
+        term = space.decisions[vertex.inputs].term
+        assert isinstance(term, Subset)
+        fed = [labels[i] for i in range(j) if bits[i][j]]
+        chosen = tuple(i for i, label in enumerate(vertex.reads) if label in fed)
+        if len(chosen) != len(fed) or not term.least <= len(chosen) <= term.most:
+            raise ArchitectureError(
+                f"vertex {j} reads {', '.join(fed) or 'nothing'}; "
+                f"there are {', '.join(vertex.reads)}", code="E313", span=span,
+            )  # fmt: skip
+        choices[vertex.inputs] = rank(term, (chosen, ((),) * len(chosen)))
+        if vertex.operation is not None:
+            names = _names_of(space, vertex)
+            given = ops[j - 1].text()
+            name = _VERTICES.get(_SHORT.get(given, given), given)
+            if name not in names:
+                raise ArchitectureError(f"`{given}` is not one of {', '.join(_VERTICES)}",
+                                        code="E310", span=ops[j - 1].span,
+                                        hint=nearest(given, _VERTICES))  # fmt: skip
+            choices[vertex.operation] = names.index(name)
+    return Architecture(space, choices)
+
+
+def _names_of(space: SearchSpace, vertex: _Vertex) -> list[str]:
+    term = space.decisions[vertex.operation or 0].term
+    return [print_term(term, pick(term, i), {}).partition("(")[0] for i in range(term.size)]
+
+
+def print_nasbench101(architecture: Architecture) -> str:
+    """The inverse of `read_nasbench101`; every vertex of the space is there, read or not."""
+    space = architecture.space
+    vertices = _vertices(space)
+    if architecture.level != space.depth:
+        raise ArchitectureError(f"this notation needs all {space.depth} levels", code="E311")
+    labels = [vertices[-1].reads[0], *(v.label for v in vertices)]
+    matrix = [[0] * len(labels) for _ in labels]
+    ops = ["input"]
+    for j, vertex in enumerate(vertices, 1):
+        chosen = pick(space.decisions[vertex.inputs].term, architecture.choices[vertex.inputs])[0]
+        for i in chosen:
+            matrix[labels.index(vertex.reads[i])][j] = 1
+        if vertex.operation is not None:
+            name = _names_of(space, vertex)[architecture.choices[vertex.operation]]
+            theirs = next((x for x, ours in _VERTICES.items() if ours == name), None)
+            if theirs is None:
+                raise ArchitectureError(f"this notation has no word for `{name}`", code="E315")
+            ops.append(theirs)
+    return f"ModelSpec(matrix={matrix}, ops={[*ops, 'output']})"
+
+
 # --- NNI ---------------------------------------------------------------------------------------
 
 _NNI: dict[str, tuple[str, ...]] = {
@@ -621,7 +753,7 @@ _NNI: dict[str, tuple[str, ...]] = {
     "skip_connect": ("skip_connect", "identity"),
     **{f"{x}_conv_{k}x{k}": (f"{x}_conv_{k}x{k}",) for x in ("sep", "dil") for k in (3, 5, 7)},
     **{f"{p}_pool_{k}x{k}": (f"{p}_pool_{k}x{k}",) for p in ("avg", "max") for k in (2, 3, 5, 7)},
-    **{f"conv_{k}x{k}": (f"nor_conv_{k}x{k}", f"conv_{k}x{k}") for k in (1, 3)},
+    **{f"conv_{k}x{k}": (f"nor_conv_{k}x{k}",) for k in (1, 3)},
     **{f"conv_{k}x1_1x{k}": (f"conv_1x{k}_{k}x1",) for k in (3, 7)},
     "dil_sep_conv_3x3": ("dil_sep_conv_3x3",),
 }
@@ -724,6 +856,12 @@ NOTATIONS = {
     "enas_micro": Notation("cells of ENAS", "0 2 0 0 0 4 0 1 ..", read_enas_micro,
                            print_enas_micro),
     "enas_macro": Notation("layers of ENAS", "0 3 0 0 1 0 ..", read_enas_macro, print_enas_macro),
+    "nasbench101": Notation(
+        "NAS-Bench-101",
+        "ModelSpec(matrix=[[0, 1, ..], ..], ops=['input', 'conv3x3-bn-relu', .., 'output'])",
+        read_nasbench101,
+        print_nasbench101,
+    ),
     "nasbench201": Notation("NAS-Bench-201", "|op~0|+|op~0|op~1|+|op~0|op~1|op~2|",
                             read_nasbench201, print_nasbench201),
     "nni": Notation("what NNI exports", '{"normal/op_2_0": "op", "normal/input_2_0": [0], ..}',

@@ -12,7 +12,70 @@ from epnas_dsl.lang import load_architecture, load_space, read_space
 from epnas_dsl.lang.literals import Literal, read_literal
 from epnas_dsl.lang.notations import NOTATIONS, from_notation, to_json, to_notation
 from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.difference import difference
 from epnas_dsl.space.expansion import sample
+
+# --- spaces in which everything that was published can be said ------------------------------------
+
+TWO_CELLS = """
+space {name}(blocks=5, channels=16)
+op := {operations}
+cell normal (prev2, prev1) {{
+    for b in 1..blocks {{
+        source := prev2 | prev1 | h[1..b-1]
+        h[b] = op(source) + op(source)
+    }}
+    return {result}
+}}
+cell reduction/2 (prev2, prev1) {{
+    for b in 1..blocks {{
+        source := prev2 | prev1 | h[1..b-1]
+        h[b] = op(source) + op(source)
+    }}
+    return {result}
+}}
+network (image) {{
+    return linear(global_avg_pool(stack(conv_3x3(image, channels), [normal, reduction])), 10)
+}}
+"""
+JOINED = TWO_CELLS.format(
+    name="joined",
+    operations="sep_conv_3x3 | sep_conv_5x5 | sep_conv_7x7 | avg_pool_3x3 | max_pool_3x3"
+    " | skip_connect | conv_1x7_7x1",
+    result="concat(some of [prev2, prev1, h[1..blocks]])",
+)
+ENAS = TWO_CELLS.format(
+    name="enas",
+    operations="sep_conv_3x3 | sep_conv_5x5 | avg_pool_3x3 | max_pool_3x3 | skip_connect",
+    result="conv_1x1(concat(unused(h)))",
+)
+# ENAS' layers: skips from the stem on, but not from the layer before (melodyguan/enas,
+# src/cifar10/general_child.py).
+LAYERS = """
+space layers(layers=24, channels=8)
+op := conv_3x3 | dw_conv_3x3 | conv_5x5 | dw_conv_5x5 | avg_pool_3x3 | max_pool_3x3
+network (image) {
+    h[0] = conv_3x3(image, channels)
+    level l in 1..layers {
+        h[l] = conv_1x1(concat(op(h[l-1]), any of [h[0..l-2]]))
+    }
+    return linear(global_avg_pool(last(h)), 10)
+}
+"""
+VERTICES = """
+space vertices(channels=8)
+op := conv_3x3 | conv_1x1 | max_pool_3x3
+cell normal (prev) {
+    v[0] = prev
+    for i in 1..5 {
+        v[i] = op(sum(some of [v[0..i-1]]))
+    }
+    return concat(some of [v[0..5]])
+}
+network (image) {
+    return linear(global_avg_pool(stack(conv_3x3(image, channels), [normal])), 10)
+}
+"""
 
 # Which notations can say the architectures of which space.
 CAN_SAY = [
@@ -161,6 +224,196 @@ def test_json_holds_everything() -> None:
     assert from_notation(json.dumps(plain), "json") == architecture
 
 
+# chenxi116/PNASNet.pytorch, genotypes.py
+PNASNET = """[('sep_conv_5x5', 0), ('max_pool_3x3', 0), ('sep_conv_7x7', 1), ('max_pool_3x3', 1),
+    ('sep_conv_5x5', 1), ('sep_conv_3x3', 1), ('sep_conv_3x3', 4), ('max_pool_3x3', 1),
+    ('sep_conv_3x3', 0), ('skip_connect', 1)]"""
+# quark0/darts, cnn/genotypes.py
+NASNET = """NASNet = Genotype(
+  normal = [('sep_conv_5x5', 1), ('sep_conv_3x3', 0), ('sep_conv_5x5', 0), ('sep_conv_3x3', 0),
+    ('avg_pool_3x3', 1), ('skip_connect', 0), ('avg_pool_3x3', 0), ('avg_pool_3x3', 0),
+    ('sep_conv_3x3', 1), ('skip_connect', 1)],
+  normal_concat = [2, 3, 4, 5, 6],
+  reduce = [('sep_conv_5x5', 1), ('sep_conv_7x7', 0), ('max_pool_3x3', 1), ('sep_conv_7x7', 0),
+    ('avg_pool_3x3', 1), ('sep_conv_5x5', 0), ('skip_connect', 3), ('avg_pool_3x3', 2),
+    ('sep_conv_3x3', 2), ('max_pool_3x3', 1)],
+  reduce_concat = [4, 5, 6],
+)"""
+AMOEBANET = """AmoebaNet = Genotype(
+  normal = [('avg_pool_3x3', 0), ('max_pool_3x3', 1), ('sep_conv_3x3', 0), ('sep_conv_5x5', 2),
+    ('sep_conv_3x3', 0), ('avg_pool_3x3', 3), ('sep_conv_3x3', 1), ('skip_connect', 1),
+    ('skip_connect', 0), ('avg_pool_3x3', 1)],
+  normal_concat = [4, 5, 6],
+  reduce = [('avg_pool_3x3', 0), ('sep_conv_3x3', 1), ('max_pool_3x3', 0), ('sep_conv_7x7', 2),
+    ('sep_conv_7x7', 0), ('avg_pool_3x3', 1), ('max_pool_3x3', 0), ('max_pool_3x3', 1),
+    ('conv_7x1_1x7', 0), ('sep_conv_3x3', 5)],
+  reduce_concat = [3, 4, 6]
+)"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Genotype(normal={PNASNET}, normal_concat=[2, 3, 4, 5, 6], "
+        f"reduce={PNASNET}, reduce_concat=[2, 3, 4, 5, 6])",
+        NASNET,
+        AMOEBANET,
+    ],
+    ids=["pnasnet5", "nasnet-a", "amoebanet-a"],
+)
+def test_published_genotypes_come_back(text: str) -> None:
+    """Pairs may be turned round, and so may pairs' halves be; all else is the same."""
+    space = read_space(JOINED)
+    found = from_notation(text, "darts", space)
+    written = to_notation(found, "darts")
+    assert from_notation(written, "darts", space) == found
+    before, after = (plain(read_literal(Source("x", t))) for t in (text, written))
+    if len(before) == 1:
+        before = next(iter(before.values()))
+    for key, steps in before.items():
+        if key.endswith("concat"):
+            assert after[key] == steps
+        else:
+            blocks = zip(steps[::2], steps[1::2], after[key][::2], after[key][1::2], strict=True)
+            assert all(sorted([a, b]) == sorted([c, d]) for a, b, c, d in blocks)
+
+
+# tensorflow/models, research/slim/nets/nasnet/nasnet_utils.py; and amoeba_net_a of model_specs.py
+# in tensorflow/tpu, whose reduction cell uses 1x7_7x1
+TF_NASNET = """
+normal_cell_operations=['separable_5x5_2', 'separable_3x3_2', 'separable_5x5_2', 'separable_3x3_2',
+    'avg_pool_3x3', 'none', 'avg_pool_3x3', 'avg_pool_3x3', 'separable_3x3_2', 'none']
+normal_cell_hiddenstate_indices=[0, 1, 1, 1, 0, 1, 1, 1, 0, 0]
+normal_cell_used_hiddenstates=[1, 0, 0, 0, 0, 0, 0]
+reduction_cell_operations=['separable_5x5_2', 'separable_7x7_2', 'max_pool_3x3', 'separable_7x7_2',
+    'avg_pool_3x3', 'separable_5x5_2', 'none', 'avg_pool_3x3', 'separable_3x3_2', 'max_pool_3x3']
+reduction_cell_hiddenstate_indices=[0, 1, 0, 1, 0, 1, 3, 2, 2, 0]
+reduction_cell_used_hiddenstates=[1, 1, 1, 0, 0, 0, 0]
+"""
+TF_AMOEBANET = """HParams(
+normal_cell_operations=['avg_pool_3x3', 'max_pool_3x3', 'separable_3x3_2', 'none', 'none',
+    'avg_pool_3x3', 'separable_3x3_2', 'separable_5x5_2', 'avg_pool_3x3', 'separable_3x3_2'],
+normal_cell_hiddenstate_indices=[0, 0, 1, 1, 0, 1, 0, 2, 5, 0],
+normal_cell_used_hiddenstates=[1, 0, 1, 0, 0, 1, 0],
+reduction_cell_operations=['separable_3x3_2', 'avg_pool_3x3', 'max_pool_3x3', 'separable_7x7_2',
+    'max_pool_3x3', 'max_pool_3x3', 'separable_3x3_2', '1x7_7x1', 'avg_pool_3x3',
+    'separable_7x7_2'],
+reduction_cell_hiddenstate_indices=[1, 0, 0, 2, 1, 0, 4, 0, 1, 0],
+reduction_cell_used_hiddenstates=[1, 1, 0, 0, 0, 0, 0])"""
+
+
+def test_nasnet_a_of_tensorflow_is_that_of_darts() -> None:
+    """But for the cell input and the used block that only TensorFlow's joins, as do the papers."""
+    space = read_space(JOINED)
+    found = from_notation(TF_NASNET, "nasnet", space)
+    darts = from_notation(NASNET, "darts", space)
+    assert [c for c in difference(found, darts) if c.status != "same"] == [
+        c for c in difference(found, darts) if c.labels == ("return", "return")
+    ]
+    assert "return concat(prev2, h1, h2, h3, h4, h5)" in found.text
+    assert "return concat(h2, h3, h4, h5)" in found.text
+    assert from_notation(to_notation(found, "nasnet"), "nasnet", space) == found
+
+
+def test_amoebanet_a_of_tensorflow() -> None:
+    space = read_space(JOINED)
+    found = from_notation(TF_AMOEBANET, "nasnet", space)
+    assert "h5 = sep_conv_3x3(prev1) + avg_pool_3x3(h4)" in found.text
+    assert "return concat(prev2, h2, h3, h5)" in found.text
+    assert "h4 = sep_conv_3x3(h3) + conv_1x7_7x1(prev1)" in found.text
+    again = to_notation(found, "nasnet")
+    assert "normal_cell_used_hiddenstates=[1, 0, 1, 0, 0, 1, 0]" in again
+    assert from_notation(again, "nasnet", space) == found
+
+
+# melodyguan/enas, scripts/cifar10_micro_final.sh and cifar10_macro_final.sh
+ENAS_MICRO = "0 2 0 0 0 4 0 1 0 4 1 1 1 0 0 1 0 2 1 1 1 0 1 0 0 3 0 2 1 1 3 1 1 0 0 4 0 3 1 1"
+ENAS_MACRO = """0  3 0  0 1 0  2 0 0 1  2 0 0 0 0  3 1 1 0 1 0  2 0 0 0 0 0 1  2 0 1 1 0 1 1 1
+1 0 1 1 1 0 1 0 1  0 0 0 0 0 0 0 0 0 0  2 0 0 0 0 0 1 0 0 0 0  0 1 0 0 1 1 0 0 0 0 1 1
+2 0 1 0 0 0 0 0 1 0 1 1 0  1 0 0 1 0 0 0 1 1 1 0 1 0 1  0 1 1 0 1 0 1 0 0 0 0 0 1 0 0
+2 0 0 1 0 0 0 0 0 0 0 1 0 1 0 1  2 0 1 0 0 0 1 0 0 1 1 1 1 0 0 1 0
+2 0 0 0 0 1 0 1 0 1 0 0 1 0 1 0 0 1  3 0 1 1 0 1 0 0 0 0 0 1 0 1 0 1 0 0 0
+3 0 1 1 0 0 0 0 0 0 0 0 0 1 1 0 0 0 0 1  0 1 0 0 1 0 1 1 0 0 0 1 0 0 0 0 0 1 1 0 0
+3 0 1 0 1 1 0 0 1 0 1 1 0 1 1 0 1 0 0 1 0 0  0 1 0 1 0 1 0 0 0 0 0 0 0 0 1 0 1 0 0 1 0 0 0
+0 1 1 0 0 0 1 1 1 0 1 0 0 0 1 0 1 0 0 1 1 0 0 0"""
+
+
+def test_the_cells_that_enas_found() -> None:
+    space = read_space(ENAS)
+    found = from_notation(ENAS_MICRO, "enas_micro", space)
+    assert "h2 = sep_conv_5x5(prev2) + skip_connect(prev2)" in found.text
+    assert "sep_conv_5x5(prev1) + sep_conv_5x5(h2)" in found.text  # 1 1 3 1, of the reduction
+    written = to_notation(found, "enas_micro").split()
+    given = ENAS_MICRO.split()
+    for i in range(0, 40, 4):
+        pairs = [sorted([tuple(x[i : i + 2]), tuple(x[i + 2 : i + 4])]) for x in (written, given)]
+        assert pairs[0] == pairs[1]
+    assert from_notation(" ".join(written), "enas_micro", space) == found
+
+
+def test_the_network_that_enas_found() -> None:
+    space = read_space(LAYERS)
+    found = from_notation(ENAS_MACRO, "enas_macro", space)
+    assert found.level == 24
+    assert "h2 = conv_1x1(concat(dw_conv_5x5(h1)))" in found.text
+    assert "h3 = conv_1x1(concat(conv_3x3(h2), h0))" in found.text
+    assert to_notation(found, "enas_macro").split() == ENAS_MACRO.split()
+
+
+# google-research/nasbench, nasbench/api.py
+INCEPTION = """model_spec = api.ModelSpec(
+    matrix=[[0, 1, 1, 1, 0, 1, 0],    # input layer
+            [0, 0, 0, 0, 0, 0, 1],
+            [0, 0, 0, 0, 0, 0, 1],
+            [0, 0, 0, 0, 1, 0, 0],
+            [0, 0, 0, 0, 0, 0, 1],
+            [0, 0, 0, 0, 0, 0, 1],
+            [0, 0, 0, 0, 0, 0, 0]],
+    ops=[INPUT, CONV1X1, CONV3X3, CONV3X3, CONV3X3, MAXPOOL3X3, OUTPUT])"""
+
+
+def test_the_example_of_nasbench101() -> None:
+    space = read_space(VERTICES)
+    found = from_notation(INCEPTION, "nasbench101", space)
+    assert "v4 = conv_3x3(v3)" in found.text
+    assert "return concat(v1, v2, v4, v5)" in found.text
+    written = to_notation(found, "nasbench101")
+    assert plain(read_literal(Source("x", written)))["matrix"] == [
+        [0, 1, 1, 1, 0, 1, 0], [0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 1],
+        [0, 0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 1], [0] * 7,
+    ]  # fmt: skip
+    assert from_notation(written, "nasbench101", space) == found
+
+
+def test_random_matrices_of_nasbench101() -> None:
+    space = read_space(VERTICES)
+    for architecture in sample(space, 60, np.random.default_rng(0)):
+        written = to_notation(architecture, "nasbench101")
+        assert from_notation(written, "nasbench101", space) == architecture
+    small = (
+        "ModelSpec(matrix=[[0, 1, 1], [0, 0, 1], [0, 0, 0]], ops=['input', 'maxpool3x3', 'output'])"
+    )
+    assert "v1 = max_pool_3x3(v0)" in from_notation(small, "nasbench101", space).text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "words"),
+    [
+        ("CONV1X1", "CONV5X5", "E310", "`CONV5X5` is not one of conv3x3"),
+        ("[0, 0, 0, 0, 0, 0, 0]]", "[0, 1, 0, 0, 0, 0, 0]]", "E309", "upper triangular"),
+        ("[0, 0, 0, 0, 0, 0, 0]]", "[0, 0, 0]]", "E309", "a matrix of 7 rows"),
+        ("[0, 1, 1, 1, 0, 1, 0]", "[0, 2, 1, 1, 0, 1, 0]", "E309", "from 0 to 1"),
+        ("OUTPUT", "CONV3X3", "E309", "`output` belongs here"),
+        ("ops=", "oops=", "E309", "`ops` is missing"),
+    ],
+)
+def test_mistakes_in_a_matrix(old: str, new: str, code: str, words: str) -> None:
+    with pytest.raises(ArchitectureError, match=words) as error:
+        from_notation(INCEPTION.replace(old, new), "nasbench101", read_space(VERTICES))
+    assert error.value.diagnostics[0].code == code
+    assert error.value.diagnostics[0].span
+
+
 # --- mistakes ----------------------------------------------------------------------------------
 
 EDGES = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
@@ -227,7 +480,7 @@ def test_a_mistake_has_a_code_and_a_place(notation, text, code, place, words) ->
 
 
 CANNOT_SAY = [
-    ("nni", "micro: h1 = dw_conv_3x3(prev1) + conv_3x3(prev1)", "E315", "`dw_conv_3x3`"),
+    ("nni", "micro: h1 = dw_conv_3x3(prev1) + conv_3x3(prev1)", "E315", "`conv_3x3`"),
     ("nasnet", "pnas: h1 = dil_conv_3x3(prev1) + identity(prev1)", "E315", "`dil_conv_3x3`"),
     ("darts", "macro: h1 = conv_1x1(concat(conv_3x3(h0)))", "E312", "reduction"),
     ("nasbench201", "micro: h1 = conv_3x3(prev1) + conv_3x3(prev1)", "E312", "edges"),
@@ -297,6 +550,9 @@ def test_damaged_texts_are_refused_with_a_message(name: str) -> None:
     """Every text with a stretch cut out or doubled is read or refused, and never a bug."""
     space = load_space({"enas_macro": "macro", "nasbench201": "nasbench201"}.get(name, "darts"))
     architecture = sample(space, 1, np.random.default_rng(3))[0]
+    if name == "nasbench101":
+        space = read_space(VERTICES)
+        architecture = sample(space, 1, np.random.default_rng(3))[0]
     if name == "nasnet":
         space = load_space("pnas")
         architecture = load_architecture("pnas: h1 = sep_conv_3x3(prev1) + identity(prev2)")
@@ -325,26 +581,3 @@ def test_a_space_that_decides_what_is_joined() -> None:
             assert from_notation(to_notation(architecture, name), name, space) == architecture
         with pytest.raises(ArchitectureError, match="joined"):
             to_notation(architecture, "nni")
-
-
-JOINED = """
-space joined(blocks=3, channels=16)
-op := sep_conv_3x3 | skip_connect | avg_pool_3x3
-cell normal (prev2, prev1) {
-    for b in 1..blocks {
-        source := prev2 | prev1 | h[1..b-1]
-        h[b] = op(source) + op(source)
-    }
-    return concat(some of [prev2, prev1, h[1..blocks]])
-}
-cell reduction/2 (prev2, prev1) {
-    for b in 1..blocks {
-        source := prev2 | prev1 | h[1..b-1]
-        h[b] = op(source) + op(source)
-    }
-    return concat(some of h[1..blocks])
-}
-network (image) {
-    return linear(global_avg_pool(stack(conv_3x3(image, channels), [normal, reduction])), 10)
-}
-"""
