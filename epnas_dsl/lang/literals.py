@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from epnas_dsl.errors import ArchitectureError, LimitError, Source, Span
+from epnas_dsl.errors import ArchitectureError, LimitError, Source, Span, nearest
 
 MAX_TEXT = 1 << 16
 MAX_OPEN = 64
@@ -62,6 +62,14 @@ class Literal:
             raise wrong("entries with names belong here", self.span)
         return self.value
 
+    def entry(self, key: str) -> Literal:
+        """An entry of a dictionary that has to be there."""
+        table = self.table()
+        if key not in table:
+            end = Span(self.span.source, max(self.span.start, self.span.end - 1), self.span.end)
+            raise wrong(f"`{key}` is missing", end, nearest(key, table))
+        return table[key]
+
     def text(self) -> str:
         """A text that is not empty."""
         if not isinstance(self.value, str) or not self.value:
@@ -73,6 +81,12 @@ class Literal:
         if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < 0:
             raise wrong("a whole number belongs here", self.span)
         return self.value
+
+
+def only(found: Literal) -> Literal:
+    """What a text names, where it is one value with a name in front: `DARTS = Genotype(..)`."""
+    table = found.table()
+    return next(iter(table.values())) if len(table) == 1 else found
 
 
 def wrong(message: str, span: Span | None, hint: str = "") -> ArchitectureError:
@@ -121,7 +135,8 @@ class _Reader:
         self.tokens = tokens
         self.position = 0
         self.open = 0
-        self.end = Span(source, max(0, len(source.text) - 1), len(source.text))
+        end = len(source.text.rstrip())
+        self.end = Span(source, max(0, end - 1), end)
 
     def peek(self, ahead: int = 0) -> str:
         """The sign that comes, or the kind of what comes; empty at the end."""

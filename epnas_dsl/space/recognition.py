@@ -105,8 +105,10 @@ def roots(listing: Sequence[Node]) -> dict[str, Node]:
 class _Mismatch(Exception):
     """The graph is not what this term stands for."""
 
-    def __init__(self, message: str, node: Node | None, depth: int = 0, hint: str = "") -> None:
-        self.message, self.depth, self.hint = message, depth, hint
+    def __init__(
+        self, message: str, node: Node | None, depth: int = 0, hint: str = "", code: str = "E313"
+    ) -> None:
+        self.message, self.depth, self.hint, self.code = message, depth, hint, code
         self.span: Span | None = node.span if node else None
 
 
@@ -183,7 +185,7 @@ class _Body:
             if target:
                 return self.match(statement.term, target, scope)
         except _Mismatch as e:
-            raise ArchitectureError(e.message, code="E313", span=e.span, hint=e.hint) from None
+            raise ArchitectureError(e.message, code=e.code, span=e.span, hint=e.hint) from None
         raise ArchitectureError(
             f"the graph does not say what `{self.body.name}.{statement.label}` is", code="E314",
             hint="a graph tells nothing of what its result does not depend on",
@@ -234,7 +236,10 @@ class _Body:
 
     def undecided(self, term: Term, node: Node) -> Tree:
         if term.decisions:
-            raise _Mismatch("the width of cells is not seen in a graph of names", node)
+            raise ArchitectureError(
+                f"the graph does not say how wide `{node.name}` is", code="E314", span=node.span,
+                hint="the text of the architecture, or its JSON, does",
+            )  # fmt: skip
         return ()
 
     def same(self, label: str, target: str, scope: _Scope) -> None:
@@ -316,6 +321,7 @@ class _Body:
         inner = _scope(function.statements)
         for name, argument in (*function.arguments, *term.arguments):
             inner.choices[name] = argument
+            inner.numbers.pop(name, None)  # `channels` of the cell, where a function has its own
             if not argument.decisions:
                 with suppress(KeyError):
                     inner.numbers[name] = evaluate(argument, (), scope.numbers)
@@ -339,7 +345,7 @@ class _Body:
         found: list[Tree] = []
         for name, term in arguments:
             if term.decisions and name not in inner.numbers:
-                raise _Mismatch(f"nothing tells what `{name}` is", node, 1)
+                raise _Mismatch(f"nothing tells what `{name}` is", node, 1, code="E314")
             decided = term.decisions and name in inner.numbers
             found.append(self.number(term, inner.numbers[name], scope, node) if decided else ())
         return found

@@ -447,6 +447,8 @@ MISTAKES = [
     ("enas_macro", "1 2", "E309", "2", "within a layer"),
     ("enas_macro", "9", "E309", "9", "from 0 to 5"),
     ("nni", '{"normal/op_2_0": "sep_conv_3x3"}', "E309", "}", "`normal/input_2_0` is missing"),
+    ("nni", json.dumps(NNI_DARTS_V2 | {"normal/op_7_0": "none"}), "E309", '"none"',
+     "`normal/op_7_0` is no choice"),
     ("nni", json.dumps(NNI_DARTS_V2 | {"x": 1}), "E309", "1", "`x` is no choice"),
     ("nni", json.dumps({"cell/0_1": "conv_9x9"}), "E310", '"conv_9x9"', "not one of"),
     ("json", JSON.replace("1,", "2,", 1), "E309", "2", "schema 2"),
