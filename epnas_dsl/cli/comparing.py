@@ -81,9 +81,9 @@ def convert_command(text: str, source: str, target: str, space: str | None, as_j
 def diff_command(
     first: str, second: str, out: Path | None, body: str | None, as_json: bool
 ) -> None:
-    """Show how two architectures differ, block by block.
+    """Show how two architectures differ.
 
-    Blocks that compute the same belong together whatever they are called: `=` is in both, `~`
+    Block by block: those that compute the same belong together whatever they are called: `=` is in both, `~`
     changed (first A's, then B's, in the names of A), `-` only in A, `+` only in B.
     """
     from epnas_dsl.space.difference import difference
@@ -141,9 +141,9 @@ def _summary(statuses: list[str], same: bool) -> str:
 def neighbours_command(
     arch: str, number: int | None, seed: int, all_texts: bool, as_json: bool
 ) -> None:
-    """List what is one decision away, one architecture a line.
+    """List what is one decision away.
 
-    They are of the same level and meet the requirements of the space.
+    One architecture a line; they are of the same level and meet the requirements of the space.
     """
     import numpy as np
 

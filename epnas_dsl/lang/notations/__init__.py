@@ -71,6 +71,7 @@ def from_notation(
 
     Raises:
         ArchitectureError: the text is none of this notation (E309), or of another space.
+        KeyError: there is no such notation.
     """
     try:
         return NOTATIONS[notation].read(Source(name, text), space)
