@@ -83,7 +83,7 @@ def diff_command(
 ) -> None:
     """Show how two architectures differ.
 
-    Block by block: those that compute the same belong together whatever they are called: `=` is in both, `~`
+    Blocks that compute the same belong together whatever they are called: `=` is in both, `~`
     changed (first A's, then B's, in the names of A), `-` only in A, `+` only in B.
     """
     from epnas_dsl.space.difference import difference
