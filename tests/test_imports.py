@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 MICRO = Path(__file__).resolve().parents[1] / "spaces" / "micro.space"
+EDGES = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+CELL = "micro: h1 = conv_3x3(prev1) + conv_3x3(prev2)"
 HEAVY = {"torch", "torchvision", "ray", "altair"}
 
 
@@ -43,6 +45,10 @@ def test_importing_the_package_loads_nothing_heavy(tmp_path: Path) -> None:
         ["format", "--check", str(MICRO)],
         ["count", "micro"],
         ["draw", "micro", "-o", "micro.svg"],
+        ["convert", EDGES, "--from", "nasbench201", "--to", "json"],
+        ["diff", CELL, CELL],
+        ["neighbours", CELL, "-n", "3"],
+        ["show", "micro(blocks=1)", "--sharing"],
         ["draw", "micro", "-o", "micro.dot"],
     ],
     ids=" ".join,

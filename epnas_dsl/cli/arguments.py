@@ -45,6 +45,17 @@ def architecture(word: str) -> Architecture:
     return load_architecture(word)
 
 
+def text(word: str) -> tuple[str, str]:
+    """What to call a text in messages, and the text: of a file, of standard input, or the word."""
+    from epnas_dsl.lang.loading import is_file, read_text
+
+    if word == "-":
+        return "<stdin>", sys.stdin.read(MAX_TEXT + 1)
+    if is_file(Path(word)):
+        return word, read_text(Path(word), MAX_TEXT)
+    return "<text>", word
+
+
 def run_of(word: str) -> Path | None:
     """The run's folder in `DIR:best`; None for another kind of word."""
     found = _TRIAL.fullmatch(word)

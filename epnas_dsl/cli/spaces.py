@@ -144,10 +144,14 @@ def show_command(space: str, as_json: bool, sharing: bool) -> None:
     if sharing:
         rows = listings.sharing(found)
         if as_json:
-            names = ("weights", "places", "operations")
-            document(space=found.name, sharing=[dict(zip(names, row, strict=True)) for row in rows])
+            plain = [{"weights": r.key, "operation": r.operation, "places": r.places,
+                      "operations": r.users} for r in rows]  # fmt: skip
+            document(space=found.name, share_by=found.sharing, sharing=plain)
         else:
-            table([("weights", "places", "shared by"), *((k, n, ", ".join(u)) for k, n, u in rows)])
+            say(f"share by {', '.join(found.sharing)}")
+            say()
+            head = ("weights", "places", "one for each", "shared by")
+            table([head, *listings.shared_rows(rows)], right=(1,))
         return
     if as_json:
         document(**listings.facts(found))
@@ -269,19 +273,3 @@ def draw_command(
     else:
         dot = drawing.draw_cell(arguments.architecture(what), body)
     note(f"wrote {drawing.render(dot, out)}")
-
-
-@click.command("convert")
-@click.argument("text")
-@click.option("--from", "source", type=click.Choice(["epnas", "nasbench201"]), required=True)
-@click.option("--to", "target", type=click.Choice(["epnas", "nasbench201"]), required=True)
-def convert_command(text: str, source: str, target: str) -> None:
-    """Translate from and to other notations."""
-    from epnas_dsl.lang import notations
-    from epnas_dsl.lang.loading import load_space
-
-    if source == "nasbench201":
-        found = notations.read_nasbench201(text, load_space("nasbench201"))
-    else:
-        found = arguments.architecture(text)
-    say(notations.print_nasbench201(found) if target == "nasbench201" else found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from epnas_dsl.errors import (
@@ -63,7 +64,7 @@ def find_space(reference: str | Path) -> tuple[Path, dict[str, Value]]:
         name, keywords = parse_reference(reference)
         given = {k.name: _value(k) for k in keywords}
     path = Path(name)
-    if path.suffix == ".space" or path.is_file():
+    if path.suffix == ".space" or is_file(path):
         return path, given
     if name in names("spaces"):
         return resource("spaces", name), given
@@ -72,6 +73,14 @@ def find_space(reference: str | Path) -> tuple[Path, dict[str, Value]]:
         f"there is no space `{name}`; built in are {', '.join(known)}", code="E501",
         hint=nearest(name, known) or "give the path of a .space file",
     )  # fmt: skip
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; what is too long for a path is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _value(keyword: Keyword) -> Value:
@@ -170,7 +179,7 @@ def load_architecture(source: str | Path, space: SearchSpace | None = None) -> A
     text = str(source)
     if isinstance(source, Path) or (":" not in text or text.endswith(".arch")):
         path = Path(source)
-        if not path.is_file():
+        if not is_file(path):
             raise ArchitectureError(
                 f"`{text}` is neither an architecture's text nor a file", code="E308",
                 hint="a text begins with the name of its space: `micro: h1 = ..`, or only "
@@ -182,17 +191,25 @@ def load_architecture(source: str | Path, space: SearchSpace | None = None) -> A
 
 
 def _space_of(node: Genotype, folder: Path) -> SearchSpace:
-    given = {k.name: _value(k) for k in node.arguments}
     try:
-        for place in (folder, Path()):
-            path = place / f"{node.space}.space"
-            if path.is_file():
-                return read_space(read_text(path), str(path), **given)
-        return load_space(node.space, **given)
+        return named_space(node.space, {k.name: _value(k) for k in node.arguments}, folder)
     except EpnasError as error:
         start = node.span.start
         locate(error, Span(node.span.source, start, start + len(node.space)))
         raise
+
+
+def named_space(name: str, parameters: Mapping[str, Value], folder: Path = Path()) -> SearchSpace:
+    """The space that an architecture names: of a file beside it or in the current folder, or ours.
+
+    Raises:
+        SpaceError, ConfigError: there is none, or it has errors.
+    """
+    for place in (folder, Path()):
+        path = place / f"{name}.space"
+        if path.is_file():
+            return read_space(read_text(path), str(path), **parameters)
+    return load_space(name, **parameters)
 
 
 def same_space(architecture: Architecture, space: SearchSpace) -> bool:

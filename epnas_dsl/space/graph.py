@@ -118,11 +118,20 @@ def to_network(architecture: Architecture, image: Image = (3, 32, 32)) -> Graph:
     return builder.graph(builder.network())
 
 
-def body_nodes(architecture: Architecture, body: str) -> list[Node]:
-    """The nodes of `to_graph`, without the graph around them."""
+def body_nodes(architecture: Architecture, body: str, dead: bool = False) -> list[Node]:
+    """The nodes of `to_graph`, without the graph around them; the last one is the result.
+
+    Args:
+        dead: those that nothing reads, too; the result stands there twice where such read it.
+    """
     found = next(b for b in architecture.space.bodies if body in b.names)
     builder = _Builder(architecture, None)
-    return builder.alive(builder.body(found))
+    result = builder.body(found)
+    if not dead:
+        return builder.alive(result)
+    made = list(builder.nodes.values())
+    last = builder.nodes[result.node]
+    return made if made[-1] is last else [*made, last]
 
 
 def nodes(graph: Graph) -> list[Node]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,23 @@ def test_show_sharing(epnas) -> None:
     users = {row["weights"]: row["operations"] for row in rows}
     assert users["network/h2/op1/conv_5x5"] == ["h2.op1(h1)"]
     micro = epnas("show", "micro(blocks=1, repeats=1)", "--sharing").out
-    assert "cell*.h1.op1" in micro
+    assert "share by cell, block, slot, op\n" in micro
+    row = r"normal\|reduction/h1/op1/\*  +5  conv_3x3, .*, dw_conv_5x5  h1\.op1 of prev1 \| prev2\n"
+    assert re.search(row, micro)
+
+
+def test_sharing_is_complete_and_names_slices(epnas) -> None:
+    """Each of the 4 operations with weights, in each slot of the 8 cells, whatever it reads."""
+    found = epnas("show", "micro", "--sharing", "--json").json
+    assert found["share_by"] == ["cell", "block", "slot", "op"]
+    rows = [r for r in found["sharing"] if re.search(r"/h\d/op\d/", r["weights"])]
+    assert len(rows) == 5 * 2 * 4
+    for row in rows:
+        block = int(row["weights"].split("/")[1][1:])
+        assert row["places"] == 8
+        assert len(row["operations"]) == 2 + block - 1
+    macro = epnas("show", "macro", "--sharing").out
+    assert re.search(r"network/h3/op0/\* +1  conv_1x1 +h3 of h1 \| h2 \| h3\.op1\n", macro)
 
 
 @pytest.mark.parametrize(
@@ -143,13 +160,6 @@ def test_draw_an_architecture_a_network_a_difference(epnas, monkeypatch) -> None
     assert {p.name for p in Path().glob("*.dot")} == {
         "cell.dot", "network.dot", "diff.dot", "input.dot",
     }  # fmt: skip
-
-
-def test_convert_there_and_back(epnas) -> None:
-    text = "|none~0|+|nor_conv_3x3~0|none~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
-    ours = epnas("convert", text, "--from", "nasbench201", "--to", "epnas").out.strip()
-    assert ours.startswith("nasbench201: ")
-    assert epnas("convert", ours, "--from", "epnas", "--to", "nasbench201").out == f"{text}\n"
 
 
 def test_explain(epnas) -> None:

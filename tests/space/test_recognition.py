@@ -1,0 +1,150 @@
+"""Graphs are read back into the architecture that they are of."""
+
+from __future__ import annotations
+
+import networkx as nx
+import numpy as np
+import pytest
+
+from epnas_dsl.errors import ArchitectureError
+from epnas_dsl.lang import load_architecture, load_space, read_space
+from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.expansion import sample
+from epnas_dsl.space.graph import Graph, to_graph
+from epnas_dsl.space.recognition import from_graph
+from epnas_dsl.space.search_space import SearchSpace
+
+# Functions with choices inside, nested choices, chosen numbers, values without a node of their
+# own, names given again, subsets of any size.
+NESTED = """
+space nested
+op := conv(kernel = 1|3) | skip_connect | block
+def block(x) {
+    y = (conv_3x3(x) | conv_5x5(x))
+    return y + (skip_connect(x) | mbconv(x, kernel=3|5, expand=3|6))
+}
+cell c (p, q) {
+    level b in 1..2 {
+        source := p | h[1..b-1]
+        h[b] = op(source) + op(source)
+    }
+    return concat(unused(h), some of [p, q])
+}
+network (image) { return linear(global_avg_pool(stack(conv_3x3(image, 4), [c])), 10) }
+"""
+NUMBERS = """
+space numbers
+cell c (p, q) {
+    w = (8 | 16 | 32)
+    x = (p | q)
+    y = (conv_3x3(x, w) | conv_5x5(x, 2*w))
+    z = conv_1x1(concat(y, any of [p, q]), 8 | 16)
+    return z
+}
+network (image) { return linear(global_avg_pool(stack(conv_3x3(image, 4), [c])), 10) }
+"""
+STAGES = """
+space stages
+def stage(x, width, stride) {
+    x = mbconv(x, kernel=3|5|7, expand=3|6, channels=width, stride=stride)
+    for i in 2..3 {
+        x = (mbconv(x, kernel=3|5|7, expand=3|6, channels=2*width//2) | skip_connect(x))
+    }
+    return x
+}
+network (image) {
+    x = conv_3x3(image, 16)
+    x = stage(x, 24, stride=2)
+    x = stage(x, 40, stride=2|1)
+    return linear(global_avg_pool(x), 10)
+}
+"""
+
+
+def graphs(architecture: Architecture) -> dict[str, Graph]:
+    names = dict.fromkeys(b.name for b, _ in architecture.space.statements)
+    return {name: to_graph(architecture, name) for name in names}
+
+
+def spaces() -> list[SearchSpace]:
+    published = map(load_space, ("micro", "macro", "darts", "pnas", "nasbench201"))
+    return [*published, *map(read_space, (NESTED, NUMBERS, STAGES))]
+
+
+@pytest.mark.parametrize("space", spaces(), ids=lambda s: s.name)
+def test_graphs_of_every_level_come_back(space: SearchSpace) -> None:
+    for level in range(1, space.depth + 1):
+        for architecture in sample(space, 40, np.random.default_rng(level), level):
+            assert from_graph(space, graphs(architecture)) == architecture
+
+
+def test_the_order_of_operands_does_not_count() -> None:
+    space = load_space("darts")
+    for architecture in sample(space, 20, np.random.default_rng(0)):
+        turned = {}
+        for name, graph in graphs(architecture).items():
+            copy = nx.DiGraph(graph)
+            for key in copy:
+                node = copy.nodes[key]["node"]
+                if node.operation in {"add", "concat"}:
+                    from dataclasses import replace
+
+                    copy.nodes[key]["node"] = replace(node, inputs=node.inputs[::-1])
+            turned[name] = copy
+        assert from_graph(space, turned) == architecture
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("conv_3x3", "conv_9x9", "`conv_9x9` is not one of"),
+        ("prev1", "nowhere", "`nowhere` cannot be read here"),
+    ],
+)
+def test_a_graph_of_another_space_is_refused(old: str, new: str, words: str) -> None:
+    from dataclasses import replace
+
+    space = load_space("micro")
+    architecture = load_architecture("micro: h1 = conv_3x3(prev1) + conv_5x5(prev2)")
+    graph = nx.DiGraph()
+    for key, data in to_graph(architecture).nodes(data=True):
+        node = data["node"]
+        operation = node.operation.replace(old, new)
+        inputs = tuple(i.replace(old, new) for i in node.inputs)
+        changed = replace(node, name=key.replace(old, new), operation=operation, inputs=inputs)
+        graph.add_node(changed.name, node=changed)
+    with pytest.raises(ArchitectureError, match=words) as error:
+        from_graph(space, {"normal": graph})
+    assert error.value.diagnostics[0].code == "E313"
+
+
+def test_what_is_fixed_has_to_be_there() -> None:
+    """The result of one space is no result of another, though the choices are the same."""
+    text = """space {} cell c (p, q) {{ x = (conv_3x3(p) | conv_5x5(q))
+        return {} }}
+    network (image) {{ return linear(global_avg_pool(stack(conv_3x3(image, 4), [c])), 10) }}"""
+    here = read_space(text.format("here", "relu(x)"))
+    there = read_space(text.format("there", "relu6(x)"))
+    graph = to_graph(Architecture(there, [1]))
+    assert from_graph(there, {"c": graph}).choices == (1,)
+    with pytest.raises(ArchitectureError, match=r"`c\.return` is another one"):
+        from_graph(here, {"c": graph})
+
+
+def test_dead_code_cannot_be_told() -> None:
+    space = read_space("""space dead cell c (p, q) {
+        x = (conv_3x3(p) | conv_5x5(q))
+        y = conv_1x1(concat(any of [p, x], q))
+        return y }
+    network (image) { return linear(global_avg_pool(stack(conv_3x3(image, 4), [c])), 10) }""")
+    alive, dead = (Architecture(space, [0, mask]) for mask in (2, 1))
+    assert from_graph(space, graphs(alive)) == alive
+    with pytest.raises(ArchitectureError, match=r"does not say what `c.x` is") as error:
+        from_graph(space, graphs(dead))
+    assert error.value.diagnostics[0].code == "E314"
+
+
+def test_every_body_is_needed() -> None:
+    architecture = sample(load_space("darts"), 1, np.random.default_rng(0))[0]
+    with pytest.raises(ArchitectureError, match="no graph of `reduction`"):
+        from_graph(architecture.space, {"normal": to_graph(architecture, "normal")})
