@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from epnas_dsl.errors import CountError
+from epnas_dsl.space.arithmetic import evaluate
 from epnas_dsl.space.measures import satisfies
 from epnas_dsl.space.search_space import SearchSpace
 
@@ -39,7 +40,8 @@ def count_unique(
 ) -> int:
     """Architectures that differ under the declared equivalence and meet the requirements.
 
-    Every architecture is looked at once.
+    Counted by symmetry where that is possible (`count_by_symmetry`); otherwise every architecture
+    is looked at once.
 
     Args:
         progress: called with the number looked at and the number to look at.
@@ -48,9 +50,54 @@ def count_unique(
     Raises:
         CountError: there are more than that.
     """
+    try:
+        return count_by_symmetry(space, level)
+    except CountError as error:
+        reason = error.diagnostics[0].message
     keys: set[str] = set()
-    _walk(space, level, progress, limit, lambda a: keys.add(a.key))
+    _walk(space, level, progress, limit, lambda a: keys.add(a.key), reason)
     return len(keys)
+
+
+def count_by_symmetry(space: SearchSpace, level: int | None = None) -> int:
+    """What `count_unique` gives, by a counting argument, none of the architectures looked at.
+
+    Bodies are independent, so their counts multiply; those of one body are orbits of its
+    interchangeable statements (see `orbits`).
+
+    Raises:
+        CountError: a body does not have the form for it, or a requirement speaks of more than
+            edges, nodes and levels.
+    """
+    from epnas_dsl.space.orbits import Weights, count_graphs  # which loads numpy
+    from epnas_dsl.space.structures import read_structure
+
+    level = level or space.depth
+    measures = frozenset[str]().union(*(r.measures for r in space.requirements))
+    if further := measures - {"edges", "nodes", "levels"}:
+        raise CountError(f"a requirement speaks of {', '.join(sorted(further))}")
+    if space.requirements and space.treated:
+        raise CountError("a requirement looks at what `treat` leaves out")
+    bodies = dict.fromkeys(body for body, _ in space.statements)
+    structures = [read_structure(space, body, level) for body in bodies]
+    # More bits than the largest coefficient has, and more places than the largest exponent.
+    bits = count_unordered(space, level).bit_length() + 1
+    places = 1 + sum(s.largest for s in structures)
+    weights = Weights(
+        bits if "edges" in measures else 0, bits * places if "nodes" in measures else 0
+    )
+    total = math.prod(count_graphs(s, weights) for s in structures)
+    if not space.requirements:
+        return total
+    return sum(
+        (total >> bits * (edges + places * nodes)) % (1 << bits)
+        for edges in range(places)
+        for nodes in range(places)
+        if all(
+            evaluate(r.condition, (), {"edges": edges, "nodes": nodes, "levels": level})
+            for r in space.requirements
+        )
+    )
 
 
 def count_meeting(
@@ -71,14 +118,15 @@ def count_meeting(
 
 def _walk(
     space: SearchSpace, level: int | None, progress: Progress | None, limit: int,
-    visit: Callable[..., None],
+    visit: Callable[..., None], reason: str = "",
 ) -> int:  # fmt: skip
     from epnas_dsl.space.expansion import enumerate_level  # which loads numpy
 
     total = count_unordered(space, level)
     if total > limit:
         raise CountError(
-            f"{total:,} architectures would have to be looked at; the limit is {limit:,}",
+            f"{total:,} architectures would have to be looked at; the limit is {limit:,}"
+            + (f". No counting argument: {reason}" if reason else ""),
             hint="count a lower level with --level, or fewer levels through the parameters",
         )
     met = 0
