@@ -119,12 +119,10 @@ def to_network(architecture: Architecture, image: Image = (3, 32, 32)) -> Graph:
 
 
 def body_nodes(architecture: Architecture, body: str) -> list[Node]:
-    """The nodes of `to_graph`, dead ones included, without the graph around them."""
+    """The nodes of `to_graph`, without the graph around them."""
     found = next(b for b in architecture.space.bodies if body in b.names)
     builder = _Builder(architecture, None)
-    result = builder.body(found)
-    made = [n for n in builder.nodes.values() if n.name != result.node]
-    return [*made, builder.nodes[result.node]]
+    return builder.alive(builder.body(found))
 
 
 def reads(architecture: Architecture, body: str) -> dict[str, set[str]]:
@@ -179,9 +177,7 @@ def carry_out(
                 builder._add(Node(name, "input", output=name))
             scope.values[label] = _Ref(name, label, entry=label in body.inputs)
         builder._statements([statement], [tree], scope)
-        result = scope.values[statement.label].node
-        made = [n for n in builder.nodes.values() if n.name != result]
-        yield [*made, builder.nodes[result]], scope.read.difference(read)
+        yield builder.alive(scope.values[statement.label]), scope.read
 
 
 def nodes(graph: Graph) -> list[Node]:

@@ -100,6 +100,7 @@ class _Reader:
         *statements, result = self.statements
         options: list[Options] = []
         arrays: dict[str, list[str]] = {}
+        same: set[str] = set()  # two names of one value
         for s in statements:
             if s.term.kind == "number":
                 if s.term.decisions:
@@ -112,7 +113,8 @@ class _Reader:
                 arrays.setdefault(s.array, []).append(s.label)
             one = next(iter(found))
             if len(found) == 1 and not _is_made(one):
-                self.values[s.label] = f"@{one[1]}" if one[0] == "@" else one[0]
+                self.values[s.label] = _atom(one)
+                same |= {s.label, _atom(one)}
                 continue
             if not all(_is_made(e) and self.has_weights(e) for e in found):
                 raise CountError(f"`{s.label}` may be nothing of its own")
@@ -120,8 +122,8 @@ class _Reader:
             options.append(found)
         loose = [label for u in _names(result.term, Unused) for label in arrays.get(u.array, ())]
         names = [self.values[label] for label in loose]
-        if len(set(names)) < len(names) or any(not n.startswith("@") for n in names):
-            raise CountError("`unused` names a value twice, or an input")
+        if not same.isdisjoint([*loose, *names]):
+            raise CountError("`unused` names a value that has another name")
         if len(loose) > MAX_LOOSE or self.statements[-1].term.unordered << len(loose) > MAX_OPTIONS:
             raise CountError("`unused` names too many values")
         results = {}
@@ -276,7 +278,7 @@ def _check_order(structure: Structure) -> None:
             swap = {i: j, j: i}
             behind = structure.options[run.stop :]
             alike = all(_is_closed(options, i, j) for options in behind) and all(
-                {relabel(e, swap) for e in found}
+                frozenset(relabel(e, swap) for e in found)
                 == structure.results.get(frozenset(swap.get(k, k) for k in unread))
                 for unread, found in structure.results.items()
             )
