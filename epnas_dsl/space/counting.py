@@ -9,6 +9,7 @@ from epnas_dsl.errors import CountError
 from epnas_dsl.space.arithmetic import evaluate
 from epnas_dsl.space.measures import satisfies
 from epnas_dsl.space.search_space import SearchSpace
+from epnas_dsl.space.terms import Number
 
 MAX_ENUMERATED = 2_000_000
 Progress = Callable[[int, int], None]
@@ -37,40 +38,48 @@ def count_unique(
     level: int | None = None,
     progress: Progress | None = None,
     limit: int = MAX_ENUMERATED,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> int:
     """Architectures that differ under the declared equivalence and meet the requirements.
 
-    Counted by symmetry where that is possible (`count_by_symmetry`); otherwise every architecture
-    is looked at once.
+    Where a counting argument holds (`count_by_argument`) none of them is looked at, otherwise every
+    one, once.
 
     Args:
         progress: called with the number looked at and the number to look at.
         limit: the largest number that is looked at.
+        tell: called with how they are counted.
 
     Raises:
         CountError: there are more than that.
     """
     try:
-        return count_by_symmetry(space, level)
+        count, arguments = count_by_argument(space, level)
     except CountError as error:
         reason = error.diagnostics[0].message
+    else:
+        tell(f"counted without enumeration: {'; '.join(arguments)}")
+        return count
     keys: set[str] = set()
+    tell(f"counted by enumeration: {reason}")
     _walk(space, level, progress, limit, lambda a: keys.add(a.key), reason)
     return len(keys)
 
 
-def count_by_symmetry(space: SearchSpace, level: int | None = None) -> int:
-    """What `count_unique` gives, by a counting argument, none of the architectures looked at.
+def count_by_argument(space: SearchSpace, level: int | None = None) -> tuple[int, tuple[str, ...]]:
+    """What `count_unique` gives, none of the architectures looked at.
 
-    Bodies are independent, so their counts multiply; those of one body are orbits of its
-    interchangeable statements (see `orbits`).
+    Bodies are independent, so their counts multiply. In one body they are the different words of a
+    chain (`chains`) or the orbits of interchangeable statements (`orbits`).
+
+    Returns:
+        The count, and the argument for each body.
 
     Raises:
         CountError: a body does not have the form for it, or a requirement speaks of more than
             edges, nodes and levels.
     """
-    from epnas_dsl.space.orbits import Weights, count_graphs  # which loads numpy
-    from epnas_dsl.space.structures import read_structure
+    from epnas_dsl.space import chains, orbits, structures  # which load numpy
 
     level = level or space.depth
     measures = frozenset[str]().union(*(r.measures for r in space.requirements))
@@ -79,25 +88,34 @@ def count_by_symmetry(space: SearchSpace, level: int | None = None) -> int:
     if space.requirements and space.treated:
         raise CountError("a requirement looks at what `treat` leaves out")
     bodies = dict.fromkeys(body for body, _ in space.statements)
-    structures = [read_structure(space, body, level) for body in bodies]
+    found = {body: structures.read_structure(space, body, level) for body in bodies}
     # More bits than the largest coefficient has, and more places than the largest exponent.
     bits = count_unordered(space, level).bit_length() + 1
-    places = 1 + sum(s.largest for s in structures)
-    weights = Weights(
-        bits if "edges" in measures else 0, bits * places if "nodes" in measures else 0
-    )
-    total = math.prod(count_graphs(s, weights) for s in structures)
-    if not space.requirements:
-        return total
-    return sum(
-        (total >> bits * (edges + places * nodes)) % (1 << bits)
-        for edges in range(places)
-        for nodes in range(places)
-        if all(
-            evaluate(r.condition, (), {"edges": edges, "nodes": nodes, "levels": level})
-            for r in space.requirements
+    places = 1 + sum(s.largest for s in found.values())
+    edge, node = bits * ("edges" in measures), bits * places * ("nodes" in measures)
+    total, arguments = 1, []
+    for body, structure in found.items():
+        words = None if space.requirements else chains.read_words(structure)
+        if words:
+            total *= chains.count_words(words)
+            arguments.append(f"{body.name} is a chain")
+            continue
+        structures.check_structure(structure)
+        total *= orbits.count_graphs(structure, orbits.Weights(edge, node))
+        largest = max(map(len, structure.runs), default=0)
+        arguments.append(f"{body.name} has {largest} interchangeable statements")
+    if space.requirements:
+        total = sum(
+            (total >> bits * (edges + places * nodes)) % (1 << bits)
+            for edges in range(places)
+            for nodes in range(places)
+            if _meets(space, {"edges": edges, "nodes": nodes, "levels": level})
         )
-    )
+    return total, tuple(arguments)
+
+
+def _meets(space: SearchSpace, measures: dict[str, Number]) -> bool:
+    return all(evaluate(r.condition, (), measures) for r in space.requirements)
 
 
 def count_meeting(

@@ -11,7 +11,7 @@ the body is then a choice of options without a circle, up to the order within ea
   names rubbed out) is found inside another expression, or in another run. Runs of one statement
   that each read the one before need no shapes, since the order of a chain cannot change.
 
-Where one of these is not met, `read_structure` says so, and the counting argument does not apply.
+Where one of these is not met, `check_structure` says so: its graphs cannot be counted by symmetry.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Structure:
             entry, for the empty set, where that makes no difference.
         loose: the statements that the result reads where nothing else does: they are never dead.
         inputs: the number of the body's inputs.
+        own: the options that are never merged with an equal one.
     """
 
     runs: tuple[range, ...]
@@ -57,6 +58,7 @@ class Structure:
     results: dict[frozenset[int], Options]
     loose: frozenset[int]
     inputs: int
+    own: Options
 
     @property
     def largest(self) -> int:
@@ -72,13 +74,21 @@ def read_structure(space: SearchSpace, body: Body, level: int) -> Structure:
     Raises:
         CountError: it has none, and why.
     """
-    reader = _Reader(space, body, level)
-    structure = reader.structure()
+    return _Reader(space, body, level).structure()
+
+
+def check_structure(structure: Structure) -> None:
+    """Make sure that its graphs are its choices of options, up to the order within runs.
+
+    Raises:
+        CountError: they are not, and why.
+    """
     results = [e for found in structure.results.values() for e in found]
+    if not all(e in structure.own for found in structure.options for e in found):
+        raise CountError("a statement may make nothing of its own")
     _check_sums(structure.options, results)
     _check_order(structure)
     _check_shapes(structure.runs, structure.options, results)
-    return structure
 
 
 class _Reader:
@@ -116,8 +126,6 @@ class _Reader:
                 self.values[s.label] = _atom(one)
                 same |= {s.label, _atom(one)}
                 continue
-            if not all(_is_made(e) and self.has_weights(e) for e in found):
-                raise CountError(f"`{s.label}` may be nothing of its own")
             self.values[s.label] = f"@{len(options)}"
             options.append(found)
         loose = [label for u in _names(result.term, Unused) for label in arrays.get(u.array, ())]
@@ -138,7 +146,8 @@ class _Reader:
                 raise CountError("the result may leave out what is unused")
         runs = tuple(_runs(options))
         every = frozenset(int(n[1:]) for n in names)
-        return Structure(runs, tuple(options), results, every, len(self.body.inputs))
+        own = frozenset(e for found in options for e in found if self.has_weights(e))
+        return Structure(runs, tuple(options), results, every, len(self.body.inputs), own)
 
     def options(
         self, statement: Statement, read: Set[str] = frozenset(), left: Set[str] = frozenset()
