@@ -9,7 +9,6 @@ from epnas_dsl.errors import CountError
 from epnas_dsl.space.arithmetic import evaluate
 from epnas_dsl.space.measures import satisfies
 from epnas_dsl.space.search_space import SearchSpace
-from epnas_dsl.space.terms import Number
 
 MAX_ENUMERATED = 2_000_000
 Progress = Callable[[int, int], None]
@@ -18,7 +17,7 @@ Progress = Callable[[int, int], None]
 def count_raw(space: SearchSpace, level: int | None = None) -> int:
     """All assignments of the decisions up to a level (by default of full length).
 
-    Requirements are not looked at: see `count_meeting`.
+    Here and in `count_unordered` requirements do not matter; `count_unique` looks at them.
     """
     return _product(space, level, unordered=False)
 
@@ -58,11 +57,24 @@ def count_unique(
     except CountError as error:
         reason = error.diagnostics[0].message
     else:
-        tell(f"counted without enumeration: {'; '.join(arguments)}")
+        tell(f"counted without enumeration: {'; '.join(arguments) or 'nothing is chosen'}")
         return count
-    keys: set[str] = set()
+    total = count_unordered(space, level)
+    if total > limit:
+        raise CountError(
+            f"{total:,} architectures would have to be looked at, {limit:,} at most, since no "
+            f"counting argument holds: {reason}",
+            hint="count a lower level with --level, or fewer levels through the parameters",
+        )
     tell(f"counted by enumeration: {reason}")
-    _walk(space, level, progress, limit, lambda a: keys.add(a.key), reason)
+    from epnas_dsl.space.expansion import enumerate_level  # which loads numpy
+
+    keys: set[str] = set()
+    for i, architecture in enumerate(enumerate_level(space, level or space.depth), 1):
+        if satisfies(architecture):
+            keys.add(architecture.key)
+        if progress and (i % 256 == 0 or i == total):
+            progress(i, total)
     return len(keys)
 
 
@@ -102,56 +114,18 @@ def count_by_argument(space: SearchSpace, level: int | None = None) -> tuple[int
             continue
         structures.check_structure(structure)
         total *= orbits.count_graphs(structure, orbits.Weights(edge, node))
-        largest = max(map(len, structure.runs), default=0)
-        arguments.append(f"{body.name} has {largest} interchangeable statements")
+        runs = [str(len(run)) for run in structure.runs if len(run) > 1]
+        arguments.append(f"{body.name} has {' and '.join(runs) or 'no'} interchangeable statements")
     if space.requirements:
-        total = sum(
-            (total >> bits * (edges + places * nodes)) % (1 << bits)
+        counts = {
+            (edges, nodes): (total >> bits * (edges + places * nodes)) % (1 << bits)
             for edges in range(places)
             for nodes in range(places)
-            if _meets(space, {"edges": edges, "nodes": nodes, "levels": level})
-        )
+        }
+        total = sum(n for (e, v), n in counts.items() if n and _meets(space, e, v, level))
     return total, tuple(arguments)
 
 
-def _meets(space: SearchSpace, measures: dict[str, Number]) -> bool:
+def _meets(space: SearchSpace, edges: int, nodes: int, level: int) -> bool:
+    measures = {"edges": edges, "nodes": nodes, "levels": level}
     return all(evaluate(r.condition, (), measures) for r in space.requirements)
-
-
-def count_meeting(
-    space: SearchSpace,
-    level: int | None = None,
-    progress: Progress | None = None,
-    limit: int = MAX_ENUMERATED,
-) -> int:
-    """Architectures that meet the requirements, operands of `+` commuting.
-
-    Raises:
-        CountError: there are more than `limit` to look at.
-    """
-    if not space.requirements:
-        return count_unordered(space, level)
-    return _walk(space, level, progress, limit, lambda a: None)
-
-
-def _walk(
-    space: SearchSpace, level: int | None, progress: Progress | None, limit: int,
-    visit: Callable[..., None], reason: str = "",
-) -> int:  # fmt: skip
-    from epnas_dsl.space.expansion import enumerate_level  # which loads numpy
-
-    total = count_unordered(space, level)
-    if total > limit:
-        raise CountError(
-            f"{total:,} architectures would have to be looked at; the limit is {limit:,}"
-            + (f". No counting argument: {reason}" if reason else ""),
-            hint="count a lower level with --level, or fewer levels through the parameters",
-        )
-    met = 0
-    for i, architecture in enumerate(enumerate_level(space, level or space.depth), 1):
-        if satisfies(architecture):
-            met += 1
-            visit(architecture)
-        if progress and (i % 256 == 0 or i == total):
-            progress(i, total)
-    return met

@@ -17,7 +17,7 @@ Where one of these is not met, `check_structure` says so: its graphs cannot be c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, pairwise
@@ -105,49 +105,50 @@ class _Reader:
         if sum(s.term.unordered for s in self.statements) > MAX_OPTIONS:
             raise CountError(f"more than {MAX_OPTIONS:,} options of single statements")
         self.values = {label: label for label in body.inputs}
+        self.arrays: dict[str, list[str]] = {}
+        self.same: set[str] = set()  # names of values that have two
 
     def structure(self) -> Structure:
         *statements, result = self.statements
         options: list[Options] = []
-        arrays: dict[str, list[str]] = {}
-        same: set[str] = set()  # two names of one value
         for s in statements:
+            if s.term.kind == "number" and s.term.decisions:
+                raise CountError(f"`{s.label}` is a number that is chosen")
             if s.term.kind == "number":
-                if s.term.decisions:
-                    raise CountError(f"`{s.label}` is a number that is chosen")
                 continue
             if _names(s.term, Unused):
                 raise CountError(f"`{s.label}` reads what is unused")
-            found = self.options(s)
             if s.array:
-                arrays.setdefault(s.array, []).append(s.label)
+                self.arrays.setdefault(s.array, []).append(s.label)
+            found = self.options(s)
             one = next(iter(found))
             if len(found) == 1 and not _is_made(one):
                 self.values[s.label] = _atom(one)
-                same |= {s.label, _atom(one)}
-                continue
-            self.values[s.label] = f"@{len(options)}"
-            options.append(found)
-        loose = [label for u in _names(result.term, Unused) for label in arrays.get(u.array, ())]
-        names = [self.values[label] for label in loose]
-        if not same.isdisjoint([*loose, *names]):
+                self.same |= {s.label, _atom(one)}
+            else:
+                self.values[s.label] = f"@{len(options)}"
+                options.append(found)
+        results, loose = self.returned(result)
+        own = frozenset(e for found in options for e in found if self.has_weights(e))
+        inputs = len(self.body.inputs)
+        return Structure(tuple(_runs(options)), tuple(options), results, loose, inputs, own)
+
+    def returned(self, result: Statement) -> tuple[dict[frozenset[int], Options], frozenset[int]]:
+        """The results and the loose statements of a `Structure`."""
+        arrays = {u.array for u in _names(result.term, Unused)}
+        loose = {x: self.values[x] for a in arrays for x in self.arrays.get(a, ())}
+        if not self.same.isdisjoint([*loose, *loose.values()]):
             raise CountError("`unused` names a value that has another name")
-        if len(loose) > MAX_LOOSE or self.statements[-1].term.unordered << len(loose) > MAX_OPTIONS:
+        if len(loose) > MAX_LOOSE or result.term.unordered << len(loose) > MAX_OPTIONS:
             raise CountError("`unused` names too many values")
         results = {}
-        for unread in _subsets(range(len(loose))):
-            left = {loose[i] for i in unread}
-            numbers = frozenset(int(names[i][1:]) for i in unread)
+        for left in _subsets(loose):
+            numbers = frozenset(int(loose[x][1:]) for x in left)
             try:
-                results[numbers] = self.options(result, set(loose) - left, left)
+                results[numbers] = self.options(result, loose.keys() - left, left)
             except ShapeError:  # nothing is left to be joined, which does not happen then
                 results[numbers] = frozenset()
-            if not all(numbers <= leaves(e) for e in results[numbers]):
-                raise CountError("the result may leave out what is unused")
-        runs = tuple(_runs(options))
-        every = frozenset(int(n[1:]) for n in names)
-        own = frozenset(e for found in options for e in found if self.has_weights(e))
-        return Structure(runs, tuple(options), results, every, len(self.body.inputs), own)
+        return results, frozenset(int(name[1:]) for name in loose.values())
 
     def options(
         self, statement: Statement, read: Set[str] = frozenset(), left: Set[str] = frozenset()
@@ -252,10 +253,9 @@ def _names(term: Term, kind: type[Unused]) -> list[Unused]:
     return found
 
 
-def _subsets(items: Iterable[int]) -> Iterator[frozenset[int]]:
-    every = list(items)
-    for size in range(len(every) + 1):
-        yield from map(frozenset, combinations(every, size))
+def _subsets(items: Collection[str]) -> Iterator[frozenset[str]]:
+    for size in range(len(items) + 1):
+        yield from map(frozenset, combinations(items, size))
 
 
 # --- what has to hold --------------------------------------------------------------------------
