@@ -31,7 +31,7 @@ from epnas_dsl.space.graph import Node, carry_out
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import Statement, Term, Unused
 
-MAX_OPTIONS = 200_000
+MAX_OPTIONS = 100_000
 MAX_EXPRESSION = 300  # vertices
 MAX_LOOSE = 12  # statements that `unused` may name
 
@@ -104,8 +104,11 @@ class _Reader:
         self.statements = [s for s in (*body.statements, body.result) if s.level <= level]
         if sum(s.term.unordered for s in self.statements) > MAX_OPTIONS:
             raise CountError(f"more than {MAX_OPTIONS:,} options of single statements")
+        arrays = {u.array for u in _names(body.result.term, Unused)}
+        self.loose = [s.label for s in self.statements if s.array in arrays]
+        if len(self.loose) > MAX_LOOSE:
+            raise CountError("`unused` names too many values")
         self.values = {label: label for label in body.inputs}
-        self.arrays: dict[str, list[str]] = {}
         self.same: set[str] = set()  # names of values that have two
 
     def structure(self) -> Structure:
@@ -118,8 +121,6 @@ class _Reader:
                 continue
             if _names(s.term, Unused):
                 raise CountError(f"`{s.label}` reads what is unused")
-            if s.array:
-                self.arrays.setdefault(s.array, []).append(s.label)
             found = self.options(s)
             one = next(iter(found))
             if len(found) == 1 and not _is_made(one):
@@ -135,12 +136,11 @@ class _Reader:
 
     def returned(self, result: Statement) -> tuple[dict[frozenset[int], Options], frozenset[int]]:
         """The results and the loose statements of a `Structure`."""
-        arrays = {u.array for u in _names(result.term, Unused)}
-        loose = {x: self.values[x] for a in arrays for x in self.arrays.get(a, ())}
+        loose = {label: self.values[label] for label in self.loose}
         if not self.same.isdisjoint([*loose, *loose.values()]):
             raise CountError("`unused` names a value that has another name")
-        if len(loose) > MAX_LOOSE or result.term.unordered << len(loose) > MAX_OPTIONS:
-            raise CountError("`unused` names too many values")
+        if result.term.unordered << len(loose) > MAX_OPTIONS:
+            raise CountError(f"more than {MAX_OPTIONS:,} results")
         results = {}
         for left in _subsets(loose):
             numbers = frozenset(int(loose[x][1:]) for x in left)
