@@ -1,9 +1,10 @@
 """Count the graphs of a chain, in which every statement reads the one before it and nothing else.
 
-Such a graph is a word, of the operations from the input to the result, and an option a piece of it.
-The same word may be cut into pieces in several ways, above all where statements have options of
-several lengths, or none at all. So the automaton that reads the pieces one after the other is
-made deterministic, set of states by set of states, and the words that it takes are counted.
+Such a graph is a word, of an input and the operations from there to the result, and an option is a
+piece of it. The same word may be cut into pieces in several ways, above all where statements have
+options of several lengths, or none at all. So the automaton that reads the pieces one after the
+other is made deterministic, set of states by set of states, and the words that it takes are
+counted.
 """
 
 from __future__ import annotations
@@ -34,15 +35,16 @@ def read_words(structure: Structure) -> list[set[Word]] | None:
 
 
 def _word(e: Expression, i: int) -> Word | None:
-    """The operations on the statement before number i, the first one first."""
+    """The operations on the statement before number i, the first one first; an input begins it."""
     word: list[str] = []
     while e[0] != "@" and e[1]:
         if len(e[1]) > 1:
             return None
         word.append(e[0])
         (e,) = e[1]
-    before = e[1] == i - 1 if e[0] == "@" else i == 0
-    return tuple(reversed(word)) if before else None
+    if i == 0 and e[0] != "@":
+        return (e[0], *reversed(word))
+    return tuple(reversed(word)) if e == ("@", i - 1) else None
 
 
 def count_words(pieces: Sequence[set[Word]]) -> int:

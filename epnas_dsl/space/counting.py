@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from epnas_dsl.errors import CountError
+from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import evaluate
 from epnas_dsl.space.measures import satisfies
 from epnas_dsl.space.search_space import SearchSpace
@@ -93,7 +94,8 @@ def count_by_argument(space: SearchSpace, level: int | None = None) -> tuple[int
     """
     from epnas_dsl.space import chains, orbits, structures  # which load numpy
 
-    level = level or space.depth
+    # A level that decides nothing is complete together with the one below it.
+    level = Architecture(space, [0] * space.widths[level or space.depth]).level
     measures = frozenset[str]().union(*(r.measures for r in space.requirements))
     if further := measures - {"edges", "nodes", "levels"}:
         raise CountError(f"a requirement speaks of {', '.join(sorted(further))}")
