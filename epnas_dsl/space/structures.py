@@ -189,8 +189,8 @@ class _Reader:
 
     def is_own(self, label: str) -> bool:
         """Whether a vertex of that label is never merged with an equal one."""
-        role = self.space.treated.get(label.partition("(")[0], "")
-        return label not in {"add", "concat", "zero"} and role not in {"pure", "wire"}
+        role = self.space.treated.get(_head(label), "")
+        return _head(label) not in {"add", "concat", "zero"} and role not in {"pure", "wire"}
 
     def has_weights(self, e: Expression) -> bool:
         return any(_is_made(p) and self.is_own(p[0]) for p in _inside(e))
@@ -223,6 +223,10 @@ def leaves(e: Expression) -> frozenset[int]:
     return frozenset(number for label, number in atoms(e) if label == "@")
 
 
+def _head(label: str) -> str:
+    return label.partition("(")[0]
+
+
 def _atom(e: Expression) -> str:
     return f"@{e[1]}" if e[0] == "@" else e[0]
 
@@ -233,7 +237,7 @@ def relabel(e: Expression, numbers: Mapping[int, int]) -> Expression:
     if label == "@":
         return (label, numbers.get(parts, parts))
     inner = [relabel(p, numbers) for p in parts]
-    return (label, tuple(sorted(inner) if label in {"add", "concat"} else inner))
+    return (label, tuple(sorted(inner) if _head(label) in {"add", "concat"} else inner))
 
 
 def _shape(e: Expression) -> Expression:
