@@ -56,10 +56,14 @@ def test_unique_counts_of_one_block() -> None:
     assert count_unique(load_space("pnas"), 1) == 136
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("space", "unique"), [("micro", 18_795), ("pnas", 31_620)])
 def test_unique_counts_of_two_blocks(space: str, unique: int) -> None:
     assert count_unique(load_space(space), 2) == unique
+
+
+@pytest.mark.slow
+def test_unique_counts_of_two_blocks_by_looking_at_each() -> None:
+    assert len({a.key for a in enumerate_level(load_space("micro"), 2)}) == 18_795
 
 
 @pytest.mark.slow

@@ -135,7 +135,9 @@ def _covering(space: SearchSpace) -> Iterator[tuple[Architecture, Reads]]:
     seen: set[object] = set()
     idle = 0
     for architecture in _spread(space):
-        listings = {_names(space, b.name): body_nodes(architecture, b.name, dead=True) for b in space.bodies}
+        listings = {
+            _names(space, b.name): body_nodes(architecture, b.name, dead=True) for b in space.bodies
+        }
         shown = {(b, n.name, n.text, n.inputs) for b, listing in listings.items() for n in listing}
         idle = 0 if shown - seen else idle + 1
         seen |= shown

@@ -181,13 +181,18 @@ def _shown(options: list[str], width: int = 72) -> str:
 @click.command("count")
 @click.argument("space")
 @click.option("--level", type=int, metavar="L", help="Architectures of this level only.")
-@click.option("--unordered", is_flag=True, help="Operands of + commute; requirements are met.")
-@click.option("--unique", is_flag=True, help="Up to the declared equivalence, by enumeration.")
+@click.option("--unordered", is_flag=True, help="Operands of + commute.")
+@click.option("--unique", is_flag=True, help="Up to the declared equivalence; what is required.")
 @as_json
 def count_command(
     space: str, level: int | None, unordered: bool, unique: bool, as_json: bool
 ) -> None:
-    """Count the architectures of a space exactly."""
+    """Count the architectures of a space exactly.
+
+    Without --unique these are the assignments of its decisions, whether or not they meet what the
+    space requires. With it, those that meet it and differ under the declared equivalence: by a
+    counting argument where one holds, otherwise by looking at each of up to 2,000,000.
+    """
     from epnas_dsl.lang.loading import load_space
     from epnas_dsl.space import counting
 
@@ -196,15 +201,12 @@ def count_command(
     found = load_space(space)
     check_level(found, level)
     kind = "unique" if unique else "unordered" if unordered else "raw"
-    match kind:
-        case "unique":
-            count = counting.count_unique(found, level, progress("looked at"))
-        case "unordered":
-            count = counting.count_meeting(found, level, progress("looked at"))
-        case _:
-            count = counting.count_raw(found, level)
-            if found.requirements:
-                note("the requirements are not looked at; --unordered and --unique meet them")
+    if unique:
+        count = counting.count_unique(found, level, progress("looked at"), tell=note)
+    else:
+        count = (counting.count_unordered if unordered else counting.count_raw)(found, level)
+        if found.requirements:
+            note("the requirements are not looked at; --unique meets them")
     if as_json:
         document(space=found.name, level=level or found.depth, kind=kind, count=count)
     else:

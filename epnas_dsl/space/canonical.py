@@ -38,29 +38,31 @@ def canonical_key(architecture: Architecture) -> str:
     for name in names:
         body = next(b for b in space.bodies if b.name == name)
         strided = max(body.names.values()) > 1
-        vertices, result = _simplify(body_nodes(architecture, name), space.treated, strided)
+        vertices, result = simplify(body_nodes(architecture, name), space.treated, strided)
         forms.append(name.encode() + _Form(vertices, result).certificate())
     return hashlib.blake2b(b"".join(forms), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
-class _Vertex:
+class Vertex:
+    """A value that is left; sums and joins commute, their inputs are in order."""
+
     label: str
     inputs: tuple[int, ...]
     commutes: bool
 
 
-def _simplify(
+def simplify(
     nodes: Sequence[Node], treated: Mapping[str, str], strided: bool
-) -> tuple[list[_Vertex], int]:
-    """The nodes with the equivalence applied, as vertices in topological order."""
-    vertices: list[_Vertex] = []
-    known: dict[_Vertex, int] = {}
+) -> tuple[list[Vertex], int]:
+    """The nodes with the equivalence applied: vertices in topological order, and the result."""
+    vertices: list[Vertex] = []
+    known: dict[Vertex, int] = {}
     sums: dict[int, tuple[int, ...]] = {}
     values: dict[str, int] = {}
 
     def vertex(label: str, inputs: Sequence[int], commutes: bool, merge: bool) -> int:
-        made = _Vertex(label, tuple(sorted(inputs) if commutes else inputs), commutes)
+        made = Vertex(label, tuple(sorted(inputs) if commutes else inputs), commutes)
         if merge and made in known:
             return known[made]
         vertices.append(made)
@@ -94,7 +96,7 @@ def _simplify(
 class _Form:
     """The canonical form of a graph of vertices below a result."""
 
-    def __init__(self, vertices: list[_Vertex], result: int) -> None:
+    def __init__(self, vertices: list[Vertex], result: int) -> None:
         alive = {result}
         for i in range(result, -1, -1):
             if i in alive:

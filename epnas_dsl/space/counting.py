@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 
 from epnas_dsl.errors import CountError
+from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.arithmetic import evaluate
 from epnas_dsl.space.measures import satisfies
 from epnas_dsl.space.search_space import SearchSpace
 
@@ -16,7 +18,7 @@ Progress = Callable[[int, int], None]
 def count_raw(space: SearchSpace, level: int | None = None) -> int:
     """All assignments of the decisions up to a level (by default of full length).
 
-    Requirements are not looked at: see `count_meeting`.
+    Here and in `count_unordered` requirements do not matter; `count_unique` looks at them.
     """
     return _product(space, level, unordered=False)
 
@@ -36,56 +38,96 @@ def count_unique(
     level: int | None = None,
     progress: Progress | None = None,
     limit: int = MAX_ENUMERATED,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> int:
     """Architectures that differ under the declared equivalence and meet the requirements.
 
-    Every architecture is looked at once.
+    Where a counting argument holds (`count_by_argument`) none of them is looked at, otherwise every
+    one, once.
 
     Args:
         progress: called with the number looked at and the number to look at.
         limit: the largest number that is looked at.
+        tell: called with how they are counted.
 
     Raises:
         CountError: there are more than that.
     """
-    keys: set[str] = set()
-    _walk(space, level, progress, limit, lambda a: keys.add(a.key))
-    return len(keys)
-
-
-def count_meeting(
-    space: SearchSpace,
-    level: int | None = None,
-    progress: Progress | None = None,
-    limit: int = MAX_ENUMERATED,
-) -> int:
-    """Architectures that meet the requirements, operands of `+` commuting.
-
-    Raises:
-        CountError: there are more than `limit` to look at.
-    """
-    if not space.requirements:
-        return count_unordered(space, level)
-    return _walk(space, level, progress, limit, lambda a: None)
-
-
-def _walk(
-    space: SearchSpace, level: int | None, progress: Progress | None, limit: int,
-    visit: Callable[..., None],
-) -> int:  # fmt: skip
-    from epnas_dsl.space.expansion import enumerate_level  # which loads numpy
-
+    try:
+        count, arguments = count_by_argument(space, level)
+    except CountError as error:
+        reason = error.diagnostics[0].message
+    else:
+        tell(f"counted without enumeration: {'; '.join(arguments) or 'nothing is chosen'}")
+        return count
     total = count_unordered(space, level)
     if total > limit:
         raise CountError(
-            f"{total:,} architectures would have to be looked at; the limit is {limit:,}",
+            f"{total:,} architectures would have to be looked at, {limit:,} at most, since no "
+            f"counting argument holds: {reason}",
             hint="count a lower level with --level, or fewer levels through the parameters",
         )
-    met = 0
+    tell(f"counted by enumeration: {reason}")
+    from epnas_dsl.space.expansion import enumerate_level  # which loads numpy
+
+    keys: set[str] = set()
     for i, architecture in enumerate(enumerate_level(space, level or space.depth), 1):
         if satisfies(architecture):
-            met += 1
-            visit(architecture)
+            keys.add(architecture.key)
         if progress and (i % 256 == 0 or i == total):
             progress(i, total)
-    return met
+    return len(keys)
+
+
+def count_by_argument(space: SearchSpace, level: int | None = None) -> tuple[int, tuple[str, ...]]:
+    """What `count_unique` gives, none of the architectures looked at.
+
+    Bodies are independent, so their counts multiply. In one body they are the different words of a
+    chain (`chains`) or the orbits of interchangeable statements (`orbits`).
+
+    Returns:
+        The count, and the argument for each body.
+
+    Raises:
+        CountError: a body does not have the form for it, or a requirement speaks of more than
+            edges, nodes and levels.
+    """
+    from epnas_dsl.space import chains, orbits, structures  # which load numpy
+
+    # A level that decides nothing is complete together with the one below it.
+    level = Architecture(space, [0] * space.widths[level or space.depth]).level
+    measures = frozenset[str]().union(*(r.measures for r in space.requirements))
+    if further := measures - {"edges", "nodes", "levels"}:
+        raise CountError(f"a requirement speaks of {', '.join(sorted(further))}")
+    if space.requirements and space.treated:
+        raise CountError("a requirement looks at what `treat` leaves out")
+    bodies = dict.fromkeys(body for body, _ in space.statements)
+    found = {body: structures.read_structure(space, body, level) for body in bodies}
+    # More bits than the largest coefficient has, and more places than the largest exponent.
+    bits = count_unordered(space, level).bit_length() + 1
+    places = 1 + sum(s.largest for s in found.values())
+    edge, node = bits * ("edges" in measures), bits * places * ("nodes" in measures)
+    total, arguments = 1, []
+    for body, structure in found.items():
+        words = None if space.requirements else chains.read_words(structure)
+        if words:
+            total *= chains.count_words(words)
+            arguments.append(f"{body.name} is a chain")
+            continue
+        structures.check_structure(structure)
+        total *= orbits.count_graphs(structure, orbits.Weights(edge, node))
+        runs = [str(len(run)) for run in structure.runs if len(run) > 1]
+        arguments.append(f"{body.name} has {' and '.join(runs) or 'no'} interchangeable statements")
+    if space.requirements:
+        counts = {
+            (edges, nodes): (total >> bits * (edges + places * nodes)) % (1 << bits)
+            for edges in range(places)
+            for nodes in range(places)
+        }
+        total = sum(n for (e, v), n in counts.items() if n and _meets(space, e, v, level))
+    return total, tuple(arguments)
+
+
+def _meets(space: SearchSpace, edges: int, nodes: int, level: int) -> bool:
+    measures = {"edges": edges, "nodes": nodes, "levels": level}
+    return all(evaluate(r.condition, (), measures) for r in space.requirements)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -134,6 +134,61 @@ def body_nodes(architecture: Architecture, body: str, dead: bool = False) -> lis
     return made if made[-1] is last else [*made, last]
 
 
+def reads(architecture: Architecture, body: str) -> dict[str, set[str]]:
+    """Who reads whom in one body: for each named value that counts, the values that it reads.
+
+    The inputs are among them, and so is what the body returns.
+    """
+    builder = _Builder(architecture, None)
+    result = builder.body(next(b for b in architecture.space.bodies if body in b.names))
+    found: dict[str, set[str]] = {}
+    for node in builder.alive(result):
+        name = _statement(node.name)
+        found.setdefault(name, set()).update({_statement(i) for i in node.inputs} - {name})
+    found.setdefault(builder.output, {_statement(result.node)})
+    return found
+
+
+def _statement(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def carry_out(
+    architecture: Architecture, body: Body, statement: Statement, trees: Iterable[Tree],
+    values: Mapping[str, str], read: Iterable[str] = (),
+) -> Iterator[tuple[list[Node], set[str]]]:  # fmt: skip
+    """The nodes of one statement on given values, for each choice tree; its value's node last.
+
+    Args:
+        architecture: gives the level, and the numbers that are named before the statement.
+        values: what to call the values before it, by label.
+        read: the labels that `unused` shall take for read.
+
+    Yields:
+        The nodes, and the labels that the statement reads.
+    """
+    builder = _Builder(architecture, None)
+    every = [s for s in (*body.statements, body.result) if s.level <= architecture.level]
+    before = every[: every.index(statement)]
+    outer = _Scope("", numbers={"channels": NOMINAL_WIDTH})
+    numbers = [s for s in before if s.term.kind == "number"]
+    builder._statements(numbers, [builder.trees.get(s, ()) for s in numbers], outer)
+    for s in before:
+        if s.array:
+            outer.arrays.setdefault(s.array, []).append(s.label)
+    for tree in trees:
+        builder.nodes, builder.taken = {}, set()
+        arrays = {name: list(labels) for name, labels in outer.arrays.items()}
+        scope = replace(outer, values={}, arrays=arrays, read=set(read), cell=body.name)
+        scope.stride = max(body.names.values())
+        for label, name in values.items():
+            if name not in builder.nodes:
+                builder._add(Node(name, "input", output=name))
+            scope.values[label] = _Ref(name, label, entry=label in body.inputs)
+        builder._statements([statement], [tree], scope)
+        yield builder.alive(scope.values[statement.label]), scope.read
+
+
 def nodes(graph: Graph) -> list[Node]:
     """The nodes in topological order; the last one is the output."""
     return [graph.nodes[name]["node"] for name in graph]
@@ -221,6 +276,7 @@ class _Builder:
         self.nodes: dict[str, Node] = {}
         self.taken: set[str] = set()
         self.instances = 0
+        self.output = ""
 
     # --- graphs
 
@@ -293,6 +349,7 @@ class _Builder:
         trees = [self.trees.get(s, ()) for s in body.statements]
         self._statements(body.statements, trees, scope)
         self._begin("output", 1, scope)
+        self.output = scope.statement
         return self._one(body.result.term, self.trees.get(body.result, ()), scope)
 
     def _statements(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import evaluate
-from epnas_dsl.space.graph import Image, body_nodes, network_layers
+from epnas_dsl.space.graph import Image, network_layers, reads
 from epnas_dsl.space.shapes import costs
 from epnas_dsl.space.terms import Number
 
@@ -12,7 +12,10 @@ IMAGE: Image = (3, 32, 32)
 
 
 def measures(architecture: Architecture, image: Image = IMAGE) -> dict[str, Number]:
-    """Edges and nodes of the decided bodies (inputs and outputs included), costs of the network.
+    """Edges and nodes of the decided bodies, costs of the network.
+
+    A node is a named value that counts, an input or what the body returns; an edge says that one
+    of them reads another, however often.
 
     Args:
         image: channels, height, width; `params`, `macs` and `depth` are those for such images.
@@ -26,10 +29,10 @@ def graph_measures(architecture: Architecture) -> dict[str, Number]:
     """Those that need no shapes."""
     space = architecture.space
     names = dict.fromkeys(body.name for body, _ in space.statements)
-    nodes = [node for name in names for node in body_nodes(architecture, name)]
+    bodies = [reads(architecture, name) for name in names]
     return {
-        "edges": sum(len(set(node.inputs)) for node in nodes),
-        "nodes": len(nodes),
+        "edges": sum(len(read) for body in bodies for read in body.values()),
+        "nodes": sum(map(len, bodies)),
         "levels": architecture.level,
     }
 

@@ -17,7 +17,7 @@ MISTAKES = [
     ("count micro --level 9", 2, "E533", "from 1 to 5"),
     ("count micro --level 0", 2, "E533", "from 1 to 5"),
     ("count micro --unique --unordered", 2, "E530", "not both"),
-    ("count micro --unique", 2, "E910", "--level"),
+    ("count macro(layers=24) --unique", 2, "E910", "--level"),
     ("sample micro -n -1", 2, "E530", "-1"),
     ("explain E51", 2, "E507", "did you mean"),
     ("summary ARCH --image 3x32", 2, "E532", "3x32x32"),

@@ -123,7 +123,6 @@ def test_sharing_is_complete_and_names_slices(epnas) -> None:
     [
         (["micro"], 146_435_169_081_600),
         (["micro", "--unordered", "--level", "1"], 105),
-        (["micro(blocks=1)", "--unique"], 105),
         (["macro"], 160_618_186_625_454_535_808_756_219_904),
     ],
 )
@@ -133,11 +132,20 @@ def test_count_is_a_number_and_nothing_else(epnas, words, count) -> None:
     assert epnas("count", *words, "--json").json["count"] == count
 
 
+def test_count_says_how_it_knows(epnas) -> None:
+    done = epnas("count", "micro", "--unique")
+    assert (done.status, done.out) == (0, "846216425796\n")
+    assert "normal has 5 interchangeable statements" in done.err
+    assert "enumeration" in epnas("count", "nasbench201", "--level", "1", "--unique").err
+
+
 def test_count_says_what_it_leaves_out(epnas) -> None:
     epnas("init", "mine")
     with Path("mine.space").open("a") as file:
         file.write("\nrequire edges <= 5\n")
-    assert "requirements" in epnas("count", "mine.space").err
+    for kind in ([], ["--unordered"]):
+        assert "requirements" in epnas("count", "mine.space", *kind).err
+    assert "requirements" not in epnas("count", "mine.space", "--unique").err
 
 
 def test_samples_are_the_same_for_the_same_seed(epnas) -> None:

@@ -6,7 +6,7 @@ import pytest
 from epnas_dsl.errors import EpnasError
 from epnas_dsl.lang import check, load_architecture, read_space
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.counting import count_meeting, count_raw, count_unordered
+from epnas_dsl.space.counting import count_raw, count_unique, count_unordered
 from epnas_dsl.space.expansion import enumerate_level, sample
 from epnas_dsl.space.graph import Node, nodes, to_graph, to_layers, to_network
 from epnas_dsl.space.measures import measures
@@ -218,7 +218,7 @@ def test_requirements_bound_what_is_sampled_and_counted() -> None:
     bound = sorted(sizes)[4]
     space = network(body, f"require params <= {bound}\nrequire nodes < 100")
     met = sum(size <= bound for size in sizes)
-    assert count_meeting(space) == met < count_unordered(space) == 9
+    assert count_unique(space) == met < count_unordered(space) == 9
     drawn = sample(space, 50, np.random.default_rng(0))
     assert all(measures(a)["params"] <= bound for a in drawn)
     assert len(set(drawn)) == met
