@@ -177,7 +177,7 @@ def blocks_of(architecture: Architecture, frame: Frame) -> list[Block]:
     Raises:
         ArchitectureError: a block is no sum of two operations on one value each (E315).
     """
-    listing = body_nodes(architecture, frame.body.name)
+    listing = body_nodes(architecture, frame.body.name, dead=True)
     by_name, made = {n.name: n for n in listing}, roots(listing)
     number = {made[x].name: i for i, x in enumerate(frame.values) if x in made}
     blocks: list[Block] = []
@@ -198,7 +198,7 @@ def blocks_of(architecture: Architecture, frame: Frame) -> list[Block]:
 
 def joined_by(architecture: Architecture, frame: Frame) -> list[int]:
     """The numbers of the values that a cell joins in the end."""
-    listing = body_nodes(architecture, frame.body.name)
+    listing = body_nodes(architecture, frame.body.name, dead=True)
     by_name, made = {n.name: n for n in listing}, roots(listing)
     number = {made[x].name: i for i, x in enumerate(frame.values) if x in made}
     last = listing[-1]
