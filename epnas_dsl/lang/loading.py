@@ -30,7 +30,7 @@ from epnas_dsl.space.terms import Number as Value
 
 MAX_BYTES = 1 << 20
 IMAGE = (3, 32, 32)
-MAX_LAYERS = 20_000  # that are worked out to check the shapes of one level
+MAX_LAYERS = 8_000  # that are worked out to check the shapes of one level
 
 
 def load_space(reference: str | Path, **parameters: Value) -> SearchSpace:

@@ -17,7 +17,8 @@ from epnas_dsl.space.terms import Number
 
 WHOLE = 256  # a space of so many architectures is looked at whole
 DRAWN = 32
-MAX_LAYERS = 5_000  # that are worked out in all, but for the first few architectures
+FEWEST = 16
+MAX_LAYERS = 3_000  # that are worked out in all, beyond the fewest architectures
 CHANGED = 128  # architectures made by changing one decision, for each measure and direction
 
 Measures = dict[str, Number]
@@ -30,7 +31,7 @@ def idle_requirements(space: SearchSpace) -> list[Diagnostic]:
     A small space is looked at whole. Of a large one some are drawn at random, of all levels, and
     from the last of these the decisions are changed one by one to what makes each measure smallest
     and largest. No more are looked at once every requirement was met and missed, or when the
-    networks had more than 5,000 layers in all.
+    networks had more than 3,000 layers in all.
     """
     if not space.requirements:
         return []
@@ -38,7 +39,7 @@ def idle_requirements(space: SearchSpace) -> list[Diagnostic]:
     whole = math.prod(sizes) <= WHOLE
     rows = (itertools.product(*map(range, sizes[:width])) for width in set(space.widths[1:]))
     every = (_measured(space, choices) for choices in itertools.chain(*rows))
-    most = max(DRAWN, MAX_LAYERS // _layers(space))
+    most = max(FEWEST, MAX_LAYERS // _layers(space))
     whole = whole and math.prod(sizes) <= most
     met: list[set[bool]] = [set() for _ in space.requirements]
     looked_at = 0
