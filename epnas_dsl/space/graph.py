@@ -605,6 +605,8 @@ class _Builder:
                 alone = len(refs) == 1 and not width
                 return refs[0] if alone else _Ref(self._add(node), "", entry)
             refs = [self._calibrate(r, scope) for r in refs]
+            if scope.stride > 1 and not entry:
+                refs = [self._step(r, scope) for r in refs]
             if width:
                 _check_settings("concat", {WIDTH: width}, [])
                 asked = shared(int(width), len(refs))
@@ -643,21 +645,36 @@ class _Builder:
         )  # fmt: skip
         return _Ref(self._add(node), scope.block, all(r.entry for r in refs))
 
+    def _step(self, ref: _Ref, scope: _Scope) -> _Ref:
+        """A cell's input that is joined as it is with what has taken the stride takes it as well."""
+        if not ref.entry:
+            return ref
+        read = self.nodes[ref.node]
+        return self._made(
+            "factorized_reduce", ref, scope, channels=read.channels, stride=scope.stride
+        )
+
     def _first(self, ref: _Ref, width: int, scope: _Scope) -> _Ref:
         """The first channels of a value that has more than its reader wants."""
         read = self.nodes[ref.node]
         if read.channels <= width or not read.scale:
             return ref
-        name = self._unused_name(f"{scope.statement}.first")
-        settings: dict[str, Setting] = {"start": 0, "stop": width}
-        trace = Trace(name, {read.output: read.channels})
-        output = OPERATIONS["channel_slice"].build(trace, read.output, **settings)
+        return self._made("channel_slice", ref, scope, start=0, stop=width)
+
+    def _made(self, operation: str, ref: _Ref, scope: _Scope, **settings: Setting) -> _Ref:
+        """A value by way of an operation that no text names."""
+        read = self.nodes[ref.node]
+        name = self._unused_name(f"{scope.statement}.{operation}")
+        key = f"{scope.instance}/{scope.place}{scope.turn}/{ref.label}/{operation}"
+        trace = Trace(name, {read.output: read.channels}, key)
+        output = OPERATIONS[operation].build(trace, read.output, **settings)
+        text = ", ".join(f"{k}={v}" for k, v in settings.items())
         node = Node(
-            name, "channel_slice", (read.name,), tuple(settings.items()), width, read.scale,
-            scope.cell, scope.instance, scope.block, f"channel_slice(start=0, stop={width})",
-            tuple(trace.layers), output,
+            name, operation, (read.name,), tuple(settings.items()), trace.channels[output],
+            read.scale * int(settings.get(ENTRY, 1)), scope.cell, scope.instance, scope.block,
+            f"{operation}({text})", tuple(trace.layers), output,
         )  # fmt: skip
-        return replace(ref, node=self._add(node))
+        return replace(ref, node=self._add(node), entry=ref.entry and ENTRY not in settings)
 
     # --- cells
 
@@ -803,10 +820,10 @@ def _check_settings(name: str, settings: dict[str, Setting], read: Sequence[Node
     if vector and name not in {"linear", "dropout", "relu", "relu6", "swish", "skip_connect"}:
         raise ShapeError(f"`{name}` needs an image; this value is a vector", code="E405")
     for key, value in settings.items():
-        optional = key in {"bias", "p", "start", "kernel_w", "middle", "keep"}
+        optional = key in {"bias", "p", "always", "start", "kernel_w", "middle", "keep"}
         least = -1 if key == "padding" else 0 if optional else 1
         wide = key in {"channels", "features", "stop", "start", "middle", "keep"}
-        most = MAX_CHANNELS if wide else {"bias": 1, "p": 1}.get(key, 1024)
+        most = MAX_CHANNELS if wide else {"bias": 1, "p": 1, "always": 1}.get(key, 1024)
         whole = float(value).is_integer()
         shown = f"{int(value):,}" if whole else f"{value:.6g}"
         if key != "p" and not whole:

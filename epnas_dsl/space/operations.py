@@ -315,9 +315,14 @@ def _shortcut(t: Trace, x: str, channels: int, stride: int) -> str:
     return t.batch_norm(t.conv(x, channels, 1, stride))
 
 
-@operation("calibrate", "convolution", calibrates=True, channels=WIDTH, stride=ENTRY)
-def _calibrate(t: Trace, x: str, channels: int, stride: int) -> str:
-    """ReLU, 1x1, batch norm; across a reduction the factorized one: DARTS, section 3.1.1."""
+@operation("calibrate", "convolution", calibrates=True, channels=WIDTH, stride=ENTRY, always=1)
+def _calibrate(t: Trace, x: str, channels: int, stride: int, always: int) -> str:
+    """ReLU, 1x1, batch norm; across a reduction the factorized one: DARTS, section 3.1.1.
+
+    With always=0 a value that fits as it is stays as it is: NASNet, appendix A.4.
+    """
+    if not always and stride == 1 and channels == t.channels[x]:
+        return x
     if stride != 1:
         return _factorized_reduce(t, x, channels, stride)
     return _nor_conv(t, x, 1, channels, 1)
