@@ -109,7 +109,9 @@ def print_term(term: Term, tree: Tree, names: Names) -> str:
             if term.operator == "add" and parts:
                 return " + ".join(parts)
             width = _width(term.width, (), names)
-            return f"{'sum' if term.operator == 'add' else term.operator}({', '.join(parts)}{width})"
+            return (
+                f"{'sum' if term.operator == 'add' else term.operator}({', '.join(parts)}{width})"
+            )
         case Stack():
             trees = _inner(term, tree)
             inputs = ", ".join(map(print_term, term.inputs, trees, [names] * len(term.inputs)))

@@ -646,7 +646,7 @@ class _Builder:
         return _Ref(self._add(node), scope.block, all(r.entry for r in refs))
 
     def _step(self, ref: _Ref, scope: _Scope) -> _Ref:
-        """A cell's input that is joined as it is with what has taken the stride takes it as well."""
+        """A cell's input that is joined with what has taken the stride takes it as well."""
         if not ref.entry:
             return ref
         read = self.nodes[ref.node]

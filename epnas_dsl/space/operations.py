@@ -394,7 +394,11 @@ def _raw_conv(t: Trace, x: str, **s: int) -> str:
 
     It is padded so that stride 1 keeps the size, or on each side by `padding`.
     """
-    kernel, bias, padding = (s["kernel"], s["kernel_w"] or s["kernel"]), bool(s["bias"]), s["padding"]
+    kernel, bias, padding = (
+        (s["kernel"], s["kernel_w"] or s["kernel"]),
+        bool(s["bias"]),
+        s["padding"],
+    )
     return t.conv(x, s["channels"], kernel, s["stride"], s["dilation"], s["groups"], bias, padding)
 
 
