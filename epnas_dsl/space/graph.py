@@ -599,19 +599,16 @@ class _Builder:
                     text += f"(channels={print_term(term.width, (), {})})"
                 node = Node(
                     name, term.operator, tuple(r.node for r in refs),
-                    ((WIDTH, width),) if width else (), cell=scope.cell, block=scope.block,
+                    ((WIDTH, width),) if term.width else (), cell=scope.cell, block=scope.block,
                     text=text, output=name, entry=entry, span=term.span,
                 )  # fmt: skip
-                alone = len(refs) == 1 and not width
+                alone = len(refs) == 1 and not term.width
                 return refs[0] if alone else _Ref(self._add(node), "", entry)
             refs = [self._calibrate(r, scope) for r in refs]
             if scope.stride > 1 and not entry:
                 refs = [self._step(r, scope) for r in refs]
-            if width:
-                _check_settings("concat", {WIDTH: width}, [])
-                asked = shared(int(width), len(refs))
-                refs = [self._first(r, n, scope) for r, n in zip(refs, asked, strict=True)]
-                _check_shares([self.nodes[r.node] for r in refs], asked, [r.label for r in refs])
+            if term.width:
+                refs = self._share(refs, width, scope)
             elif name in scope.wanted and term.operator == "add":
                 refs = [self._first(r, scope.wanted[name], scope) for r in refs]
             if len(refs) == 1 and term.operator == "add":
@@ -653,6 +650,20 @@ class _Builder:
         return self._made(
             "factorized_reduce", ref, scope, channels=read.channels, stride=scope.stride
         )
+
+    def _share(self, refs: list[_Ref], channels: Number, scope: _Scope) -> list[_Ref]:
+        """The parts of a `concat`, each with its share of the channels."""
+        _check_settings("concat", {WIDTH: channels}, [])
+        asked = shared(int(channels), len(refs))
+        parts = [self._first(r, n, scope) for r, n in zip(refs, asked, strict=True)]
+        for part, width in zip(parts, asked, strict=True):
+            node = self.nodes[part.node]
+            if node.channels != width:
+                raise ShapeError(
+                    f"`{part.label}` has {_shape(node)}, but its share is {width}", code="E414",
+                    hint="leave out how many channels it makes",
+                )  # fmt: skip
+        return parts
 
     def _first(self, ref: _Ref, width: int, scope: _Scope) -> _Ref:
         """The first channels of a value that has more than its reader wants."""
@@ -781,13 +792,6 @@ def _paths(names: Iterable[str]) -> Iterator[str]:
     for name in names:
         parts = name.split(".")
         yield from (".".join(parts[:n]) for n in range(1, len(parts) + 1))
-
-
-def _check_shares(read: Sequence[Node], asked: Sequence[int], labels: Sequence[str]) -> None:
-    for node, width, label in zip(read, asked, labels, strict=True):
-        if node.channels != width:
-            raise ShapeError(f"`{label}` has {_shape(node)}, but its share is {width}", code="E414",
-                             hint="leave out how many channels it makes")  # fmt: skip
 
 
 def _shape(node: Node) -> str:

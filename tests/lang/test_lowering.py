@@ -411,6 +411,20 @@ def test_concats_of_other_channels_are_other_architectures() -> None:
     assert [network_nodes(a)["x"].channels for a in (one, two)] == [11, 12]
 
 
+@pytest.mark.parametrize(
+    ("channels", "message"),
+    [
+        ("0", "E414: 0 channels for 3 values"),
+        ("2 - 4", "E414: -2 channels for 3 values"),
+        ("5.5", "E406: `channels` of `concat` is 5.5, not a whole number"),
+        ("5e6", "E406: `channels` of `.*` is 1,666,667; it lies between"),
+    ],
+)
+def test_channels_that_cannot_be_shared(channels: str, message: str) -> None:
+    with pytest.raises(EpnasError, match=message):
+        network_nodes(first(network(PARTS.replace("11", channels))))
+
+
 def test_a_chosen_number_of_channels_is_shared() -> None:
     space = network("width = 11 | 14\n" + PARTS.replace("channels=11", "channels=width"))
     found = [network_nodes(a) for a in enumerate_level(space, 1)]
