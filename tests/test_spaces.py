@@ -55,7 +55,7 @@ def test_text_and_pickle_go_both_ways_at_every_level(name: str) -> None:
 @pytest.mark.parametrize("name", SPACES)
 def test_every_level_is_a_whole_network(name: str) -> None:
     space = load_space(name)
-    space = load_space(name, **{k: 4 for k in space.parameters if k == "channels"})
+    space = load_space(name, **{k: 8 for k in space.parameters if k == "channels"})
     for level in range(1, space.depth + 1):
         for a in sample(space, 3, np.random.default_rng(level), level=level):
             layers = to_layers(to_network(a, (1, 32, 32)))

@@ -580,7 +580,7 @@ class Expressions:
     def call(self, node: syntax.Call, env: Env) -> Term:
         """`name(..)`: a word of the language, an operation, a production, a function, a cell."""
         span = node.name_span or node.span
-        if node.keywords and node.name in self.BUILT_IN and node.name != "stack":
+        if node.keywords and node.name in self.BUILT_IN and node.name not in {"stack", "concat"}:
             keyword = node.keywords[0]
             fail("E235", f"`{node.name}` has no `{keyword.name}`", keyword.span)
         match node.name:
@@ -869,12 +869,7 @@ class Expressions:
         if not isinstance(cells, syntax.List) or not 1 <= len(values) <= 2:
             fail("E238", "`stack` takes one value or two and a list of cells", node.span,
                  "`stack(x, [normal*2, reduction])`")  # fmt: skip
-        width = None
-        for keyword in node.keywords:
-            if keyword.name != "channels":
-                fail("E235", f"`stack` has no `{keyword.name}`; it has: channels", keyword.span,
-                     nearest(keyword.name, ["channels"]))  # fmt: skip
-            width = self.number(keyword.value, env)
+        width = self.width(node, env)
         inputs: list[Term] = []
         names: list[str] = []
 
@@ -891,6 +886,21 @@ class Expressions:
         if not names:
             fail("E239", "a stack of no cells", node.span)
         return Stack(tuple(inputs), tuple(names), width, node.span)
+
+    def width(self, node: syntax.Call, env: Env) -> Term | None:
+        """The number behind `channels=` of `stack` or `concat`."""
+        found = None
+        for keyword in node.keywords:
+            if keyword.name != "channels":
+                fail("E235", f"`{node.name}` has no `{keyword.name}`; it has: channels",
+                     keyword.span, nearest(keyword.name, ["channels"]))  # fmt: skip
+            if found:
+                fail("E231", "`channels` is given twice", keyword.span)
+            found = self.number(keyword.value, env)
+            if found.decisions and node.name == "concat":
+                fail("E243", "channels that are chosen here cannot be shared out",
+                     keyword.value.span, "name the number first: `width = 16 | 32`")  # fmt: skip
+        return found
 
     def cells(self, node: syntax.List, env: Env) -> list[str]:
         """The names in the list of a stack."""
@@ -942,7 +952,12 @@ class Expressions:
                  node.span, "`some of` always has an element" if parts else "")  # fmt: skip
         if not inside:
             _check_subsets(parts, node.span)
-        return join("add" if node.name == "sum" else "concat", parts, node.span)
+        width = self.width(node, env)
+        for argument, terms in zip(node.arguments, lists, strict=True):
+            if width and not all(map(_is_named, terms)):
+                fail("E243", "only named values can share channels", argument.span,
+                     "give it a name: `y = ..`")  # fmt: skip
+        return join("add" if node.name == "sum" else "concat", parts, node.span, width)
 
     def ends(self, node: syntax.Call, env: Env) -> Term:
         """`unused(h)` and `last(h)`"""
@@ -992,13 +1007,19 @@ def locate(error: EpnasError, span: Span | None) -> None:
     error.diagnostics = tuple(d if d.span else replace(d, span=span) for d in error.diagnostics)
 
 
-def join(operator: str, parts: list[Term], span: Span) -> Join:
+def join(operator: str, parts: list[Term], span: Span, width: Term | None = None) -> Join:
     """A sum or a concatenation; sums inside a sum are spread."""
     flat: list[Term] = []
     for part in parts:
         inner = isinstance(part, Join) and part.operator == operator == "add"
         flat += part.parts if inner else [part]  # type: ignore[attr-defined]
-    return Join(operator, tuple(flat), span)
+    return Join(operator, tuple(flat), span, width)
+
+
+def _is_named(part: Term) -> bool:
+    if isinstance(part, Subset):
+        return all(map(_is_named, part.elements))
+    return isinstance(part, Value | Last | Unused)
 
 
 def _may_be_empty(part: Term) -> bool:

@@ -406,6 +406,8 @@ class _Matcher:
     def join(self, term: Join, node: syntax.Expression, names: Names) -> Tree:
         operands = _operands(term.operator, node)
         self.here = node.span
+        if isinstance(node, syntax.Call) and node.name in (term.operator, "sum"):
+            self.width(term.width, node, names)
         if not any(p.many for p in term.parts) and len(operands) != len(term.parts):
             extra = operands[len(term.parts) :] or operands
             count = f"{len(operands)} operand{'s' if len(operands) > 1 else ''}"
@@ -419,6 +421,17 @@ class _Matcher:
                 raise
             trees = self.parts(parts, operands, names, commutes=True)
         return tuple(trees[i] for i in range(len(term.parts)))
+
+    def width(self, term: Term | None, node: syntax.Expression, names: Names) -> None:
+        """The channels that a `concat` shares out."""
+        keywords = _keywords(node)
+        for k in keywords.values():
+            if term is None or k.name != "channels":
+                raise _Mismatch(f"`{_name(node)}` has no `{k.name}` here", k.span, 1)
+        if term and not keywords:
+            raise _Mismatch("`concat` needs `channels=`", node.span, 1)
+        if term:
+            self.same(term, keywords["channels"].value, names)
 
     def parts(
         self, parts: list[tuple[int, Term]], operands: list[syntax.Expression], names: Names,

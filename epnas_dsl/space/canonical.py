@@ -82,7 +82,7 @@ def simplify(
                 made = vertex("add", terms, True, True)
                 sums[made] = tuple(terms)
         elif node.operation == "concat":
-            made = vertex("concat", inputs, True, True)
+            made = vertex(node.text, inputs, True, True)
         elif role == "wire" and not (strided and node.entry):
             made = inputs[0]
         elif role == "zero" or inputs == [zero]:

@@ -108,7 +108,10 @@ def print_term(term: Term, tree: Tree, names: Names) -> str:
             parts = list(print_parts(term.parts, _inner(term, tree), names))
             if term.operator == "add" and parts:
                 return " + ".join(parts)
-            return f"{'sum' if term.operator == 'add' else term.operator}({', '.join(parts)})"
+            width = _width(term.width, (), names)
+            return (
+                f"{'sum' if term.operator == 'add' else term.operator}({', '.join(parts)}{width})"
+            )
         case Stack():
             trees = _inner(term, tree)
             inputs = ", ".join(map(print_term, term.inputs, trees, [names] * len(term.inputs)))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -39,6 +40,7 @@ from epnas_dsl.space.terms import (
     Unused,
     Value,
 )
+from epnas_dsl.space.widths import shared, wanted
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -213,11 +215,12 @@ def to_layers(network: Graph | list[Node], drop_path: bool = False) -> tuple[Lay
         for layer in node.layers:
             inputs = tuple(renamed.get(i, i) for i in layer.inputs)
             layers.append(layer if inputs == layer.inputs else replace(layer, inputs=inputs))
-        if drop_path and node.instance and node.layers and node.operation in OPERATIONS:
-            dropped = f"{node.name}.drop_path"
+        dropped = node.operation in OPERATIONS and node.operation != "channel_slice"
+        if drop_path and node.instance and node.layers and dropped:
+            name = f"{node.name}.drop_path"
             source = renamed.get(node.output, node.output)
-            layers.append(Layer(dropped, "drop_path", (source,), node.channels, (("p", 0.0),)))
-            renamed[node.output] = dropped
+            layers.append(Layer(name, "drop_path", (source,), node.channels, (("p", 0.0),)))
+            renamed[node.output] = name
     return tuple(layers)
 
 
@@ -263,6 +266,8 @@ class _Scope:
     statement: str = ""
     root: bool = True
     slot: int = 0
+    wanted: dict[str, int] = field(default_factory=dict)  # channels that readers ask for, by node
+    dead: set[str] = field(default_factory=set)  # statements without shapes: nothing reads them
 
 
 class _Builder:
@@ -346,11 +351,25 @@ class _Builder:
     # --- statements
 
     def _body(self, body: Body, scope: _Scope) -> _Ref:
+        if self.image and any(s.term.shares for s in (*body.statements, body.result)):
+            self._ask(body, scope)
         trees = [self.trees.get(s, ()) for s in body.statements]
         self._statements(body.statements, trees, scope)
         self._begin("output", 1, scope)
         self.output = scope.statement
         return self._one(body.result.term, self.trees.get(body.result, ()), scope)
+
+    def _ask(self, body: Body, scope: _Scope) -> None:
+        """Carry a body out without shapes, to know what its values are asked for."""
+        sketch = copy(self)
+        sketch.image, sketch.nodes, sketch.taken = None, {}, set(self.taken)
+        inner = replace(scope, values={}, numbers=dict(scope.numbers), arrays={}, read=set())
+        for label, ref in scope.values.items():
+            name = sketch._add(Node(f"input {label}", "input"))
+            inner.values[label] = replace(ref, node=name)
+        alive = sketch.alive(sketch._body(body, inner))
+        scope.wanted = wanted(alive)
+        scope.dead = set(_paths(sketch.nodes)) - set(_paths(n.name for n in alive))
 
     def _statements(
         self, statements: Sequence[Statement], trees: Sequence[Tree], scope: _Scope
@@ -365,7 +384,11 @@ class _Builder:
                 scope.numbers[statement.label] = number
                 continue
             self._begin(statement.label, turns[statement.label], scope)
+            image = self.image
+            if scope.statement in scope.dead:
+                self.image = None
             ref = self._one(statement.term, tree, scope)
+            self.image = image
             scope.values[statement.label] = replace(ref, label=statement.label)
             if statement.array:
                 scope.arrays.setdefault(statement.array, []).append(statement.label)
@@ -477,6 +500,8 @@ class _Builder:
             stride=scope.stride,
             scale=scope.scale,
             calibrated=scope.calibrated,
+            wanted=scope.wanted,
+            dead=scope.dead,
         )
         body = trees[len(function.arguments) :]
         self._statements(function.statements, body[:-1], inner)
@@ -499,8 +524,12 @@ class _Builder:
             return _Ref(self._add(node), "", entry and spec.calibrates)
         if not spec.calibrates:
             inputs = [self._calibrate(r, scope) for r in inputs]
+        asked = scope.wanted.get(name, 0)
+        if asked and WIDTH not in numbers and not spec.calibrates:
+            inputs = [self._first(r, asked, scope) for r in inputs]
         read = [self.nodes[r.node] for r in inputs]
         width = evaluate(term.width, (), scope.numbers) if term.width else read[0].channels
+        width = asked or width
         stride = scope.stride if entry else 1
         if spec.calibrates:
             stride = max(1, scope.scale // max(1, read[0].scale)) if entry else 1
@@ -563,14 +592,25 @@ class _Builder:
             if name is None:
                 name = self._unused_name(f"{scope.statement}.{term.operator}")
             entry = all(r.entry for r in refs)
+            width = evaluate(term.width, (), scope.numbers) if term.width else 0
             if self.image is None:
+                text = term.operator
+                if term.width:
+                    text += f"(channels={print_term(term.width, (), {})})"
                 node = Node(
-                    name, term.operator, tuple(r.node for r in refs), cell=scope.cell,
-                    block=scope.block, text=term.operator, output=name, entry=entry,
-                    span=term.span,
+                    name, term.operator, tuple(r.node for r in refs),
+                    ((WIDTH, width),) if term.width else (), cell=scope.cell, block=scope.block,
+                    text=text, output=name, entry=entry, span=term.span,
                 )  # fmt: skip
-                return refs[0] if len(refs) == 1 else _Ref(self._add(node), "", entry)
+                alone = len(refs) == 1 and not term.width
+                return refs[0] if alone else _Ref(self._add(node), "", entry)
             refs = [self._calibrate(r, scope) for r in refs]
+            if scope.stride > 1 and not entry:
+                refs = [self._step(r, scope) for r in refs]
+            if term.width:
+                refs = self._share(refs, width, scope)
+            elif name in scope.wanted and term.operator == "add":
+                refs = [self._first(r, scope.wanted[name], scope) for r in refs]
             if len(refs) == 1 and term.operator == "add":
                 return refs[0]
             return self._joined(term, name, refs, scope)
@@ -601,6 +641,51 @@ class _Builder:
             name if layers else read[0].output, False, tuple(r.label for r in refs), term.span,
         )  # fmt: skip
         return _Ref(self._add(node), scope.block, all(r.entry for r in refs))
+
+    def _step(self, ref: _Ref, scope: _Scope) -> _Ref:
+        """A cell's input that is joined with what has taken the stride takes it as well."""
+        if not ref.entry:
+            return ref
+        read = self.nodes[ref.node]
+        return self._made(
+            "factorized_reduce", ref, scope, channels=read.channels, stride=scope.stride
+        )
+
+    def _share(self, refs: list[_Ref], channels: Number, scope: _Scope) -> list[_Ref]:
+        """The parts of a `concat`, each with its share of the channels."""
+        _check_settings("concat", {WIDTH: channels}, [])
+        asked = shared(int(channels), len(refs))
+        parts = [self._first(r, n, scope) for r, n in zip(refs, asked, strict=True)]
+        for part, width in zip(parts, asked, strict=True):
+            node = self.nodes[part.node]
+            if node.channels != width:
+                raise ShapeError(
+                    f"`{part.label}` has {_shape(node)}, but its share is {width}", code="E414",
+                    hint="leave out how many channels it makes",
+                )  # fmt: skip
+        return parts
+
+    def _first(self, ref: _Ref, width: int, scope: _Scope) -> _Ref:
+        """The first channels of a value that has more than its reader wants."""
+        read = self.nodes[ref.node]
+        if read.channels <= width or not read.scale:
+            return ref
+        return self._made("channel_slice", ref, scope, start=0, stop=width)
+
+    def _made(self, operation: str, ref: _Ref, scope: _Scope, **settings: Setting) -> _Ref:
+        """A value by way of an operation that no text names."""
+        read = self.nodes[ref.node]
+        name = self._unused_name(f"{scope.statement}.{operation}")
+        key = f"{scope.instance}/{scope.place}{scope.turn}/{ref.label}/{operation}"
+        trace = Trace(name, {read.output: read.channels}, key)
+        output = OPERATIONS[operation].build(trace, read.output, **settings)
+        text = ", ".join(f"{k}={v}" for k, v in settings.items())
+        node = Node(
+            name, operation, (read.name,), tuple(settings.items()), trace.channels[output],
+            read.scale * int(settings.get(ENTRY, 1)), scope.cell, scope.instance, scope.block,
+            f"{operation}({text})", tuple(trace.layers), output,
+        )  # fmt: skip
+        return replace(ref, node=self._add(node), entry=ref.entry and ENTRY not in settings)
 
     # --- cells
 
@@ -702,6 +787,13 @@ def _argument(term: Term, tree: Tree, number: Number) -> str:
     return print_term(term, tree, {}) if isinstance(term, Formula) else print_number(number)
 
 
+def _paths(names: Iterable[str]) -> Iterator[str]:
+    """Dotted names and their beginnings: `cell1.h2.op1`, `cell1.h2`, `cell1`."""
+    for name in names:
+        parts = name.split(".")
+        yield from (".".join(parts[:n]) for n in range(1, len(parts) + 1))
+
+
 def _shape(node: Node) -> str:
     return f"{node.channels} channels" + (f" at 1/{node.scale}" if node.scale > 1 else "")
 
@@ -732,10 +824,10 @@ def _check_settings(name: str, settings: dict[str, Setting], read: Sequence[Node
     if vector and name not in {"linear", "dropout", "relu", "relu6", "swish", "skip_connect"}:
         raise ShapeError(f"`{name}` needs an image; this value is a vector", code="E405")
     for key, value in settings.items():
-        optional = key in {"bias", "p", "start", "kernel_w", "middle", "keep"}
+        optional = key in {"bias", "p", "always", "start", "kernel_w", "middle", "keep"}
         least = -1 if key == "padding" else 0 if optional else 1
         wide = key in {"channels", "features", "stop", "start", "middle", "keep"}
-        most = MAX_CHANNELS if wide else {"bias": 1, "p": 1}.get(key, 1024)
+        most = MAX_CHANNELS if wide else {"bias": 1, "p": 1, "always": 1}.get(key, 1024)
         whole = float(value).is_integer()
         shown = f"{int(value):,}" if whole else f"{value:.6g}"
         if key != "p" and not whole:

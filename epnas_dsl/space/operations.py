@@ -100,8 +100,9 @@ class Trace:
         dilation: int = 1,
         groups: int = 1,
         bias: bool = False,
+        padding: int = -1,
     ) -> str:
-        """A convolution padded so that stride 1 keeps the size."""
+        """A convolution, padded so that stride 1 keeps the size where nothing else is said."""
         height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
         return self.layer(
             "conv",
@@ -112,8 +113,8 @@ class Trace:
             kernel_h=height,
             kernel_w=width,
             stride=stride,
-            pad_h=dilation * (height - 1) // 2,
-            pad_w=dilation * (width - 1) // 2,
+            pad_h=dilation * (height - 1) // 2 if padding < 0 else padding,
+            pad_w=dilation * (width - 1) // 2 if padding < 0 else padding,
             dilation=dilation,
             groups=groups,
             bias=int(bias),
@@ -265,7 +266,7 @@ def _nor_conv(t: Trace, x: str, kernel: int, channels: int, stride: int) -> str:
 def _sep_conv(t: Trace, x: str, kernel: int, channels: int, stride: int) -> str:
     """(ReLU, depthwise, 1x1, batch norm) twice: NASNet, appendix A.4; DARTS, section 3.1.1."""
     y = t.depthwise(t.relu(x), kernel, stride)
-    y = t.batch_norm(t.conv(y, t.channels[x], 1))
+    y = t.batch_norm(t.conv(y, channels, 1))
     y = t.depthwise(t.relu(y), kernel)
     return t.batch_norm(t.conv(y, channels, 1))
 
@@ -277,23 +278,22 @@ def _dil_conv(t: Trace, x: str, kernel: int, channels: int, stride: int) -> str:
     return t.batch_norm(t.conv(y, channels, 1))
 
 
+@operation("conv_1x3_3x1", "convolution", channels=WIDTH, stride=ENTRY)
+def _conv_1x3_3x1(t: Trace, x: str, channels: int, stride: int) -> str:
+    """ReLU, 1x3, batch norm, ReLU, 3x1, batch norm: NASNet, section 3."""
+    return _lines(t, x, 3, channels, stride)
+
+
 @operation("conv_1x7_7x1", "convolution", channels=WIDTH, stride=ENTRY)
 def _conv_1x7_7x1(t: Trace, x: str, channels: int, stride: int) -> str:
     """ReLU, 1x7, batch norm, ReLU, 7x1, batch norm: NASNet, section 3."""
-    y = t.layer("conv", t.relu(x), channels=channels, **_line(t.channels[x], channels, 1, stride))
-    y = t.relu(t.batch_norm(y))
-    y = t.layer("conv", y, channels=channels, **_line(channels, channels, 7, 1))
-    return t.batch_norm(y)
+    return _lines(t, x, 7, channels, stride)
 
 
-def _line(inputs: int, channels: int, height: int, stride: int) -> dict[str, Setting]:
-    """A 1x7 or 7x1 convolution. Both directions stride in the first."""
-    width = 8 - height
-    return {
-        "in_channels": inputs, "out_channels": channels, "kernel_h": height, "kernel_w": width,
-        "stride": stride, "pad_h": height // 2, "pad_w": width // 2, "dilation": 1, "groups": 1,
-        "bias": 0,
-    }  # fmt: skip
+def _lines(t: Trace, x: str, length: int, channels: int, stride: int) -> str:
+    """Both directions stride in the first."""
+    y = t.batch_norm(t.conv(t.relu(x), channels, (1, length), stride))
+    return t.batch_norm(t.conv(t.relu(y), channels, (length, 1)))
 
 
 @operation("mbconv", "convolution", kernel=3, expand=6, channels=WIDTH, stride=ENTRY)
@@ -315,12 +315,23 @@ def _shortcut(t: Trace, x: str, channels: int, stride: int) -> str:
     return t.batch_norm(t.conv(x, channels, 1, stride))
 
 
-@operation("calibrate", "convolution", calibrates=True, channels=WIDTH, stride=ENTRY)
-def _calibrate(t: Trace, x: str, channels: int, stride: int) -> str:
-    """ReLU, 1x1, batch norm; across a reduction the factorized one: DARTS, section 3.1.1."""
+@operation("calibrate", "convolution", calibrates=True, channels=WIDTH, stride=ENTRY, always=1)
+def _calibrate(t: Trace, x: str, channels: int, stride: int, always: int) -> str:
+    """ReLU, 1x1, batch norm; across a reduction the factorized one: DARTS, section 3.1.1.
+
+    With always=0 a value that fits as it is stays as it is: NASNet, appendix A.4.
+    """
+    if not always and stride == 1 and channels == t.channels[x]:
+        return x
     if stride != 1:
         return _factorized_reduce(t, x, channels, stride)
     return _nor_conv(t, x, 1, channels, 1)
+
+
+@operation("project", "convolution", calibrates=True, channels=WIDTH, stride=ENTRY)
+def _project(t: Trace, x: str, channels: int, stride: int) -> str:
+    """1x1, batch norm, ReLU, of a cell's input as it came: NAS-Bench-101, section 2.2."""
+    return t.relu(t.batch_norm(t.conv(x, channels, 1, stride)))
 
 
 @operation("factorized_reduce", "convolution", channels=WIDTH, stride=2)
@@ -376,12 +387,19 @@ def _none(t: Trace, x: str, stride: int) -> str:
 
 @operation(
     "raw_conv", "convolution", kernel=None, channels=WIDTH, stride=ENTRY, groups=1, dilation=1,
-    bias=0, kernel_w=0,
+    bias=0, kernel_w=0, padding=-1,
 )  # fmt: skip
 def _raw_conv(t: Trace, x: str, **s: int) -> str:
-    """A convolution and nothing else; `kernel_w` makes its window as wide (else it is square)."""
-    kernel, bias = (s["kernel"], s["kernel_w"] or s["kernel"]), bool(s["bias"])
-    return t.conv(x, s["channels"], kernel, s["stride"], s["dilation"], s["groups"], bias)
+    """A convolution and nothing else; `kernel_w` makes its window as wide (else it is square).
+
+    It is padded so that stride 1 keeps the size, or on each side by `padding`.
+    """
+    kernel, bias, padding = (
+        (s["kernel"], s["kernel_w"] or s["kernel"]),
+        bool(s["bias"]),
+        s["padding"],
+    )
+    return t.conv(x, s["channels"], kernel, s["stride"], s["dilation"], s["groups"], bias, padding)
 
 
 @operation("batch_norm", "convolution")

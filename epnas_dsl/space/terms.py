@@ -41,6 +41,7 @@ class Term:
         unordered: how many when operands of `+` commute.
         decisions: how many decisions are open in it, nested ones not counted.
         places: how many values it names or makes, at most.
+        shares: whether it holds a `concat` that shares channels out.
         digest: equal digests mean the same.
     """
 
@@ -49,6 +50,7 @@ class Term:
     decisions: int = field(init=False, repr=False, default=0)
     places: int = field(init=False, repr=False, default=1)
     depth: int = field(init=False, repr=False, default=1)
+    shares: bool = field(init=False, repr=False, default=False)
     digest: bytes = field(init=False, repr=False, default=b"")
 
     is_decision: ClassVar[bool] = False
@@ -68,6 +70,7 @@ class Term:
         self._set("decisions", 1 if self.is_decision else sum(c.decisions for c in parts))
         self._set("places", places)
         self._set("depth", depth)
+        self._set("shares", self._shares() or any(c.shares for c in parts))
         self._set("digest", self._digest())
 
     def _set(self, name: str, value: object) -> None:
@@ -86,6 +89,9 @@ class Term:
 
     def _places(self) -> int:
         return sum(c.places for c in self.children)
+
+    def _shares(self) -> bool:
+        return False
 
     def _digest(self) -> bytes:
         own = [getattr(self, f.name) for f in fields(self) if f.init and f.compare]
@@ -249,16 +255,30 @@ class Apply(Term):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Join(Term):
-    """`a + b` (`add`) or `concat(a, b)` (`concat`); parts of several values are spread."""
+    """`a + b` (`add`) or `concat(a, b)` (`concat`); parts of several values are spread.
+
+    Attributes:
+        width: the channels that the parts of a `concat` share; None: each has what it has.
+    """
 
     operator: str
     parts: tuple[Term, ...]
     span: Span | None = field(default=None, compare=False, repr=False)
+    width: Term | None = field(default=None, compare=False)
 
     @property
     def children(self) -> tuple[Term, ...]:
         """The parts."""
         return self.parts
+
+    def _shares(self) -> bool:
+        return self.width is not None
+
+    def _digest(self) -> bytes:
+        plain = super(Join, self)._digest()
+        if self.width is None:
+            return plain
+        return hashlib.blake2b(plain + self.width.digest, digest_size=16).digest()
 
     def _unordered(self) -> int:
         groups = self.groups()

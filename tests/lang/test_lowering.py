@@ -335,3 +335,113 @@ def test_channels_are_read_where_an_operation_takes_them_by_default() -> None:
     assert check("s.space", text.replace("OPERATION", "conv_3x3"))[1] == []
     (warning,) = check("s.space", text.replace("OPERATION", "relu"))[1]
     assert warning.code == "W002"
+
+
+# --- channels that are shared ---------------------------------------------------------------------
+
+PARTS = """
+    stem = conv_3x3(image)
+    a = max_pool_3x3(conv_3x3(stem))
+    b = conv_3x3(a)
+    c = conv_3x3(a + b)
+    d = conv_3x3(c)
+    x = concat(b, c, d, channels=11)
+"""
+
+
+def test_the_parts_of_a_concat_share_its_channels() -> None:
+    found = network_nodes(first(network(PARTS)))
+    assert [found[name].channels for name in "abcdx"] == [4, 4, 4, 3, 11]
+    assert found["x"].inputs == ("b", "c", "d")
+    assert found["a.op1"].channels == 4  # a pooling layer passes on what it is asked for
+    assert found["stem"].channels == 4
+
+
+def test_a_value_is_as_wide_as_its_most_demanding_reader_wants() -> None:
+    found = network_nodes(first(network(PARTS.replace("b, c, d", "d, c, b"))))
+    assert [found[name].channels for name in "abcd"] == [4, 4, 4, 4]  # c wants four of b
+    cut = found["x.channel_slice"]
+    assert (cut.inputs, cut.channels, found["x"].inputs) == (("b",), 3, ("d", "c", cut.name))
+
+
+def test_a_reader_that_wants_fewer_takes_the_first_channels() -> None:
+    found = network_nodes(first(network(PARTS.replace("a + b", "b"))))
+    cut = found["d.channel_slice"]
+    assert (cut.inputs, cut.channels, cut.layers[0].settings) == (
+        ("c",), 3, (("start", 0), ("stop", 3)),
+    )  # fmt: skip
+    assert found["d"].inputs == (cut.name,)
+
+
+def test_what_says_how_many_channels_it_makes_asks_for_none() -> None:
+    text = PARTS.replace("c = conv_3x3(a + b)", "c = conv_3x3(conv_1x1(a + b, channels=32))")
+    found = network_nodes(first(network(text.replace("concat(b,", "concat("), "", "space s")))
+    assert [found[name].channels for name in ["c.op1", "c", "d", "x"]] == [32, 6, 5, 11]
+    assert found["a"].channels == found["stem"].channels == 3  # as many as they read
+
+
+def test_channels_are_shared_inside_a_function_and_in_spite_of_dead_code() -> None:
+    before = f"def f(image) {{ {PARTS} dead = conv_3x3(a) + conv_5x5(image, 7) return x }}"
+    found = network_nodes(first(network("x = f(image)", before)))
+    assert [found[f"x.{name}"].channels for name in "abcd"] == [4, 4, 4, 3]
+    assert not any("dead" in name for name in found)
+
+
+def test_a_text_repeats_the_channels_that_are_shared() -> None:
+    body = PARTS.replace("b, c, d", "b, some of [c, d]")
+    space = network(body)
+    assert texts(space)[-1] == "x = concat(b, c, d, channels=11)"
+    assert [load_architecture(f"s: {t}", space) for t in texts(space)]
+    with pytest.raises(EpnasError, match="`concat` needs `channels=`"):
+        load_architecture("s: x = concat(b, c, d)", space)
+    with pytest.raises(EpnasError, match="`12` where `11` fits"):
+        load_architecture("s: x = concat(b, c, d, channels=12)", space)
+    with pytest.raises(EpnasError, match="`concat` has no `width` here"):
+        load_architecture("s: x = concat(b, c, d, width=11)", space)
+    other = network(body.replace(", channels=11", ""))
+    with pytest.raises(EpnasError, match="`concat` has no `channels` here"):
+        load_architecture("s: x = concat(b, c, d, channels=11)", other)
+
+
+def test_concats_of_other_channels_are_other_architectures() -> None:
+    join = "(concat(b, c, d, channels=11) | concat(b, c, d, channels=12))"
+    space = network(PARTS.replace("concat(b, c, d, channels=11)", join))
+    one, two = enumerate_level(space, 1)
+    assert one.key != two.key
+    assert [network_nodes(a)["x"].channels for a in (one, two)] == [11, 12]
+
+
+@pytest.mark.parametrize(
+    ("channels", "message"),
+    [
+        ("0", "E414: 0 channels for 3 values"),
+        ("2 - 4", "E414: -2 channels for 3 values"),
+        ("5.5", "E406: `channels` of `concat` is 5.5, not a whole number"),
+        ("5e6", "E406: `channels` of `.*` is 1,666,667; it lies between"),
+    ],
+)
+def test_channels_that_cannot_be_shared(channels: str, message: str) -> None:
+    with pytest.raises(EpnasError, match=message):
+        network_nodes(first(network(PARTS.replace("11", channels))))
+
+
+def test_a_chosen_number_of_channels_is_shared() -> None:
+    space = network("width = 11 | 14\n" + PARTS.replace("channels=11", "channels=width"))
+    found = [network_nodes(a) for a in enumerate_level(space, 1)]
+    assert [[f[name].channels for name in "bcdx"] for f in found] == [
+        [4, 4, 3, 11], [5, 5, 4, 14],
+    ]  # fmt: skip
+
+
+def test_a_loose_input_takes_the_stride_of_its_cell() -> None:
+    cell = """cell c/2 (prev2, prev1) {
+        h[0] = calibrate(prev2)
+        h[1] = calibrate(prev1)
+        h[2] = conv_3x3(h[1])
+        return concat(unused(h))
+    }"""
+    space = network("x = stack(conv_3x3(image, 4), [c])", cell)
+    found = network_nodes(first(space))
+    step = found["cell1.output.factorized_reduce"]
+    assert (step.inputs, step.channels, step.scale) == (("cell1.h0",), 8, 2)
+    assert found["cell1.output"].inputs == (step.name, "cell1.h2")

@@ -19,11 +19,12 @@ from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.graph import to_layers, to_network
 
+SPACES = ["micro", "macro", "pnas", "darts", "nasbench201", "nasbench101", "enas_micro"]
 IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
 def some(space: str, n: int) -> list[Architecture]:
-    return sample(load_space(f"{space}(channels=4)"), n, np.random.default_rng(2))
+    return sample(load_space(f"{space}(channels=6)"), n, np.random.default_rng(2))
 
 
 def source(architecture: Architecture) -> str:
@@ -36,7 +37,7 @@ def model(text: str) -> nn.Module:
     return found["Model"]()
 
 
-@pytest.mark.parametrize("space", ["micro", "macro", "pnas", "darts", "nasbench201"])
+@pytest.mark.parametrize("space", SPACES)
 def test_exported_and_compiled_networks_agree_to_the_bit(space: str) -> None:
     for architecture in some(space, 3):
         layers = to_layers(to_network(architecture, (3, 8, 8)))
@@ -60,7 +61,7 @@ def test_exported_and_compiled_networks_agree_to_the_bit(space: str) -> None:
             assert gradient is None or torch.equal(parameter.grad, gradient)
 
 
-@pytest.mark.parametrize("space", ["micro", "macro", "pnas", "darts", "nasbench201"])
+@pytest.mark.parametrize("space", SPACES)
 def test_the_file_imports_only_torch_and_keeps_its_lines_short(space: str) -> None:
     architecture = some(space, 1)[0]
     text = source(architecture)
@@ -79,7 +80,7 @@ def test_cells_of_equal_structure_are_one_class() -> None:
     architecture = some("nasbench201", 1)[0]
     text = source(architecture)
     assert text.count("class Normal") == 1
-    assert "self.cell15 = Normal(16)" in text
+    assert "self.cell15 = Normal(24)" in text
 
 
 def test_a_text_cannot_break_out_of_the_docstring() -> None:

@@ -25,12 +25,12 @@ from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.graph import to_layers, to_network
 from epnas_dsl.space.operations import OPERATIONS, Kind, Layer, Trace
 
-SPACES = ["micro", "macro", "pnas", "darts", "nasbench201"]
+SPACES = ["micro", "macro", "pnas", "darts", "nasbench201", "nasbench101", "enas_micro"]
 IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
 def layers_of(space: str, seed: int = 0, drop_path: bool = False) -> tuple[Layer, ...]:
-    architecture = sample(load_space(f"{space}(channels=4)"), 1, np.random.default_rng(seed))[0]
+    architecture = sample(load_space(f"{space}(channels=6)"), 1, np.random.default_rng(seed))[0]
     return to_layers(to_network(architecture, (3, 8, 8)), drop_path)
 
 

@@ -16,12 +16,13 @@ from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.graph import to_layers, to_network
 from epnas_dsl.space.operations import Layer
 
+SPACES = ["micro", "macro", "pnas", "darts", "nasbench201", "nasbench101", "enas_micro"]
 IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 Program = tuple[Layer, ...]
 
 
 def programs(space: str, n: int) -> list[Program]:
-    found = sample(load_space(f"{space}(channels=4)"), n, np.random.default_rng(5))
+    found = sample(load_space(f"{space}(channels=6)"), n, np.random.default_rng(5))
     return [to_layers(to_network(a, (3, 8, 8))) for a in found]
 
 
@@ -74,7 +75,7 @@ def test_statistics_belong_to_each_network() -> None:
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize("space", ["micro", "macro", "pnas", "darts", "nasbench201"])
+@pytest.mark.parametrize("space", SPACES)
 def test_bound_extracted_and_standalone_networks_agree_to_the_bit(
     space: str, channels_last: bool
 ) -> None:
