@@ -9,16 +9,19 @@ becomes a condition on the arguments, a row of like steps a `Sequential`, a stac
 from __future__ import annotations
 
 import inspect
+import re
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
-from itertools import groupby
+from itertools import chain, groupby, pairwise
 
 from epnas_dsl.nn.operations import MODULES, module_path
 from epnas_dsl.space.graph import Call, Graph, Node, nodes
 from epnas_dsl.space.operations import OPERATIONS, Layer
 
+WIDE = {"groups", "in_features", "out_features", "start", "stop"}  # numbers of channels
+MAX_OWN = 4  # arguments of a function's class that the function itself does not have
 Value = int | float
 Column = tuple[Value | None, ...]  # of a number, over the uses of a class; None where it is free
 Place = tuple[str, str | int]  # where a value comes from: ("input", label) or ("item", number)
@@ -55,6 +58,11 @@ class Item:
     rolling: bool = False
     numbers: dict[str, Value] = field(default_factory=dict)
     prefix: str = ""
+
+    @property
+    def is_root(self) -> bool:
+        """Whether its value is that of the statement."""
+        return bool(self.label) and "." not in self.name
 
     @property
     def shape(self) -> Hashable:
@@ -171,6 +179,13 @@ class Class:
     inputs: list[str]
     parameters: dict[str, Column] = field(default_factory=dict)
     strided: bool = False  # all its uses step down
+    named: frozenset[str] = frozenset()  # what the space calls its arguments
+
+    @property
+    def residual(self) -> bool:
+        """Whether it adds its input to what it makes of it."""
+        adds = [s for s in self.slots if s.item.layer and s.item.layer.kind == "add"]
+        return any(("input", x) in read for s in adds for read in s.reads for x in self.inputs)
 
 
 # --- from nodes to units -------------------------------------------------------------------------
@@ -192,26 +207,56 @@ def find_classes(network: Graph, space: str) -> tuple[list[Class], Unit]:
         top.items = [Item("", "image", "image", "input", (), image.output, image.layers[0])]
     kinds: dict[tuple[str, str], list[Item]] = {}
     needs: dict[tuple[str, str], dict[tuple[str, str], None]] = {}
-    _gather(Item("", "", "", "", (), "", unit=top), kinds, needs)
+    parents: dict[tuple[str, str], list[Unit]] = {}
+    _gather(Item("", "", "", "", (), "", unit=top), kinds, needs, parents)
     classes: list[Class] = []
-    for uses in (kinds[kind] for kind in TopologicalSorter(needs).static_order()):
-        units = [item.unit for item in uses if item.unit]
+    for kind in TopologicalSorter(needs).static_order():
+        units = [item.unit for item in kinds[kind] if item.unit]
         if top not in units and all(len(unit.items) == 1 for unit in units):
-            for item, unit in zip(uses, units, strict=True):
+            for item, unit in zip(kinds[kind], units, strict=True):
                 item.become(unit.items[0])
             continue
         for unit in units:
             unit.items = _rolled(unit.items, unit.items[-1].value)
-        classes += _define(units)
+        made = _define(units)
+        if kind[0] == "function" and _is_scattered(made, units):
+            for parent in {id(p): p for p in parents[kind]}.values():
+                parent.items = [*_spliced(parent.items, kind)]
+        else:
+            classes += made
     return classes, top
+
+
+def _is_scattered(classes: Sequence[Class], units: Sequence[Unit]) -> bool:
+    """Whether so much differs among the uses of a function that classes would explain nothing."""
+    own = max(sum(name not in c.named for name in c.parameters) for c in classes)
+    plain = all(item.row or len(item.reads) == 1 for unit in units for item in unit.items)
+    return own > MAX_OWN or (plain and 1 < len(units) == len(classes))
+
+
+def _spliced(items: Sequence[Item], kind: tuple[str, str]) -> Iterator[Item]:
+    """The items, each use of a function replaced by what it does."""
+    for item in items:
+        if not item.unit or item.unit.kind != kind:
+            yield item
+            continue
+        inner = [i for part in item.unit.items for i in (chain(*part.row) if part.row else [part])]
+        for part in inner:
+            if part.label != item.label or not (part.is_root and item.is_root):
+                last = part is inner[-1]
+                part.name = item.name if last else f"{item.name}.{part.name}"
+                part.label = item.label
+            part.key = item.key, part.key
+            yield part
 
 
 def _gather(
     item: Item,
     kinds: dict[tuple[str, str], list[Item]],
     needs: dict[tuple[str, str], dict[tuple[str, str], None]],
+    parents: dict[tuple[str, str], list[Unit]],
 ) -> None:
-    """All uses of each kind, and the kinds that each needs."""
+    """All uses of each kind, the kinds that each needs, and the units that use it."""
     assert item.unit
     kind = item.unit.kind
     kinds.setdefault(kind, []).append(item)
@@ -219,7 +264,8 @@ def _gather(
     for inner in item.unit.items:
         if inner.unit:
             needs[kind][inner.unit.kind] = None
-            _gather(inner, kinds, needs)
+            parents.setdefault(inner.unit.kind, []).append(item.unit)
+            _gather(inner, kinds, needs, parents)
 
 
 def _items(
@@ -289,7 +335,7 @@ def _call_item(
     kind = "cell" if call.is_cell else "function"
     about = f"The {kind} `{call.callee}` of the space."
     unit = Unit((kind, call.callee), about, inputs, {**numbers, **widths}, items)
-    label = name.partition(".")[0].rstrip("0123456789").removesuffix("_")
+    label = "" if call.is_cell else re.sub(r"_\d+$", "", name.partition(".")[0])
     reads = tuple(dict.fromkeys(value for _, value in inputs))
     return Item(key, name, label, call.callee, reads, body[-1].output, unit=unit)
 
@@ -354,7 +400,8 @@ def _follows(one: Item, two: Item, uses: Counter[str]) -> bool:
     """Whether the second reads only the first, nothing else does, and they are of one kind."""
     chained = two.reads == (one.value,) and uses[one.value] == 1 and len(one.reads) == 1
     cells = all(i.unit and i.unit.kind[0] == "cell" for i in (one, two))
-    alike = (one.title, one.label) == (two.title, two.label) and "." not in one.name + two.name
+    same = one.title == two.title or _text_key(one) == _text_key(two)
+    alike = same and one.label == two.label and one.is_root and two.is_root
     plain = one.label and not one.label[-1].isdigit()
     return bool(chained and one.is_module and two.is_module and (cells or (alike and plain)))
 
@@ -379,24 +426,25 @@ def _row(run: list[Item], rolling: bool) -> Item:
 
     groups: list[list[Item]] = []
     for _, members in groupby(run, place):
-        found = list(members)
-        if all(_grows(found[i : i + 3]) for i in range(len(found) - 2)):
-            groups.append(found)
-        else:
-            groups += [[item] for item in found]
+        groups += _even(list(members))
     first = run[0]
     titles = {item.title for item in run}
-    title = f"{first.title}s" if len(titles) == 1 else "cells"
+    several = "cells" if first.unit and first.unit.kind[0] == "cell" else "blocks"
+    title = f"{first.title}s" if len(titles) == 1 else several
     reads = tuple(v for _, v in first.unit.inputs) if rolling and first.unit else first.reads
     return Item(
         first.key, first.name, first.label, title, reads, run[-1].value, row=groups, rolling=rolling
     )
 
 
-def _grows(three: Sequence[Item]) -> bool:
-    """Whether the settings of three items go up by equal steps."""
-    columns = zip(*(i.settings.values() for i in three), strict=True)
-    return all(c - b == b - a for a, b, c in columns)
+def _even(run: list[Item]) -> list[list[Item]]:
+    """The run, if its numbers stay or the widths grow by equal steps; else its items one by one."""
+    for settings in zip(*(item.settings.items() for item in run), strict=True):
+        name, numbers = settings[0][0], [n for _, n in settings]
+        steps = {b - a for a, b in pairwise(numbers)}
+        if len(steps) > 1 or (steps - {0} and (not is_width(name) or len(run) < 3)):
+            return [[item] for item in run]
+    return [run]
 
 
 # --- from units to classes -----------------------------------------------------------------------
@@ -487,6 +535,7 @@ def _fits(slots: Sequence[Slot], unit: Unit, places: dict[str, set[Place]]) -> b
             first = next(m[0] for m in group.members if m)
             if members and members[0].shape != first.shape:
                 single = len(first.reads) == len(members[0].reads) == 1
+                single = single and first.title == members[0].title
                 if own or not (first.is_module and members[0].is_module and single):
                     return False
     return True
@@ -525,11 +574,16 @@ def _generalise(definition: Class, members: list[Unit]) -> bool:
                 if not group.condition:
                     return False
     definition.parameters = writer.ordered()
+    definition.named = frozenset(named)
     definition.strided = all(unit.numbers.get("stride", 1) != 1 for unit in members)
     labels = [label for label, _ in members[0].inputs]
-    needed = {p for slot in definition.slots if not slot.does_nothing for p in _sources(slot, definition)}
+    needed = {
+        p for slot in definition.slots if not slot.does_nothing for p in _sources(slot, definition)
+    }
     definition.inputs = [x for x in labels if ("input", x) in needed]
-    definition.inputs += [str(x) for kind, x in sorted(needed, key=str) if kind == "input" and x not in labels]
+    definition.inputs += [
+        str(x) for kind, x in sorted(needed, key=str) if kind == "input" and x not in labels
+    ]
     for n, unit in enumerate(members):
         unit.definition = definition
         unit.given = {
@@ -574,7 +628,9 @@ def _settle(group: Group, slot: Slot, writer: Arguments) -> None:
                 (a or b)[0].settings.get(name) if a or b else None
                 for a, b in zip(mine, others, strict=True)
             )
-            step = tuple(m[1].settings[name] - m[0].settings[name] if len(m) > 1 else None for m in mine)
+            step = tuple(
+                m[1].settings[name] - m[0].settings[name] if len(m) > 1 else None for m in mine
+            )
             if any(step):
                 group.steps[name] = writer.express("step", step, slot.item.prefix)
             texts[name] = writer.express(name, column, slot.item.prefix)
@@ -598,8 +654,7 @@ class Arguments:
         known = {**self.named, **self.used}
         for name, numbers in known.items():
             if _same(numbers, column):
-                full = tuple(a if b is None else b for a, b in zip(numbers, column, strict=True))
-                self.used[name] = full
+                self.used[name] = _full(column, numbers)
                 return name
         for name, numbers in known.items():
             if text := _derived(setting, name, numbers, column):
@@ -611,7 +666,11 @@ class Arguments:
             if text := _combined(a, one, b, two, column):
                 self.used |= {a: one, b: two}
                 return text
-        return self._new(f"{prefix}{_plain(setting)}", column)
+        wish = f"{prefix}{_plain(setting)}"
+        if wish in self.named and _full(self.named[wish], column) == _full(column, column):
+            self.used[wish] = column
+            return wish
+        return self._new(wish, column)
 
     def _new(self, wish: str, column: Column) -> str:
         name, count = wish, 1
@@ -630,14 +689,19 @@ class Arguments:
         known = {n: c for n, c in {**self.used, **self.named, **own}.items() if None not in c}
         atoms: dict[str, tuple[set[str], list[bool]]] = {}
         for name, column in known.items():
-            if "channels" not in name:
+            if not is_width(name):
                 atoms[f"{name} != 1"] = {name}, [v != 1 for v in column]
                 for value in dict.fromkeys(column):
                     atoms[f"{name} == {value!r}"] = {name}, [v == value for v in column]
             for other, second in known.items():
-                if name < other and _is_width(name) and _is_width(other):
+                if name < other and is_width(name) and is_width(other):
                     pairs = zip(column, second, strict=True)
                     atoms[f"{name} != {other}"] = {name, other}, [a != b for a, b in pairs]
+                if name != other and is_width(name) and is_width(other):
+                    for n in range(2, 9):
+                        rows = zip(column, second, strict=True)
+                        test = f"{name} != {n} * {other}"
+                        atoms[test] = {name, other}, [a != n * (b or 0) for a, b in rows]
         tests = dict(atoms)
         for a, (names, truth) in atoms.items():
             for b, (more, second) in atoms.items():
@@ -653,14 +717,16 @@ class Arguments:
     def ordered(self) -> dict[str, Column]:
         """The arguments: what is read, then the space's own, then the rest; strides last."""
 
-        def rank(name: str) -> tuple[bool, bool, int]:
+        def rank(name: str) -> tuple[bool, int, int]:
             place = [*self.named].index(name) if name in self.named else len(self.named)
-            return name.endswith("stride"), not name.endswith("_channels"), place
+            width = -name.endswith("_channels") - is_width(name)
+            return name.endswith("stride"), width, place
 
         return {name: self.used[name] for name in sorted(self.used, key=rank)}
 
 
-def _is_width(name: str) -> bool:
+def is_width(name: str) -> bool:
+    """Whether an argument is a number of channels."""
     return "channels" in name or "width" in name
 
 
@@ -670,8 +736,15 @@ def _plain(setting: str) -> str:
     return setting
 
 
+def _full(column: Column, other: Column) -> Column:
+    """The column, what is free in it filled in from another."""
+    return tuple(b if a is None else a for a, b in zip(column, other, strict=True))
+
+
 def _same(numbers: Column, column: Column) -> bool:
-    pairs = [(a, b) for a, b in zip(numbers, column, strict=True) if a is not None and b is not None]
+    pairs = [
+        (a, b) for a, b in zip(numbers, column, strict=True) if a is not None and b is not None
+    ]
     return len({b for _, b in pairs}) > 1 and all(a == b for a, b in pairs)
 
 
@@ -682,9 +755,11 @@ def _derived(setting: str, name: str, numbers: Column, column: Column) -> str:
         return ""
     whole = [(int(a), int(b)) for a, b in pairs if a is not None]
     first, value = whole[0]
-    if setting in {"repeats", "step"} or _is_width(name) != ("channels" in setting):
-        if setting.startswith("pad_") and all(a // 2 == b for a, b in whole):
-            return f"{name} // 2"
+    if setting.startswith("pad_"):
+        kernel = "kernel" in name and all(a // 2 == b for a, b in whole)
+        return f"{name} // 2" if kernel else ""
+    wide = "channels" in setting or setting in WIDE
+    if setting in {"repeats", "step"} or is_width(name) != wide:
         near = value - first
         if setting == "repeats" and "channels" not in name and abs(near) == 1:
             return f"{name} - 1" if near < 0 and all(b == a - 1 for a, b in whole) else ""
@@ -702,11 +777,13 @@ def _combined(a: str, one: Column, b: str, two: Column, column: Column) -> str:
     if any(x is None or y is None for x, y, _ in rows):
         return ""
     full = [(x, y, z) for x, y, z in rows if x is not None and y is not None and z is not None]
-    if _is_width(a) and a != b and all(z == x * y for x, y, z in full):
+    if "kernel" in a and "dilation" in b and all(z == x // 2 * y for x, y, z in full):
+        return f"{a} // 2 * {b}"
+    if is_width(a) and a != b and all(z == x * y for x, y, z in full):
         return f"{a} * {b}"
-    if _is_width(a) and _is_width(b) and all(z == x - y for x, y, z in full):
+    if is_width(a) and is_width(b) and all(z == x - y for x, y, z in full):
         return f"{a} - {b}"
-    if _is_width(a) and _is_width(b) and a < b and all(z == x + y for x, y, z in full):
+    if is_width(a) and is_width(b) and a < b and all(z == x + y for x, y, z in full):
         return f"{a} + {b}"
     return ""
 
@@ -714,7 +791,9 @@ def _combined(a: str, one: Column, b: str, two: Column, column: Column) -> str:
 # --- weights -------------------------------------------------------------------------------------
 
 
-def weight_paths(unit: Unit, attributes: dict[int, str], prefix: str = "") -> Iterator[tuple[str, str]]:
+def weight_paths(
+    unit: Unit, attributes: dict[int, str], prefix: str = ""
+) -> Iterator[tuple[str, str]]:
     """For each module of the network its path there, and its path in the written classes.
 
     Args:

@@ -15,11 +15,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from epnas_dsl.errors import printable
-from epnas_dsl.nn.classes import Class, Group, Item, Slot, find_classes, source, weight_paths
-from epnas_dsl.nn.layout import WIDTH, lay_out
+from epnas_dsl.nn.classes import (
+    Class,
+    Group,
+    Item,
+    Slot,
+    find_classes,
+    is_width,
+    source,
+    weight_paths,
+)
+from epnas_dsl.nn.layout import WIDTH, has_sum, lay_out
 from epnas_dsl.nn.network import Step, identifiers, write_forward
 from epnas_dsl.nn.operations import (
-    MODULES,
+    PYTHON,
     RESERVED,
     PointwiseConv2d,
     gate,
@@ -28,8 +37,19 @@ from epnas_dsl.nn.operations import (
 )
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.graph import Image, nodes, to_network
+from epnas_dsl.space.operations import Kind
 
+CALLS = (
+    "torch.relu",
+    "torch.sigmoid",
+    "torch.cat",
+    "F.relu6",
+    "F.silu",
+    "F.channel_shuffle",
+    "gate",
+)
 LINE = 72  # longest nested expression
+VALUES = {"add": "out", "concat": "joined"}  # what values without a name are called
 SHORT = {"raw_conv": "conv"}  # operations of one layer are called as it is
 
 
@@ -79,8 +99,8 @@ class _Writer:
         kind = definition.kind[1]
         name = "".join(w[:1].upper() + w[1:] for w in re.split(r"\W|_", kind)) or "Part"
         name = name if name.isidentifier() and not keyword.iskeyword(name) else f"Part{name}"
-        if name in self.names and definition.strided:
-            name = f"Strided{name}"
+        if name in self.names and (definition.strided or definition.residual):
+            name = f"{'Strided' if definition.strided else 'Residual'}{name}"
         count = 1
         unique = name
         while unique in self.names:
@@ -113,7 +133,7 @@ class _Writer:
     def lines(self, definition: Class) -> list[str]:
         """The source of a class."""
         init: list[str] = []
-        kept: dict[str, None] = {}  # arguments that `forward` needs
+        kept: dict[str, str] = {}  # numbers that `forward` needs
         steps: list[Step] = []
         names, values = self._values(definition)
         for n, slot in enumerate(definition.slots):
@@ -127,11 +147,15 @@ class _Writer:
                 continue
             assert slot.item.layer
             kind, settings = slot.item.layer.kind, slot.groups[0].texts[0]
-            kept |= dict.fromkeys(s for s in settings.values() if s in definition.parameters)
-            own = {k: f"self.{v}" if v in kept else v for k, v in settings.items()}
+            own = dict(settings)
+            for k, v in settings.items():
+                if not v.replace(".", "").isdigit():
+                    known = [v] if v in definition.parameters else [n for n in kept if kept[n] == v]
+                    name = known[0] if known else f"{slot.item.name}_{k}"
+                    kept[name], own[k] = v, f"self.{name}"
             steps.append(_expression(kind, value, reads, own))
         typed = [f"{name}: {_type(name, column)}" for name, column in definition.parameters.items()]
-        init = [f"self.{name} = {name}" for name in kept] + init
+        init = [f"self.{name} = {v}" for name, v in kept.items()] + init
         given = ", ".join(f"{names[values['input', x]]}: Tensor" for x in definition.inputs)
         return [
             f"class {definition.name}(nn.Module):",
@@ -146,7 +170,11 @@ class _Writer:
         ]
 
     def _forward(
-        self, definition: Class, steps: list[Step], names: dict[str, str], values: Mapping[object, str]
+        self,
+        definition: Class,
+        steps: list[Step],
+        names: dict[str, str],
+        values: Mapping[object, str],
     ) -> list[str]:
         if not steps:
             last = {("item", len(definition.slots) - 1)}
@@ -171,9 +199,10 @@ class _Writer:
             value = values["item", n] = f"value{n}"
             attribute = self.attributes.get(id(slot))
             item = slot.item
-            root = item.label and "." not in item.name
-            wishes[value] = item.label if root else attribute or item.title
-            if item.prefix or (item.rolling and not root):
+            wishes[value] = (
+                item.label if item.is_root else attribute or VALUES.get(item.title, item.title)
+            )
+            if item.prefix:
                 wishes[value] = item.name
         names = identifiers(wishes)
         current: dict[str, str] = {}
@@ -201,7 +230,9 @@ class _Writer:
         if unit and unit.definition and not slot.is_row:
             inner = unit.definition.inputs
             place = dict(unit.inputs)
-            order = [slot.item.reads.index(place[x]) for x in inner if place.get(x) in slot.item.reads]
+            order = [
+                slot.item.reads.index(place[x]) for x in inner if place.get(x) in slot.item.reads
+            ]
             reads = [reads[i] for i in order] if len(order) == len(inner) else reads
         return Step(value, tuple(reads), lambda x: f"self.{attribute}({', '.join(x)})")
 
@@ -220,7 +251,7 @@ class _Writer:
             return self._one(group, group.texts)
         grown = [
             {
-                name: f"{text} + i * {group.steps[name]}" if name in group.steps else text
+                name: f"{text} + {group.steps[name]} * i" if name in group.steps else text
                 for name, text in texts.items()
             }
             for texts in group.texts
@@ -240,12 +271,12 @@ class _Writer:
     def _construct(self, item: Item, settings: Mapping[str, str]) -> str:
         if item.layer:
             return write(item.layer.kind, (), settings)
-        assert item.unit and item.unit.definition
-        definition = item.unit.definition
-        given = []
+        definition = item.unit and item.unit.definition
+        assert definition
+        given: list[str] = []
         for n, (name, text) in enumerate(settings.items()):
             if text != "1" or _type(name, definition.parameters[name]) != "int = 1":
-                plain = n < 3 and (name.endswith("channels") or name == "width")
+                plain = n < 3 and is_width(name) and not any("=" in g for g in given)
                 given.append(text if plain else f"{name}={text}")
         return f"{definition.name}({', '.join(given)})"
 
@@ -265,24 +296,39 @@ def _type(name: str, column: Sequence[float | None]) -> str:
     return "float" if any(isinstance(v, float) for v in column) else "int"
 
 
-def _expression(kind: str, value: str, reads: Sequence[str], settings: Mapping[str, str]) -> Step:
+def _expression(kind: Kind, value: str, reads: Sequence[str], settings: Mapping[str, str]) -> Step:
     def text(inputs: Sequence[str]) -> str:
-        return write(kind, inputs, settings)  # type: ignore[arg-type]
+        if not PYTHON[kind].startswith(CALLS):
+            inputs = [f"({x})" if has_sum(x) else x for x in inputs]
+        found = write(kind, inputs, settings)
+        if "self." not in "".join(settings.values()):
+            return found
+        return re.sub(r"(?<=\w):(?=[\w])", " : ", found).replace("::self", ":: self")
 
-    return Step(value, tuple(reads), text, nests=kind != "add")
+    return Step(value, tuple(reads), text)
 
 
 def _loop(
     attribute: str, labels: Sequence[str], value: str, reads: Sequence[str], names: dict[str, str]
 ) -> Step:
     taken = {v: n for v, n in names.items() if v != value}
-    old, new, cell = list(identifiers({**taken, "old": labels[0], "new": labels[1], "cell": "cell"}).values())[-3:]
+    old, new, cell = list(
+        identifiers({**taken, "old": labels[0], "new": labels[1], "cell": "cell"}).values()
+    )[-3:]
     names[value] = new
 
     def text(inputs: Sequence[str]) -> str:
-        first = f"{old} = {new} = {inputs[0]}" if len({*inputs}) == 1 else f"{old}, {new} = {', '.join(inputs)}"
+        first = (
+            f"{old} = {new} = {inputs[0]}"
+            if len({*inputs}) == 1
+            else f"{old}, {new} = {', '.join(inputs)}"
+        )
         return "\n".join(
-            [first, f"for {cell} in self.{attribute}:", f"    {old}, {new} = {new}, {cell}({old}, {new})"]
+            [
+                first,
+                f"for {cell} in self.{attribute}:",
+                f"    {old}, {new} = {new}, {cell}({old}, {new})",
+            ]
         )
 
     return Step(value, tuple(reads), text, is_block=True)
@@ -297,7 +343,9 @@ def _file(body: str, about: str) -> str:
             body = inspect.getsource(own).rstrip() + "\n\n\n" + body
     imports = ["import torch"] if "torch." in body else []
     imports += ["import torch.nn.functional as F"] if re.search(r"\bF\.", body) else []
-    return "\n".join([*_docstring(about, ""), "", *imports, "from torch import Tensor, nn", "", "", body, ""])
+    return "\n".join(
+        [*_docstring(about, ""), "", *imports, "from torch import Tensor, nn", "", "", body, ""]
+    )
 
 
 def _docstring(text: str, indent: str) -> list[str]:

@@ -10,7 +10,7 @@ _PAIRS = {")": "(", "]": "[", "}": "{"}
 
 
 def lay_out(line: str, indent: str) -> list[str]:
-    """One logical line: an assignment, a `return`, a `def`, or an expression that ends in a comma."""
+    """One logical line: an assignment, a `return`, a `def`, or an element of a list."""
     if len(indent) + len(line) <= WIDTH:
         return [indent + line]
     found = re.match(r"return |(\*|[\w.]+)( = |=)(?=\S)", line)
@@ -38,6 +38,11 @@ def _inner(inside: str, indent: str) -> list[str]:
         if len(parts) > 1:
             return [x for part in parts for x in lay_out(part, indent)]
     return lay_out(inside, indent)
+
+
+def has_sum(text: str) -> bool:
+    """Whether the text is a sum, outside of brackets."""
+    return len(_split(text, r" \+ ")) > 1
 
 
 def _depths(text: str) -> list[int]:

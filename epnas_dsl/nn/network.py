@@ -80,7 +80,9 @@ def write_forward(
             continue
         nested = [i for i in step.inputs if i in waiting]
         text = step.text([waiting.get(i, names[i]) for i in step.inputs])
-        if list(waiting)[len(waiting) - len(nested) :] != nested or (nested and len(text) > longest):
+        if list(waiting)[len(waiting) - len(nested) :] != nested or (
+            nested and len(text) > longest
+        ):
             settle()
             text = step.text([names[i] for i in step.inputs])
         for i in nested:
