@@ -649,9 +649,15 @@ class Arguments:
     def express(self, setting: str, column: Column, prefix: str) -> str:
         """The text of a setting: a number, or an expression of arguments."""
         values = {v for v in column if v is not None}
-        if len(values) == 1:
-            return repr(values.pop())
         known = {**self.named, **self.used}
+        if len(values) == 1:
+            value = values.pop()
+            if None in column and is_width(setting):  # of one variant: a width that is right for it
+                for name in sorted(filter(is_width, known), key=lambda n: n != setting):
+                    if _full(column, known[name]) == known[name]:
+                        self.used.setdefault(name, known[name])
+                        return name
+            return repr(value)
         for name, numbers in known.items():
             if _same(numbers, column):
                 self.used[name] = _full(column, numbers)
@@ -687,31 +693,20 @@ class Arguments:
             own: numbers that may become arguments for its sake.
         """
         known = {n: c for n, c in {**self.used, **self.named, **own}.items() if None not in c}
-        atoms: dict[str, tuple[set[str], list[bool]]] = {}
-        for name, column in known.items():
-            if not is_width(name):
-                atoms[f"{name} != 1"] = {name}, [v != 1 for v in column]
-                for value in dict.fromkeys(column):
-                    atoms[f"{name} == {value!r}"] = {name}, [v == value for v in column]
-            for other, second in known.items():
-                if name < other and is_width(name) and is_width(other):
-                    pairs = zip(column, second, strict=True)
-                    atoms[f"{name} != {other}"] = {name, other}, [a != b for a, b in pairs]
-                if name != other and is_width(name) and is_width(other):
-                    for n in range(2, 9):
-                        rows = zip(column, second, strict=True)
-                        test = f"{name} != {n} * {other}"
-                        atoms[test] = {name, other}, [a != n * (b or 0) for a, b in rows]
-        tests = dict(atoms)
-        for a, (names, truth) in atoms.items():
-            for b, (more, second) in atoms.items():
-                if "!=" in a and "!=" in b and "!= 1" not in a:
-                    either = [x or y for x, y in zip(truth, second, strict=True)]
-                    tests.setdefault(f"{a} or {b}", (names | more, either))
-        for text, (names, truth) in tests.items():
-            if truth == list(real):
-                self.used |= {n: known[n] for n in names}
-                return text
+        widths = sorted(filter(is_width, known), key=lambda n: not n.endswith("_channels"))
+        pairs = [(a, b) for a in widths for b in widths if a != b]
+        others = sorted({*known} - {*widths}, key=lambda n: (not n.endswith("stride"), n))
+        unlike = [f"{a} != {b}" for a, b in pairs]
+        steps = [f"{n} != 1" for n in others if n.endswith("stride")]
+        tests = [*unlike, *(f"{a} or {b}" for a in unlike for b in steps), *steps]
+        tests += [f"{n} == {v!r}" for n in others for v in dict.fromkeys(known[n])]
+        tests += [f"{a} != {n} * {b}" for a, b in pairs for n in range(2, 9)]
+        rows = [dict(zip(known, row, strict=True)) for row in zip(*known.values(), strict=True)]
+        for test in tests:
+            code = compile(test, "<test>", "eval")
+            if all(eval(code, {}, row) == wanted for row, wanted in zip(rows, real, strict=True)):
+                self.used |= {name: known[name] for name in code.co_names}
+                return test
         return ""
 
     def ordered(self) -> dict[str, Column]:

@@ -13,6 +13,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from epnas_dsl.errors import printable
 from epnas_dsl.nn.classes import (
@@ -53,6 +54,23 @@ VALUES = {"add": "out", "concat": "joined"}  # what values without a name are ca
 SHORT = {"raw_conv": "conv"}  # operations of one layer are called as it is
 
 
+LOADING = '''
+
+def normalise(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) of values from 0 to 255 as the weights want them."""
+    mean, std = (torch.tensor(v, device=images.device)[:, None, None] for v in (MEAN, STD))
+    return (images.float() / 255 - mean) / std
+
+
+def load() -> Model:
+    """The model with the weights from the file beside this one, in evaluation mode."""
+    model = Model()
+    weights = torch.load(Path(__file__).with_suffix(".pt"), "cpu", weights_only=True)
+    model.load_state_dict(weights)
+    return model.eval()
+'''
+
+
 @dataclass(frozen=True, slots=True)
 class PythonFile:
     """An exported network.
@@ -66,8 +84,13 @@ class PythonFile:
     paths: dict[str, str]
 
 
-def export_python(architecture: Architecture, image: Image) -> PythonFile:
+def export_python(
+    architecture: Architecture, image: Image, trained: Mapping[str, Any] | None = None
+) -> PythonFile:
     """The file of an architecture for images (channels, height, width).
+
+    Args:
+        trained: `mean`, `std` and `classes` of its weights, which will be in a file beside it.
 
     Raises:
         ShapeError: it does not fit such images.
@@ -79,9 +102,8 @@ def export_python(architecture: Architecture, image: Image) -> PythonFile:
     count = sum(weight_count(x) for n in nodes(network) for x in n.layers)
     channels, height, width = image
     about = f"Made for images of {channels}x{height}x{width}; {count:,} parameters."
-    return PythonFile(
-        _file(text, f"{architecture}\n\n{about}"), dict(weight_paths(top, writer.attributes))
-    )
+    file = _file(text, f"{architecture}\n\n{about}", trained)
+    return PythonFile(file, dict(weight_paths(top, writer.attributes)))
 
 
 class _Writer:
@@ -337,15 +359,31 @@ def _loop(
 # --- text ----------------------------------------------------------------------------------------
 
 
-def _file(body: str, about: str) -> str:
+def _file(body: str, about: str, trained: Mapping[str, Any] | None) -> str:
     for own in (gate, PointwiseConv2d):
         if f"{own.__name__}(" in body:
             body = inspect.getsource(own).rstrip() + "\n\n\n" + body
+    body = f"{body}\n{LOADING}" if trained else body
     imports = ["import torch"] if "torch." in body else []
     imports += ["import torch.nn.functional as F"] if re.search(r"\bF\.", body) else []
-    return "\n".join(
-        [*_docstring(about, ""), "", *imports, "from torch import Tensor, nn", "", "", body, ""]
-    )
+    imports += ["from torch import Tensor, nn"]
+    lines = [*_docstring(about, ""), "", *imports]
+    if trained:
+        lines.insert(-len(imports), "from pathlib import Path\n")
+        classes = ", ".join(map(_quoted, trained["classes"]))
+        for name, values in (
+            ("MEAN", ", ".join(map(repr, trained["mean"]))),
+            ("STD", ", ".join(map(repr, trained["std"]))),
+            ("CLASSES", classes),
+        ):
+            comma = "" if ", " in values else ","
+            lines += ["", *lay_out(f"{name} = ({values}{comma})", "")][name != "MEAN" :]
+    return "\n".join([*lines, "", "", body.rstrip(), ""])
+
+
+def _quoted(text: str) -> str:
+    plain = repr(text)
+    return f'"{plain[1:-1]}"' if plain[0] == "'" and '"' not in plain else plain
 
 
 def _docstring(text: str, indent: str) -> list[str]:

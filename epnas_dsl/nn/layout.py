@@ -20,6 +20,8 @@ def lay_out(line: str, indent: str) -> list[str]:
     body = body.removesuffix(",")
     if any(_split(body, words)[1:] for words in WORDS):
         return [f"{indent}{head}(", *_inner(body, f"{indent}    "), f"{indent}){comma}"]
+    if len(_split(body, r"\)\.")) > 2 and len(indent) + 4 + len(body) <= WIDTH:
+        return [f"{indent}{head}(", f"{indent}    {body}", f"{indent}){comma}"]
     start, inside, end = _brackets(line)
     if not inside:
         return [indent + line]
@@ -47,11 +49,11 @@ def has_sum(text: str) -> bool:
 
 def _depths(text: str) -> list[int]:
     """How many brackets are open before each character."""
-    depths, open_ = [], 0
+    depths, depth = [], 0
     for c in text:
-        open_ -= c in _PAIRS
-        depths.append(open_)
-        open_ += c in _PAIRS.values()
+        depth -= c in _PAIRS
+        depths.append(depth)
+        depth += c in _PAIRS.values()
     return depths
 
 

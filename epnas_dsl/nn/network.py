@@ -68,9 +68,9 @@ def write_forward(
     lines = [f"def forward(self, {', '.join([*names.values()][:inputs])}):"]
     waiting: dict[str, str] = {}  # values not yet written, in their order
 
-    def settle() -> None:
-        lines.extend(f"    {names[name]} = {text}" for name, text in waiting.items())
-        waiting.clear()
+    def settle(count: int | None = None) -> None:
+        for name in list(waiting)[:count]:
+            lines.append(f"    {names[name]} = {waiting.pop(name)}")
 
     for step in steps:
         if step.is_block:
@@ -79,12 +79,17 @@ def write_forward(
             lines += [f"    {x}" for x in step.text([names[i] for i in step.inputs]).splitlines()]
             continue
         nested = [i for i in step.inputs if i in waiting]
+        order, last = list(waiting), 0  # what stands at the end, in the order of reading, can nest
+        while last < len(nested) and order[-1 - last :] == nested[-1 - last :]:
+            last += 1
+        if early := nested[: len(nested) - last]:
+            settle(max(map(order.index, early)) + 1)
+            nested = nested[len(nested) - last :]
         text = step.text([waiting.get(i, names[i]) for i in step.inputs])
-        if list(waiting)[len(waiting) - len(nested) :] != nested or (
-            nested and len(text) > longest
-        ):
-            settle()
-            text = step.text([names[i] for i in step.inputs])
+        while len(text) > longest and any(i in waiting for i in nested):
+            settle(len(waiting) - len(nested) + 1)
+            nested = [i for i in nested if i in waiting]
+            text = step.text([waiting.get(i, names[i]) for i in step.inputs])
         for i in nested:
             waiting.pop(i, None)
         if step is steps[-1]:
