@@ -25,7 +25,7 @@ from epnas_dsl.lang.notations import read_nasbench201
 from epnas_dsl.lang.parser import parse_architecture
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.expansion import sample
-from epnas_dsl.space.graph import to_layers, to_network
+from epnas_dsl.space.graph import network_layers, to_layers, to_network
 from epnas_dsl.space.operations import load_operations
 from epnas_dsl.space.search_space import SearchSpace
 
@@ -171,7 +171,7 @@ def load_model(path: str | Path) -> TrainedModel:
 
 def _weights_file(path: str | Path) -> Path:
     """The file of weights itself, or the one in the folder of a training or of a search."""
-    place = Path(path)
+    place = Path(str(path).removesuffix(":best"))
     if not place.is_dir():
         return place
     inner = place / FINAL / WEIGHTS
@@ -205,15 +205,42 @@ def evaluate(path: str | Path, config: Config) -> dict[str, float]:
     }
 
 
-def export_python(architecture: Architecture, image: tuple[int, int, int]) -> str:
-    """The architecture as one Python file that needs nothing but torch.
+def export(
+    architecture: Architecture, image: tuple[int, int, int], suffix: str, weights: str | None = None
+) -> dict[str, bytes]:
+    """An architecture as files that run without this program.
+
+    Args:
+        image: channels, height and width; of no account with weights, which know theirs.
+        suffix: `.py`, `.pt2` or `.onnx`.
+        weights: from `epnas train`: the file, its folder, or a run (`DIR:best`).
+
+    Returns:
+        The content of each file, by its suffix; each was checked against the network.
 
     Raises:
-        ShapeError: it does not fit such images.
+        ConfigError: there is no such export (E534), or what it needs is not installed (E535).
+        DataError: the weights are damaged, or belong to another architecture (E624).
+        ShapeError: the architecture does not fit such images.
     """
-    from epnas_dsl.nn.export import export_python
+    from epnas_dsl.nn.network import build_network
+    from epnas_dsl.nn.portable import EXPORTS, Original
 
-    return export_python(to_network(architecture, image), str(architecture))
+    if suffix not in EXPORTS:
+        raise ConfigError(
+            f"there is no export to `{suffix}`", code="E534", hint=f"there is {', '.join(EXPORTS)}"
+        )
+    facts: dict[str, Any] = {"architecture": str(architecture)}
+    if weights:
+        image = check_weights(weights, architecture)
+        model = load_model(weights)
+        network = model.network
+        facts |= {"mean": model.preprocessing.mean, "std": model.preprocessing.std}
+        facts["classes"] = model.classes
+    else:
+        network = build_network(network_layers(architecture, image))
+    facts["image"] = image
+    return EXPORTS[suffix](Original(architecture, image, network.eval(), facts))
 
 
 def check_weights(path: str | Path, architecture: Architecture) -> tuple[int, int, int]:
@@ -233,13 +260,6 @@ def check_weights(path: str | Path, architecture: Architecture) -> tuple[int, in
         )  # fmt: skip
     channels, height, width = facts["image"]
     return channels, height, width
-
-
-def write_weights(path: str | Path, out: Path) -> None:
-    """The weights of a trained network as torch's own file, for `Model().load_state_dict`."""
-    from epnas_dsl.nn.trained import save_state
-
-    save_state(out, load_model(path).network)
 
 
 def device() -> str:

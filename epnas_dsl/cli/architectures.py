@@ -11,7 +11,6 @@ import click
 from epnas_dsl.cli import arguments
 from epnas_dsl.cli.spaces import as_json
 from epnas_dsl.cli.terminal import document, log, note, percent, say, table, write
-from epnas_dsl.errors import ConfigError
 
 EPOCHS = 30  # of `epnas train`, unless set otherwise
 
@@ -56,26 +55,27 @@ def summary_command(arch: str, as_json: bool, image: str | None) -> None:
 
 @click.command("compile")
 @click.argument("arch")
-@click.option("-o", "--out", required=True, type=Path, help="A file that ends in .py.")
+@click.option("-o", "--out", required=True, type=Path, help="Ends in .py, .onnx or .pt2.")
 @click.option("--image", help="Channels, height, width: 3x32x32, or those of the run.")
-@click.option("--weights", metavar="FILE|DIR", help="Write these, from `epnas train`, beside it.")
+@click.option("--weights", metavar="FILE|DIR", help="From `epnas train`, or a run's `DIR:best`.")
 def compile_command(arch: str, out: Path, image: str | None, weights: str | None) -> None:
-    """Write a Python file that needs torch only."""
+    """Write a file that runs without this program.
+
+    A .py file needs torch only, and its weights are written beside it; they are inside of .onnx
+    and .pt2 files. All are checked against the network before they are written.
+    """
     from epnas_dsl import experiment
 
-    if out.suffix != ".py":
-        raise ConfigError(
-            f"`{out}` cannot be written; there is only .py", code="E534", hint="-o network.py"
-        )
     shape = arguments.image(image, arch)
     architecture = arguments.architecture(arch)
-    if weights:
-        shape = experiment.check_weights(weights, architecture)
-    write(out, experiment.export_python(architecture, shape))
-    note(f"wrote {out}")
-    if weights:
-        experiment.write_weights(weights, out.with_suffix(".pt"))
-        note(f"wrote {out.with_suffix('.pt')}: Model().load_state_dict(torch.load(..))")
+    files = experiment.export(architecture, shape, out.suffix, weights)
+    for suffix, content in files.items():
+        write(out.with_suffix(suffix), content)
+        note(f"wrote {out.with_suffix(suffix)}")
+    if ".pt" in files:
+        note(f"in Python: import {out.stem}; model = {out.stem}.load()")
+    if not weights and out.suffix != ".py":
+        note("the weights in it are random ones; `--weights` takes trained ones")
 
 
 @click.command("train")

@@ -1,9 +1,7 @@
 """Turn the graph of a network into one Python file that needs nothing but torch.
 
-Every operation of several layers becomes a class, and so does every cell; those of equal structure
-share one. What differs among them (channels, strides) becomes an argument, what never differs is
-written out, what always agrees is one argument. The paths of the weights and the order of the
-steps are those of the compiled network, so its weights load and its outputs come out to the bit.
+The classes are those of `nn/classes.py`, laid out as `ruff format` would leave them. The steps run
+in the order of the compiled network's, so with its weights the outputs come out to the bit.
 """
 
 from __future__ import annotations
@@ -12,161 +10,119 @@ import inspect
 import keyword
 import re
 import textwrap
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from epnas_dsl.errors import printable
-from epnas_dsl.nn.network import Step, arguments, external, identifiers, write_forward
+from epnas_dsl.nn.classes import (
+    Class,
+    Group,
+    Item,
+    Slot,
+    find_classes,
+    is_width,
+    source,
+    weight_paths,
+)
+from epnas_dsl.nn.layout import WIDTH, has_sum, lay_out
+from epnas_dsl.nn.network import Step, identifiers, write_forward
 from epnas_dsl.nn.operations import (
-    MODULES,
+    PYTHON,
     RESERVED,
-    WEIGHTED,
     PointwiseConv2d,
     gate,
-    module_path,
-    settings_text,
     weight_count,
     write,
 )
-from epnas_dsl.space.graph import Graph, Node, nodes
-from epnas_dsl.space.operations import OPERATIONS, Layer
+from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.graph import Image, nodes, to_network
+from epnas_dsl.space.operations import Kind
 
-WIDTH = 99
+CALLS = (
+    "torch.relu",
+    "torch.sigmoid",
+    "torch.cat",
+    "F.relu6",
+    "F.silu",
+    "F.channel_shuffle",
+    "gate",
+)
+LINE = 72  # longest nested expression
+VALUES = {"add": "out", "concat": "joined"}  # what values without a name are called
+SHORT = {"raw_conv": "conv"}  # operations of one layer are called as it is
+
+
+LOADING = '''
+
+def normalise(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) of values from 0 to 255 as the weights want them."""
+    mean, std = (torch.tensor(v, device=images.device)[:, None, None] for v in (MEAN, STD))
+    return (images.float() / 255 - mean) / std
+
+
+def load() -> Model:
+    """The model with the weights from the file beside this one, in evaluation mode."""
+    model = Model()
+    weights = torch.load(Path(__file__).with_suffix(".pt"), "cpu", weights_only=True)
+    model.load_state_dict(weights)
+    return model.eval()
+'''
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """One line of a class: a layer, or an object of another class."""
+class PythonFile:
+    """An exported network.
 
-    path: str  # of the module, from the class on
-    reads: tuple[str, ...]
-    value: str  # the name of what it makes
-    layer: Layer | None = None
-    use: _Use | None = None
+    Attributes:
+        text: Python source with a class `Model` that takes images (N, C, H, W).
+        paths: for each module of the compiled network with weights its path in `Model`.
+    """
 
-    @property
-    def settings(self) -> Mapping[str, str]:
-        """What may differ between two parts of equal structure."""
-        if self.use:
-            return self.use.given
-        return settings_text(self.layer) if self.layer else {}
+    text: str
+    paths: dict[str, str]
 
 
-@dataclass(slots=True)
-class _Use:
-    """A place where an object of a class stands: its parts, and the arguments that it is given."""
-
-    parts: list[_Part]
-    kind: str  # what the class is called
-    about: str
-    definition: _Class | None = None
-    given: dict[str, str] = field(default_factory=dict)
-
-    def structure(self) -> Hashable:
-        """Equal for uses that one class can serve."""
-        place = {name: n for n, name in enumerate(external_values(self.parts))}
-        place |= {part.value: n for n, part in enumerate(self.parts, len(place))}
-        return self.kind, tuple(
-            (
-                part.path,
-                part.layer.kind if part.layer else id(part.use and part.use.definition),
-                tuple(place[i] for i in part.reads),
-                tuple(
-                    (s, value == "1" and s.startswith("kernel_"))
-                    for s, value in part.settings.items()
-                ),
-            )
-            for part in self.parts
-        )
-
-
-@dataclass(slots=True)
-class _Class:
-    name: str
-    lines: list[str]
-
-
-def export_python(network: Graph, text: str = "") -> str:
-    """The file of a network, from `to_network`.
+def export_python(
+    architecture: Architecture, image: Image, trained: Mapping[str, Any] | None = None
+) -> PythonFile:
+    """The file of an architecture for images (channels, height, width).
 
     Args:
-        text: the architecture's text, for the docstring.
+        trained: `mean`, `std` and `classes` of its weights, which will be in a file beside it.
 
-    Returns:
-        Python source with a class `Model` that takes images (N, C, H, W); its `state_dict` has the
-        keys of the compiled network.
+    Raises:
+        ShapeError: it does not fit such images.
     """
-    line = [node for node in nodes(network) if node.layers]
-    image, *body = line
-    writer = _Writer()
-    operations = {n.name: _operation_use(n) for n in body if len(n.layers) > 1}
-    writer.define([use for use in operations.values() if use])
-    model: list[_Part] = []
-    cells: list[_Use] = []
-    for instance, run in groupby(body, lambda node: node.instance):
-        members = list(run)
-        prefix = f"{instance}." if instance else ""
-        parts = [_node_part(node, prefix, operations.get(node.name)) for node in members]
-        if instance:
-            cells.append(use := _Use(parts, members[0].cell, f"The cell `{members[0].cell}`."))
-            model.append(_Part(instance, external_values(parts), parts[-1].value, None, use))
-        else:
-            model += parts
-    writer.define(cells)
-    use = _Use(model, "Model", "The whole network: images (N, C, H, W) to the output.")
-    use.parts = use.parts or [_Part("image", (image.output,), image.output, image.layers[0])]
-    writer.define([use], image.output)
-    return _file(writer.classes, text, sum(weight_count(x) for n in line for x in n.layers))
-
-
-def external_values(parts: Sequence[_Part]) -> tuple[str, ...]:
-    """The values that parts read and do not make."""
-    made = {part.value for part in parts}
-    return tuple(dict.fromkeys(i for part in parts for i in part.reads if i not in made))
-
-
-def _operation_use(node: Node) -> _Use:
-    about = inspect.getdoc(OPERATIONS[node.operation].build) or node.operation
-    parts = [
-        _Part(module_path(x.name.removeprefix(f"{node.name}.")), x.inputs, x.name, x)
-        for x in node.layers
-    ]
-    return _Use(parts, node.operation, about.splitlines()[0])
-
-
-def _node_part(node: Node, prefix: str, use: _Use | None) -> _Part:
-    layer = node.layers[0]
-    name = layer.name if not use and layer.kind in WEIGHTED else node.name
-    path = module_path(name.removeprefix(prefix))
-    return _Part(path, external(node.layers), node.output, None if use else layer, use)
+    network = to_network(architecture, image)
+    classes, top = find_classes(network, architecture.space.name)
+    writer = _Writer(classes)
+    text = "\n\n\n".join("\n".join(writer.lines(c)) for c in classes)
+    count = sum(weight_count(x) for n in nodes(network) for x in n.layers)
+    channels, height, width = image
+    about = f"Made for images of {channels}x{height}x{width}; {count:,} parameters."
+    file = _file(text, f"{architecture}\n\n{about}", trained)
+    return PythonFile(file, dict(weight_paths(top, writer.attributes)))
 
 
 class _Writer:
-    """Makes classes out of uses, and tells the uses which class and arguments are theirs."""
+    """Gives classes, modules and values their names, and writes them."""
 
-    def __init__(self) -> None:
-        self.classes: list[_Class] = []
+    def __init__(self, classes: Sequence[Class]) -> None:
         self.names = {"Model", "PointwiseConv2d"}
+        self.attributes: dict[int, str] = {}
+        for definition in classes:
+            kind = definition.kind
+            definition.name = "Model" if kind[0] == "network" else self._class_name(definition)
+            self._name_modules(definition)
 
-    def define(self, uses: Sequence[_Use], image: str = "") -> None:
-        """Classes for uses of one kind; those of equal structure share one."""
-        found: dict[Hashable, list[_Use]] = {}
-        for use in uses:
-            found.setdefault(use.structure(), []).append(use)
-        for alike in found.values():
-            first = alike[0]
-            name = "Model" if image else self._class_name(first.kind)
-            texts, values = _generalise([use.parts for use in alike])
-            definition = _Class(name, _class_lines(name, first, texts, list(values), image))
-            self.classes.append(definition)
-            for n, use in enumerate(alike):
-                use.definition = definition
-                use.given = {argument: column[n] for argument, column in values.items()}
-
-    def _class_name(self, kind: str) -> str:
+    def _class_name(self, definition: Class) -> str:
+        kind = definition.kind[1]
         name = "".join(w[:1].upper() + w[1:] for w in re.split(r"\W|_", kind)) or "Part"
         name = name if name.isidentifier() and not keyword.iskeyword(name) else f"Part{name}"
+        if name in self.names and (definition.strided or definition.residual):
+            name = f"{'Strided' if definition.strided else 'Residual'}{name}"
         count = 1
         unique = name
         while unique in self.names:
@@ -175,115 +131,259 @@ class _Writer:
         self.names.add(unique)
         return unique
 
+    def _name_modules(self, definition: Class) -> None:
+        slots = [s for s in definition.slots if s.item.is_module and not s.does_nothing]
+        if definition.kind[0] == "operation":
+            wishes = [s.item.name for s in slots]
+        else:
+            wishes = [_module_name(s.item) for s in slots]
+        many = Counter(wishes)
+        numbers: Counter[str] = Counter()
+        used = set(RESERVED) | set(definition.parameters)
+        for slot, wish in zip(slots, wishes, strict=True):
+            numbers[wish] += 1
+            joint = "_" if wish[-1:].isdigit() else ""
+            name = f"{wish}{joint}{numbers[wish]}" if many[wish] > 1 else wish
+            name = re.sub(r"\W", "_", name)
+            while name in used:
+                name += "_"
+            used.add(name)
+            self.attributes[id(slot)] = name
 
-def _generalise(
-    alike: Sequence[Sequence[_Part]],
-) -> tuple[list[dict[str, str]], dict[str, tuple[str, ...]]]:
-    """What parts of equal structure have in common, as texts, and their arguments with the values.
+    # --- a class
 
-    Returns:
-        For each part its settings, each a number or the name of an argument; and for each argument
-        its values in the order of the uses.
-    """
-    wishes: dict[tuple[str, ...], list[str]] = {}
-    for column in zip(*alike, strict=True):
-        for setting in column[0].settings:
-            values = tuple(part.settings[setting] for part in column)
-            if len(set(values)) > 1:
-                wishes.setdefault(values, []).append(setting)
-    used = {part.path.split(".")[0] for part in alike[0]} | RESERVED
-    names: dict[tuple[str, ...], str] = {}
-    for values, settings in wishes.items():
-        ends = {s for s in settings if s.startswith(("in_channels", "out_channels", "channels"))}
-        first = name = "channels" if len(ends) > 1 else re.sub(r"_\d+$", "", settings[0])
-        count = 1
-        while name in used:
-            count += 1
-            name = f"{first}_{count}"
-        used.add(name)
-        names[values] = name
-    texts = [
-        {
-            s: names.get(tuple(part.settings[s] for part in column), column[0].settings[s])
-            for s in column[0].settings
-        }
-        for column in zip(*alike, strict=True)
-    ]
-    return texts, {name: values for values, name in names.items()}
+    def lines(self, definition: Class) -> list[str]:
+        """The source of a class."""
+        init: list[str] = []
+        kept: dict[str, str] = {}  # numbers that `forward` needs
+        steps: list[Step] = []
+        names, values = self._values(definition)
+        for n, slot in enumerate(definition.slots):
+            if slot.does_nothing:
+                continue
+            reads = [values[source(definition, read)] for read in slot.reads]
+            value = values["item", n]
+            if attribute := self.attributes.get(id(slot)):
+                init.append(f"self.{attribute} = {self._maker(slot)}")
+                steps.append(self._call(slot, definition, attribute, value, reads, names))
+                continue
+            assert slot.item.layer
+            kind, settings = slot.item.layer.kind, slot.groups[0].texts[0]
+            own = dict(settings)
+            for k, v in settings.items():
+                if not v.replace(".", "").isdigit():
+                    known = [v] if v in definition.parameters else [n for n in kept if kept[n] == v]
+                    name = known[0] if known else f"{slot.item.name}_{k}"
+                    kept[name], own[k] = v, f"self.{name}"
+            steps.append(_expression(kind, value, reads, own))
+        typed = [f"{name}: {_type(name, column)}" for name, column in definition.parameters.items()]
+        init = [f"self.{name} = {v}" for name, v in kept.items()] + init
+        given = ", ".join(f"{names[values['input', x]]}: Tensor" for x in definition.inputs)
+        return [
+            f"class {definition.name}(nn.Module):",
+            *_docstring(definition.about, "    "),
+            "",
+            *lay_out(f"def __init__({', '.join(['self', *typed])}) -> None:", "    "),
+            "        super().__init__()",
+            *(x for text in init for x in lay_out(text, " " * 8)),
+            "",
+            *lay_out(f"def forward(self, {given}) -> Tensor:", "    "),
+            *self._forward(definition, steps, names, values),
+        ]
+
+    def _forward(
+        self,
+        definition: Class,
+        steps: list[Step],
+        names: dict[str, str],
+        values: Mapping[object, str],
+    ) -> list[str]:
+        if not steps:
+            last = {("item", len(definition.slots) - 1)}
+            return [f"        return {names[values[source(definition, last)]]}"]  # type: ignore[arg-type]
+        body = write_forward(steps, names, len(definition.inputs), LINE)[1:]
+        found = []
+        for line in body:
+            indent = line[: len(line) - len(line.lstrip())]
+            found += lay_out(line.lstrip(), f"    {indent}")
+        return found
+
+    def _values(self, definition: Class) -> tuple[dict[str, str], dict[object, str]]:
+        """An identifier for each value, and the value of each place; dead names are used again."""
+        values: dict[object, str] = {("input", x): x for x in definition.inputs}
+        wishes = {x: x for x in definition.inputs}
+        last_read: dict[str, int] = {}
+        for n, slot in enumerate(definition.slots):
+            if slot.does_nothing:
+                continue
+            for read in slot.reads:
+                last_read[values[source(definition, read)]] = n
+            value = values["item", n] = f"value{n}"
+            attribute = self.attributes.get(id(slot))
+            item = slot.item
+            wishes[value] = (
+                item.label if item.is_root else attribute or VALUES.get(item.title, item.title)
+            )
+            if item.prefix:
+                wishes[value] = item.name
+        names = identifiers(wishes)
+        current: dict[str, str] = {}
+        for value, wish in wishes.items():
+            number = -1 if value in definition.inputs else int(value[5:])
+            free = current.get(wish)
+            if free and last_read.get(free, number) <= number and wish not in RESERVED:
+                names[value] = names[free]
+            current[wish] = value
+        return names, values
+
+    def _call(
+        self,
+        slot: Slot,
+        definition: Class,
+        attribute: str,
+        value: str,
+        reads: list[str],
+        names: dict[str, str],
+    ) -> Step:
+        if slot.item.rolling:
+            labels = [label for label, _ in slot.item.row[0][0].unit.inputs]  # type: ignore[union-attr]
+            return _loop(attribute, labels, value, reads, names)
+        unit = slot.groups[0].example(0).unit
+        if unit and unit.definition and not slot.is_row:
+            inner = unit.definition.inputs
+            place = dict(unit.inputs)
+            order = [
+                slot.item.reads.index(place[x]) for x in inner if place.get(x) in slot.item.reads
+            ]
+            reads = [reads[i] for i in order] if len(order) == len(inner) else reads
+        return Step(value, tuple(reads), lambda x: f"self.{attribute}({', '.join(x)})")
+
+    # --- constructors
+
+    def _maker(self, slot: Slot) -> str:
+        if not slot.is_row:
+            return self._one(slot.groups[0], slot.groups[0].texts)
+        makers = [self._several(group) for group in slot.groups]
+        if slot.item.rolling:
+            return f"nn.ModuleList([{', '.join(makers)}])"
+        return f"nn.Sequential({', '.join(makers)})"
+
+    def _several(self, group: Group) -> str:
+        if group.count == "1":
+            return self._one(group, group.texts)
+        grown = [
+            {
+                name: f"{text} + {group.steps[name]} * i" if name in group.steps else text
+                for name, text in texts.items()
+            }
+            for texts in group.texts
+        ]
+        variable = "i" if group.steps else "_"
+        return f"*({self._one(group, grown)} for {variable} in range({group.count}))"
+
+    def _one(self, group: Group, texts: Sequence[dict[str, str]]) -> str:
+        makers = [
+            "nn.Identity()" if shape is None else self._construct(group.example(n), texts[n])
+            for n, shape in enumerate(group.shapes)
+        ]
+        if len(makers) == 1:
+            return makers[0]
+        return f"{makers[0]} if {group.condition} else {makers[1]}"
+
+    def _construct(self, item: Item, settings: Mapping[str, str]) -> str:
+        if item.layer:
+            return write(item.layer.kind, (), settings)
+        definition = item.unit and item.unit.definition
+        assert definition
+        given: list[str] = []
+        for n, (name, text) in enumerate(settings.items()):
+            if text != "1" or _type(name, definition.parameters[name]) != "int = 1":
+                plain = n < 3 and is_width(name) and not any("=" in g for g in given)
+                given.append(text if plain else f"{name}={text}")
+        return f"{definition.name}({', '.join(given)})"
 
 
-def _class_lines(
-    name: str, use: _Use, texts: Sequence[dict[str, str]], parameters: list[str], image: str
-) -> list[str]:
-    makers: dict[str, str] = {}
-    kept: dict[str, None] = {}  # arguments that `forward` needs
-    steps = []
-    for part, settings in zip(use.parts, texts, strict=True):
-        if part.use and part.use.definition:
-            makers[part.path] = _construct(part.use.definition.name, settings)
-        elif part.layer and part.layer.kind in MODULES:
-            makers[part.path] = write(part.layer.kind, (), settings)
-        elif part.layer:
-            kept |= dict.fromkeys(s for s in settings.values() if s in parameters)
-        steps.append(_step(part, settings, parameters))
-    reads = (image,) if image else external_values(use.parts)
-    wishes = {image: "image"} if image else arguments(reads)
-    wishes |= {p.value: p.path for p in use.parts if p.value not in wishes}
-    head = f"def __init__({', '.join(['self', *parameters])}):"
-    init = [f"self.{a} = {a}" for a in kept] + _assignments(makers)
-    forward = write_forward(steps, identifiers(wishes), len(reads))
-    return [
-        f"class {name}(nn.Module):",
-        *_docstring(use.about, "    "),
-        "",
-        *_wrapped(head, "    "),
-        "        super().__init__()",
-        *(x for text in init for x in _wrapped(text, " " * 8)),
-        "",
-        *(x for text in forward for x in _wrapped(text.lstrip(), "    " + _indent(text))),
-    ]
+def _module_name(item: Item) -> str:
+    """`h1_op1` in a statement with a number, otherwise by what the module does."""
+    if item.prefix:
+        return item.name
+    if item.label[-1:].isdigit() and not item.row:
+        return item.name.replace(".", "_")
+    return SHORT.get(item.title, item.title)
 
 
-def _step(part: _Part, settings: dict[str, str], parameters: Sequence[str]) -> Step:
-    layer = part.layer
-    if layer is None or layer.kind in MODULES:
-        return Step(part.value, part.reads, lambda x: f"self.{part.path}({', '.join(x)})")
-    kind = layer.kind
-    own = {k: f"self.{v}" if v in parameters else v for k, v in settings.items()}
-    # a layer may read one value twice
-    return Step(part.value, layer.inputs, lambda x: write(kind, x, own), nests=kind != "add")
+def _type(name: str, column: Sequence[float | None]) -> str:
+    if name.endswith("stride") and 1 in column:
+        return "int = 1"
+    return "float" if any(isinstance(v, float) for v in column) else "int"
 
 
-def _assignments(makers: Mapping[str, str]) -> list[str]:
-    """Constructors in the order of the parts, each after the module that it is put into."""
-    lines: dict[str, str] = {}
-    for path in makers:
-        parts = path.split(".")
-        for n in range(1, len(parts) + 1):
-            inner = ".".join(parts[:n])
-            lines.setdefault(inner, f"self.{inner} = {makers.get(inner, 'nn.Module()')}")
-    return list(lines.values())
+def _expression(kind: Kind, value: str, reads: Sequence[str], settings: Mapping[str, str]) -> Step:
+    def text(inputs: Sequence[str]) -> str:
+        if not PYTHON[kind].startswith(CALLS):
+            inputs = [f"({x})" if has_sum(x) else x for x in inputs]
+        found = write(kind, inputs, settings)
+        if "self." not in "".join(settings.values()):
+            return found
+        return re.sub(r"(?<=\w):(?=[\w])", " : ", found).replace("::self", ":: self")
+
+    return Step(value, tuple(reads), text)
 
 
-def _construct(name: str, given: Mapping[str, str]) -> str:
-    named = len(given) > 2
-    return f"{name}({', '.join(f'{k}={v}' if named else v for k, v in given.items())})"
+def _loop(
+    attribute: str, labels: Sequence[str], value: str, reads: Sequence[str], names: dict[str, str]
+) -> Step:
+    taken = {v: n for v, n in names.items() if v != value}
+    old, new, cell = list(
+        identifiers({**taken, "old": labels[0], "new": labels[1], "cell": "cell"}).values()
+    )[-3:]
+    names[value] = new
+
+    def text(inputs: Sequence[str]) -> str:
+        first = (
+            f"{old} = {new} = {inputs[0]}"
+            if len({*inputs}) == 1
+            else f"{old}, {new} = {', '.join(inputs)}"
+        )
+        return "\n".join(
+            [
+                first,
+                f"for {cell} in self.{attribute}:",
+                f"    {old}, {new} = {new}, {cell}({old}, {new})",
+            ]
+        )
+
+    return Step(value, tuple(reads), text, is_block=True)
 
 
 # --- text ----------------------------------------------------------------------------------------
 
 
-def _file(classes: Sequence[_Class], text: str, parameters: int) -> str:
-    title = f"{text}\n\n" if text else ""
-    about = f"{title}{parameters:,} parameters. `Model().load_state_dict(...)` takes its weights."
-    body = "\n\n\n".join("\n".join(c.lines) for c in classes)
+def _file(body: str, about: str, trained: Mapping[str, Any] | None) -> str:
     for own in (gate, PointwiseConv2d):
         if f"{own.__name__}(" in body:
             body = inspect.getsource(own).rstrip() + "\n\n\n" + body
+    body = f"{body}\n{LOADING}" if trained else body
     imports = ["import torch"] if "torch." in body else []
     imports += ["import torch.nn.functional as F"] if re.search(r"\bF\.", body) else []
-    imports += ["from torch import Tensor, nn" if "Tensor" in body else "from torch import nn"]
-    return "\n".join([*_docstring(about, ""), "", *imports, "", "", body, ""])
+    imports += ["from torch import Tensor, nn"]
+    lines = [*_docstring(about, ""), "", *imports]
+    if trained:
+        lines.insert(-len(imports), "from pathlib import Path\n")
+        classes = ", ".join(map(_quoted, trained["classes"]))
+        for name, values in (
+            ("MEAN", ", ".join(map(repr, trained["mean"]))),
+            ("STD", ", ".join(map(repr, trained["std"]))),
+            ("CLASSES", classes),
+        ):
+            comma = "" if ", " in values else ","
+            lines += ["", *lay_out(f"{name} = ({values}{comma})", "")][name != "MEAN" :]
+    return "\n".join([*lines, "", "", body.rstrip(), ""])
+
+
+def _quoted(text: str) -> str:
+    plain = repr(text)
+    return f'"{plain[1:-1]}"' if plain[0] == "'" and '"' not in plain else plain
 
 
 def _docstring(text: str, indent: str) -> list[str]:
@@ -297,28 +397,3 @@ def _docstring(text: str, indent: str) -> list[str]:
     if len(lines) == 1:
         return [f'{indent}{lines[0]}"""']
     return [f"{indent}{line}" if line else "" for line in [*lines, '"""']]
-
-
-def _indent(line: str) -> str:
-    return line[: len(line) - len(line.lstrip())]
-
-
-def _wrapped(line: str, indent: str) -> list[str]:
-    """The line, or several where it is too long: broken inside parentheses."""
-    if len(indent) + len(line) <= WIDTH:
-        return [indent + line]
-    if line.startswith("def "):
-        start, inner, end = line[: line.index("(") + 1], line[line.index("(") + 1 : -2], "):"
-    else:
-        found = re.match(r"return |[\w.]+ = ", line)
-        start = f"{found.group() if found else ''}("
-        inner, end = line[len(start) - 1 :], ")"
-        if re.fullmatch(r"[\w.]+\([^()]*\)", inner):  # a plain call has parentheses of its own
-            start, inner = (
-                start[:-1] + inner[: inner.index("(") + 1],
-                inner[inner.index("(") + 1 : -1],
-            )
-    inside = textwrap.wrap(
-        inner, WIDTH - len(indent) - 4, break_long_words=False, break_on_hyphens=False
-    )
-    return [indent + start, *(f"{indent}    {x}" for x in inside), indent + end]

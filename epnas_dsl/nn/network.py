@@ -37,15 +37,23 @@ LINE = 84  # longest nested expression
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One value of a `forward`: its name, what it reads, and its Python for given inputs."""
+    """One value of a `forward`: its name, what it reads, and its Python for given inputs.
+
+    Attributes:
+        nests: it may stand inside another expression without parentheses.
+        is_block: its Python is not an expression but lines that give the name its value.
+    """
 
     name: str
     inputs: tuple[str, ...]
     text: Callable[[Sequence[str]], str]
-    nests: bool = True  # may stand inside another expression without parentheses
+    nests: bool = True
+    is_block: bool = False
 
 
-def write_forward(steps: Sequence[Step], names: Mapping[str, str], inputs: int) -> list[str]:
+def write_forward(
+    steps: Sequence[Step], names: Mapping[str, str], inputs: int, longest: int = LINE
+) -> list[str]:
     """The lines of a `forward` that returns the value of the last step.
 
     Values that are read once are written where they are read, as far as that keeps the order of
@@ -54,21 +62,34 @@ def write_forward(steps: Sequence[Step], names: Mapping[str, str], inputs: int) 
     Args:
         names: an identifier for every value.
         inputs: the first so many of them are the arguments.
+        longest: how many characters a nested expression may have.
     """
     uses = Counter(i for step in steps for i in step.inputs)
     lines = [f"def forward(self, {', '.join([*names.values()][:inputs])}):"]
     waiting: dict[str, str] = {}  # values not yet written, in their order
 
-    def settle() -> None:
-        lines.extend(f"    {names[name]} = {text}" for name, text in waiting.items())
-        waiting.clear()
+    def settle(count: int | None = None) -> None:
+        for name in list(waiting)[:count]:
+            lines.append(f"    {names[name]} = {waiting.pop(name)}")
 
     for step in steps:
-        nested = [i for i in step.inputs if i in waiting]
-        text = step.text([waiting.get(i, names[i]) for i in step.inputs])
-        if list(waiting)[len(waiting) - len(nested) :] != nested or (nested and len(text) > LINE):
+        if step.is_block:
             settle()
-            text = step.text([names[i] for i in step.inputs])
+            text = names[step.name]
+            lines += [f"    {x}" for x in step.text([names[i] for i in step.inputs]).splitlines()]
+            continue
+        nested = [i for i in step.inputs if i in waiting]
+        order, last = list(waiting), 0  # what stands at the end, in the order of reading, can nest
+        while last < len(nested) and order[-1 - last :] == nested[-1 - last :]:
+            last += 1
+        if early := nested[: len(nested) - last]:
+            settle(max(map(order.index, early)) + 1)
+            nested = nested[len(nested) - last :]
+        text = step.text([waiting.get(i, names[i]) for i in step.inputs])
+        while len(text) > longest and any(i in waiting for i in nested):
+            settle(len(waiting) - len(nested) + 1)
+            nested = [i for i in nested if i in waiting]
+            text = step.text([waiting.get(i, names[i]) for i in step.inputs])
         for i in nested:
             waiting.pop(i, None)
         if step is steps[-1]:

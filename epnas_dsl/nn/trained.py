@@ -63,11 +63,6 @@ def save_trained(path: Path, network: nn.Module, facts: dict[str, Any]) -> None:
     write_whole(path, lambda draft: save_file(state, draft, metadata))
 
 
-def save_state(path: Path, network: nn.Module) -> None:
-    """Write weights alone, as torch does."""
-    write_whole(path, lambda draft: torch.save(network.state_dict(), draft))
-
-
 def device_name() -> str:
     """What torch computes on here."""
     devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

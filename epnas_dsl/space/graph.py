@@ -55,6 +55,27 @@ Graph: TypeAlias = "nx.DiGraph[str]"
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """A cell or a function at a place where it is called.
+
+    Attributes:
+        name: dotted and unique; what stands in it begins with it.
+        callee: the name of the cell or function.
+        is_cell: whether it is a cell.
+        numbers: its arguments; of a cell its `channels`.
+        inputs: what it calls its inputs, and the names of the nodes that they are.
+        span: where it was written.
+    """
+
+    name: str
+    callee: str
+    is_cell: bool
+    numbers: tuple[tuple[str, Number], ...]
+    inputs: tuple[tuple[str, str], ...]
+    span: Span | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """A place where a value stands.
 
@@ -74,6 +95,7 @@ class Node:
         entry: it reads an input of the cell.
         labels: of a `concat`: what the joined values are called.
         span: where it was written.
+        calls: the cells and functions that it stands in, the outermost first.
     """
 
     name: str
@@ -91,6 +113,7 @@ class Node:
     entry: bool = False
     labels: tuple[str, ...] = ()
     span: Span | None = field(default=None, compare=False, repr=False)
+    calls: tuple[Call, ...] = field(default=(), compare=False, repr=False)
 
 
 def to_graph(architecture: Architecture, body: str | None = None) -> Graph:
@@ -263,6 +286,7 @@ class _Scope:
     stride: int = 1
     scale: int = 1
     calibrated: dict[str, _Ref] = field(default_factory=dict)
+    calls: tuple[Call, ...] = ()
     statement: str = ""
     root: bool = True
     slot: int = 0
@@ -478,7 +502,8 @@ class _Builder:
         }
         with _noting(term.span):
             if isinstance(callee, Function):
-                return self._function(callee, own, inputs, numbers, (name, slot), scope)
+                place = name, slot
+                return self._function(callee, own, inputs, numbers, place, scope, term.span)
             pairs = zip(term.arguments, values, strict=True)
             given = [f"{k}={_argument(t, r, numbers[k])}" for (k, t), r in pairs]
             plain = not given and not callee.arguments
@@ -487,7 +512,7 @@ class _Builder:
 
     def _function(
         self, function: Function, trees: Tree, inputs: list[_Ref], numbers: dict[str, Number],
-        called: tuple[str, int], scope: _Scope,
+        called: tuple[str, int], scope: _Scope, span: Span | None,
     ) -> _Ref:  # fmt: skip
         name, slot = called
         inner = _Scope(
@@ -503,6 +528,9 @@ class _Builder:
             wanted=scope.wanted,
             dead=scope.dead,
         )
+        read = tuple(zip(function.inputs, (r.node for r in inputs), strict=True))
+        call = Call(name, function.name, False, tuple(numbers.items()), read, span)
+        inner.calls = (*scope.calls, call)
         body = trees[len(function.arguments) :]
         self._statements(function.statements, body[:-1], inner)
         self._begin("output", 1, inner)
@@ -546,7 +574,7 @@ class _Builder:
         node = Node(
             name, callee.name, tuple(n.name for n in read), tuple(settings_.items()),
             trace.channels[output], scale, scope.cell, scope.instance, scope.block, text,
-            self._sliced(trace.layers, read[0]), output, entry, (), term.span,
+            self._sliced(trace.layers, read[0]), output, entry, (), term.span, scope.calls,
         )  # fmt: skip
         return _Ref(self._add(node), f"op{slot}", entry and spec.calibrates)
 
@@ -639,6 +667,7 @@ class _Builder:
             name, term.operator, tuple(n.name for n in read), (), channels, read[0].scale,
             scope.cell, scope.instance, scope.block, term.operator, layers,
             name if layers else read[0].output, False, tuple(r.label for r in refs), term.span,
+            scope.calls,
         )  # fmt: skip
         return _Ref(self._add(node), scope.block, all(r.entry for r in refs))
 
@@ -709,6 +738,7 @@ class _Builder:
                 name, "conv_1x1", (node.name,), (("stride", stride),), trace.channels[output],
                 scope.scale, scope.cell, scope.instance, ref.label, "conv_1x1",
                 self._sliced(trace.layers, node), output,
+                calls=_up_to(scope.calls, scope.instance),
             )  # fmt: skip
             scope.calibrated[ref.node] = replace(ref, node=self._add(made), raw=False)
         return scope.calibrated[ref.node]
@@ -731,17 +761,20 @@ class _Builder:
                 _check_settings(term.cell if isinstance(term, CellCall) else "stack", given, [])
                 width = int(given[WIDTH])
             if isinstance(term, CellCall):
-                return self._cell(term.cell, inputs, width, scope)
+                return self._cell(term.cell, inputs, width, scope, term.span)
             before = [inputs[0]] * (2 - len(inputs)) + inputs
             width = width or self.nodes[inputs[-1].node].channels
             for cell in term.cells:
                 body = self.space.cells[cell]
                 width *= body.names[cell]
-                made = self._cell(cell, before[-len(body.inputs) :], width, scope)
+                read = before[-len(body.inputs) :]
+                made = self._cell(cell, read, width, scope, term.span)
                 before = [*before[1:], made]
             return before[-1]
 
-    def _cell(self, cell: str, inputs: list[_Ref], width: int, outer: _Scope) -> _Ref:
+    def _cell(
+        self, cell: str, inputs: list[_Ref], width: int, outer: _Scope, span: Span | None
+    ) -> _Ref:
         body = self.space.cells[cell]
         self.instances += 1
         instance = f"cell{self.instances}"
@@ -760,6 +793,9 @@ class _Builder:
             stride=body.names[cell],
             scale=max(n.scale for n in read),
         )
+        names = tuple(zip(body.inputs, (n.name for n in read), strict=True))
+        numbers = (("channels", scope.numbers["channels"]),)
+        scope.calls = (*outer.calls, Call(instance, cell, True, numbers, names, span))
         made = self._body(body, scope)
         if made.entry and scope.stride > 1:
             raise ShapeError(
@@ -767,6 +803,11 @@ class _Builder:
                 "taken it", code="E410", hint="the stride is taken by operations on its inputs",
             )  # fmt: skip
         return _Ref(made.node, instance)
+
+
+def _up_to(calls: tuple[Call, ...], name: str) -> tuple[Call, ...]:
+    """The calls down to the one of a name."""
+    return calls[: next(n for n, call in enumerate(calls, 1) if call.name == name)]
 
 
 class _noting:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -40,17 +41,48 @@ def test_train_evaluate_load_compile(epnas) -> None:
     model = epnas_dsl.load_model("t/model.safetensors")
     assert len(model.classes) == 10
     assert epnas("compile", ARCH, "-o", "net.py", "--weights", "t").status == 0
+    code = (
+        "import sys; sys.modules['epnas_dsl'] = None\n"
+        "import torch, net\n"
+        "images = torch.load('images.pt')\n"
+        "torch.save((net.load()(net.normalise(images)), net.CLASSES), 'scores.pt')"
+    )
     import torch
 
     images = torch.randint(0, 256, (3, 1, 8, 8), dtype=torch.uint8)
-    state = torch.load("net.pt", weights_only=True)
-    found: dict[str, object] = {}
-    exec(Path("net.py").read_text(), found)
-    exported = found["Model"]()  # type: ignore[operator]
-    exported.load_state_dict(state)
-    exported.eval()
-    normalised = (images.float() / 255 - model.mean) / model.std
-    assert torch.equal(exported(normalised), model(images))
+    torch.save(images, "images.pt")
+    subprocess.run([sys.executable, "-c", code], check=True)
+    scores, classes = torch.load("scores.pt")
+    assert torch.equal(scores, model(images))
+    assert classes == model.classes
+
+
+def test_compile_takes_weights_along(epnas, finished) -> None:
+    import onnxruntime
+    import torch
+
+    model = epnas_dsl.load_model(finished)
+    images = torch.rand(2, 1, 8, 8)
+    expected = model.network(images)
+    for suffix, weights in ((".onnx", f"{finished}:best"), (".pt2", finished)):
+        done = epnas("compile", f"{finished}:best", "-o", f"net{suffix}", "--weights", weights)
+        assert (done.status, done.err) == (0, f"wrote net{suffix}\n")
+    session = onnxruntime.InferenceSession("net.onnx", providers=["CPUExecutionProvider"])
+    facts = session.get_modelmeta().custom_metadata_map
+    assert json.loads(facts["classes"]) == list(model.classes)
+    assert json.loads(facts["mean"]) == list(model.preprocessing.mean)
+    scores = torch.from_numpy(session.run(None, {"image": images.numpy()})[0])
+    torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-4)
+    assert torch.equal(torch.export.load("net.pt2").module()(images), expected)
+
+
+def test_compile_says_which_exports_there_are_and_that_weights_are_random(epnas) -> None:
+    done = epnas("compile", ARCH, "-o", "net.tflite")
+    assert (done.status, "E534" in done.err) == (2, True)
+    assert ".py, .pt2, .onnx" in done.err
+    done = epnas("compile", ARCH, "-o", "net.pt2", "--image", "1x8x8")
+    assert "random" in done.err
+    assert Path("net.pt2").is_file()
 
 
 def test_train_goes_into_a_folder_of_its_own(epnas) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import get_args
 
 import numpy as np
@@ -21,9 +22,12 @@ from epnas_dsl.nn.operations import (
     set_drop_path,
     weight_count,
 )
+from epnas_dsl.resources import names
+from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.expansion import sample
-from epnas_dsl.space.graph import to_layers, to_network
+from epnas_dsl.space.graph import network_layers, to_layers, to_network
 from epnas_dsl.space.operations import OPERATIONS, Kind, Layer, Trace
+from epnas_dsl.space.shapes import costs
 
 SPACES = ["micro", "macro", "pnas", "darts", "nasbench201", "nasbench101", "enas_micro"]
 IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -226,3 +230,39 @@ def test_a_strided_1x1_convolution_learns_in_channels_last_what_it_does_in_conti
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
     plain = F.conv2d(x, network.y.conv.weight, stride=2)
     torch.testing.assert_close(network.y.conv(x), plain, rtol=1e-5, atol=1e-5)
+
+
+def assert_whole(architecture: Architecture, image: tuple[int, int, int]) -> None:
+    """It compiles, runs, learns, and has the parameters that are told beforehand."""
+    layers = network_layers(architecture, image)
+    network = build_network(layers)
+    images = torch.randn(2, *image)
+    scores = network(images)
+    assert scores.shape == (2, layers[-1].channels)
+    scores.logsumexp(1).sum().backward()
+    cost = costs(layers, image)
+    assert count_parameters(network) == cost.params == sum(map(weight_count, layers))
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    assert len(gradients) > 0
+    assert all(bool(g.isfinite().all()) for g in gradients)
+
+
+def of_every_space(n: int, seed: int) -> Iterator[Architecture]:
+    for name in sorted(names("spaces")):
+        space = load_space(name)
+        small = {"channels": 4, "repeats": 1, "classes": 10}
+        given = {k: v for k, v in small.items() if k in space.parameters}
+        yield from sample(load_space(name, **given), n, np.random.default_rng(seed))
+
+
+def test_random_architectures_of_every_space_run_learn_and_count() -> None:
+    for architecture in of_every_space(2, seed=1):
+        assert_whole(architecture, (3, 32, 32))
+
+
+@pytest.mark.slow
+def test_a_thousand_random_architectures_run_learn_and_count() -> None:
+    found = list(of_every_space(-(-1000 // len(names("spaces"))), seed=7))
+    assert len(found) >= 1000
+    for architecture in found:
+        assert_whole(architecture, (3, 32, 32))
