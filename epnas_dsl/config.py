@@ -18,6 +18,7 @@ from epnas_dsl.errors import ConfigError, Diagnostic, Source, Span, nearest
 Count = Annotated[int, Meta(ge=1, le=10**9)]
 Whole = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Positive = Annotated[float, Meta(gt=0)]
+Rate = Annotated[float, Meta(gt=0, le=1000)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -74,7 +75,7 @@ class SurrogateSettings(Struct, frozen=True, forbid_unknown_fields=True):
     hidden: Count = 100
     initial: Positive = 1.0
     loss: Literal["l1", "mse"] = "l1"
-    learning_rate: Positive = 3e-3
+    learning_rate: Rate = 3e-3
     epochs: Count = 50
     batch: Count = 64
 
@@ -103,7 +104,7 @@ class TrainingSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     epochs: Count = 3
     batch: Count = 128
-    learning_rate: Positive = 0.05
+    learning_rate: Rate = 0.05
     learning_rate_end: Annotated[float, Meta(ge=0)] = 0.001
     restart: Whole = 0
     restart_factor: Count = 2
@@ -114,7 +115,7 @@ class TrainingSettings(Struct, frozen=True, forbid_unknown_fields=True):
     drop_path: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     calibration: Whole = 8
     channels_last: bool = True
-    threads: Whole = 0
+    threads: Annotated[int, Meta(ge=0, le=1024)] = 0
     device: str = "auto"
 
 

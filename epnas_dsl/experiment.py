@@ -388,7 +388,7 @@ def status(folder: Path) -> Status:
         found = store.trials()
         planned = planned_trials(space_of(store), store.config.search)
         winner, next_ = best(found), commands(folder, store.config)
-        final = _final(store, winner) if winner else {}
+        final = _final(store, winner.architecture) if winner else {}
     files = tuple(p for p in map(folder.joinpath, FOR_PEOPLE) if p.is_file())
     done = (folder / "best.arch").is_file()
     return Status(
@@ -458,6 +458,8 @@ def run(config: Config, out: Path, watcher: Watcher | None = None) -> Found:
     space, config = load_space(config.space), settle(config)
     evaluator = make_evaluator(space, config)
     with create(out, config, space.source, space.changed, space.digest) as store:
+        if watcher:
+            watcher.note(f"the run is kept in {store.path}")
         return _search(store, space, watcher, evaluator)
 
 
@@ -579,15 +581,14 @@ def _search(
         _train_finally(store, architecture, watcher)
     _write_best(store, architecture)
     report(store.path)
-    test = _final(store, winner).get("accuracy", {}).get("test")
+    test = _final(store, winner.architecture).get("accuracy", {}).get("test")
     return Found(store.path, trials, winner, test, commands(store.path, config))
 
 
 def _train_finally(store: Store, architecture: Architecture, watcher: Watcher) -> None:
     """Train the best architecture from scratch, unless that is done; goes on where it stopped."""
     out, config = store.path / FINAL, store.config
-    text = out / "best.arch"
-    if (out / "training.json").is_file() and text.read_text("utf-8").strip() == str(architecture):
+    if _final(store, str(architecture)):
         return
     epochs = config.evaluation.final_epochs
 
@@ -600,15 +601,16 @@ def _train_finally(store: Store, architecture: Architecture, watcher: Watcher) -
     train(architecture, msgspec.structs.replace(config, training=training), out, tell)
 
 
-def _final(store: Store, winner: Trial) -> dict[str, Any]:
-    """What the final training of a trial's architecture wrote; empty if there was none."""
+def _final(store: Store, architecture: str) -> dict[str, Any]:
+    """What the final training of an architecture wrote; empty if there was none, or no whole one."""
     out = store.path / FINAL
-    if not (out / "training.json").is_file():
+    try:
+        text = (out / "best.arch").read_text("utf-8").strip()
+        found = json.loads((out / "training.json").read_text("utf-8"))
+        whole = found["accuracy"]["test"] >= 0 and found["epochs"][0]["validation_accuracy"] >= 0
+    except (OSError, ValueError, TypeError, LookupError):
         return {}
-    if (out / "best.arch").read_text("utf-8").strip() != winner.architecture:
-        return {}
-    found: dict[str, Any] = json.loads((out / "training.json").read_text("utf-8"))
-    return found
+    return found if whole and text == architecture else {}
 
 
 def _write_best(store: Store, architecture: Architecture) -> None:
@@ -641,7 +643,7 @@ def report(folder: Path) -> Path:
         winner, drawing, facts, curves = best(trials), "", {}, {}
         if winner:
             drawing = to_svg(draw_cell(reader(space_of(store))(winner.architecture)))
-            final = _final(store, winner)
+            final = _final(store, winner.architecture)
             if final:
                 facts["test accuracy"] = percent(final["accuracy"]["test"])
                 for name in ("training", "validation"):

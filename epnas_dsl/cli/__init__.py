@@ -93,7 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         status = epnas.main(words, prog_name="epnas", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout:  # absent where a shell closed it
+            sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except EpnasError as error:
         fail(error)

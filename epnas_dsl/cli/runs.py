@@ -49,7 +49,6 @@ def search_command(
     if dry_run:
         _print_plan(config, folder)
         return 0
-    note(f"the run is kept in {folder}")
     return _watched(folder, as_json, lambda watch: experiment.run(config, folder, watch))
 
 

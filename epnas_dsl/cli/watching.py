@@ -45,8 +45,9 @@ class Lines:
         self.best = max(self.best, trial.accuracy)
         done = f"trial {trial.number + 1}/{max(progress.total, trial.number + 1)}"
         result = percent(trial.accuracy) if trial.metrics else f"failed: {trial.message}"
+        best = f"best {percent(self.best)}" if self.best >= 0 else "none succeeded yet"
         log(
-            f"{done}  level {trial.level}  {result}  best {percent(self.best)}  "
+            f"{done}  level {trial.level}  {result}  {best}  "
             f"{trial.seconds:.1f} s  {trial.id}"
         )
 

@@ -12,6 +12,7 @@ from epnas_dsl.errors import (
     EpnasError,
     LimitError,
     SpaceErrors,
+    SpaceSyntaxError,
     Span,
     nearest,
 )
@@ -108,8 +109,8 @@ def read_text(path: Path, limit: int = MAX_BYTES) -> str:
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path} is no text: byte {error.start} is not UTF-8", code="E504"
+        raise SpaceSyntaxError(
+            f"{path} is no text: byte {error.start} is not UTF-8", code="E013"
         ) from None
 
 

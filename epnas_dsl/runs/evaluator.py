@@ -71,16 +71,17 @@ class TabularEvaluator:
         self._values = {n: self._table.numbers(n) for n in {metric, *self.report}}
         self._scale = self._percent_or_share()
         self._architectures = [self._read(i, read) for i in range(len(self._table.rows))]
-        self._rows = {a: i for i, a in reversed(list(enumerate(self._architectures)))}
+        self._rows: dict[Architecture, list[int]] = {}
+        for i, architecture in enumerate(self._architectures):
+            self._rows.setdefault(architecture, []).append(i)
 
     def evaluate(self, architecture: Architecture, number: int) -> dict[str, float]:
-        """The metrics of the row of an architecture, or the means over the rows equal to it.
+        """The means over the rows of an architecture, or else over the rows equal to it.
 
         Raises:
             DataError: the table has no architecture that computes the same (E654).
         """
-        row = self._rows.get(architecture)
-        rows = self._alike.get(architecture.key, []) if row is None else [row]
+        rows = self._rows.get(architecture) or self._alike.get(architecture.key, [])
         if not rows:
             message = f"the table `{self._table.source.name}` has no row for `{architecture}`"
             raise DataError(message, code="E654")
@@ -185,6 +186,9 @@ class _Table:
                 hint = nearest(name, self.header) or "it has " + ", ".join(self.header[:20])
                 message = f"the table has no column `{name}`"
                 raise DataError(message, code="E651", span=self._line_span(1), hint=hint)
+            if self.header.count(name) > 1:
+                message = f"the table has several columns `{name}`"
+                raise DataError(message, code="E651", span=self._line_span(1))
 
     def _check_width(self, row: int) -> None:
         if len(self.rows[row]) != len(self.header):

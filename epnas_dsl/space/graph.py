@@ -870,7 +870,7 @@ def _check_settings(name: str, settings: dict[str, Setting], read: Sequence[Node
         wide = key in {"channels", "features", "stop", "start", "middle", "keep"}
         most = MAX_CHANNELS if wide else {"bias": 1, "p": 1, "always": 1}.get(key, 1024)
         whole = float(value).is_integer()
-        shown = f"{int(value):,}" if whole else f"{value:.6g}"
+        shown = f"{int(value):,}" if whole and abs(value) < 1e15 else f"{value:.6g}"
         if key != "p" and not whole:
             raise ShapeError(f"`{key}` of `{name}` is {shown}, not a whole number", code="E406")
         if not least <= value <= most:

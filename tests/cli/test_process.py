@@ -28,7 +28,19 @@ def test_a_reader_that_has_enough_is_no_reason_to_complain() -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_closed_output_is_no_bug() -> None:
+    done = shell("epnas count micro >&-")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_closed_output_is_no_bug() -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m epnas_dsl count micro >&-"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_full_disk_is_told() -> None:
     done = shell("epnas count micro > /dev/full")
     assert done.returncode == 2

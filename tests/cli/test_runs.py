@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 import shutil
 import tomllib
 from pathlib import Path
 
+import pytest
 from cli.small import QUICK, SMALL
 
 from epnas_dsl.cli import main
@@ -70,6 +72,21 @@ def test_report_and_resume_of_a_finished_run(epnas, finished, tmp_path) -> None:
     before = epnas("top", copy).out
     assert epnas("resume", copy).status == 0
     assert epnas("top", copy).out == before
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff\xfe\x00", b'{"accuracy": 3}'])
+@pytest.mark.parametrize("name", ["training.json", "best.arch"])
+def test_a_final_training_that_is_not_whole_is_done_again(
+    epnas, finished, tmp_path, name: str, content: bytes
+) -> None:
+    whole = json.loads((finished / "final" / "training.json").read_text("utf-8"))
+    run = tmp_path / "copy"
+    shutil.copytree(finished, run)
+    (run / "final" / name).write_bytes(content)
+    assert "test " not in epnas("status", run).out
+    assert epnas("report", run).status == 0
+    assert epnas("resume", run).status == 0
+    assert json.loads((run / "final" / "training.json").read_text("utf-8")) == whole
 
 
 def test_a_dry_run_prints_a_file_for_config(epnas) -> None:

@@ -37,6 +37,11 @@ def test_its_own_row_comes_first(table, space):
     assert "_alike" not in vars(evaluator)  # the keys of all rows were not needed
 
 
+def test_several_rows_of_one_architecture_are_averaged(table, space):
+    found = table(f"{TABLE}{POOL},20,30,d\n").evaluate(read_nasbench201(POOL, space), 0)
+    assert found == {"valid": 40, "test": 50.25, "accuracy": 0.4}
+
+
 def test_without_a_row_the_mean_of_the_equal_ones(table, space):
     low = load_architecture("nasbench201: h1 = avg_pool_3x3(h0)", space)
     assert (low.level, space.depth) == (1, 3)
