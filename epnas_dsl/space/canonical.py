@@ -88,7 +88,8 @@ def simplify(
         elif role == "zero" or inputs == [zero]:
             made = zero
         else:
-            made = vertex(node.text, inputs, False, merge=role in {"pure", "wire"})
+            width = f"({node.channels} channels)" if node.channels else ""
+            made = vertex(node.text + width, inputs, False, merge=role in {"pure", "wire"})
         values[node.name] = made
     return vertices, values[nodes[-1].name]
 

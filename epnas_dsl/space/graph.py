@@ -84,7 +84,8 @@ class Node:
         operation: `input`, `add`, `concat`, a cell's name, or a name in `OPERATIONS`.
         inputs: the names of the nodes that it reads, in order.
         settings: the operation's arguments.
-        channels: of its value; 0 where no shapes are known.
+        channels: of its value; where no shapes are known, those asked for without being written
+            at the operation, else 0.
         scale: how many times smaller than the image; 0 for a vector or where no shapes are known.
         cell: the name of the cell that it stands in; "" in the network's own body.
         instance: which of the network's cells: `cell3`; "" in the network's own body.
@@ -545,8 +546,11 @@ class _Builder:
         entry = any(r.entry for r in inputs)
         if self.image is None:
             settings = tuple(sorted({**numbers}.items()))
+            asked = [k for k, default in spec.parameters if default == WIDTH and k not in numbers]
+            chosen = evaluate(term.width, (), scope.numbers) if asked and term.width else 0
             node = Node(
-                name, callee.name, tuple(r.node for r in inputs), settings, cell=scope.cell,
+                name, callee.name, tuple(r.node for r in inputs), settings,
+                0 if chosen == NOMINAL_WIDTH else int(chosen), cell=scope.cell,
                 block=scope.block, text=text, entry=entry, output=name, span=term.span,
             )  # fmt: skip
             return _Ref(self._add(node), "", entry and spec.calibrates)
@@ -751,6 +755,7 @@ class _Builder:
             cells = (term.cell,) if isinstance(term, CellCall) else term.cells
             node = Node(
                 name, cells[0] if len(cells) == 1 else "stack", tuple(r.node for r in inputs),
+                channels=int(evaluate(term.width, trees[-1], scope.numbers)) if term.width else 0,
                 text=" ".join(cells), block=scope.block, output=name, span=term.span,
             )  # fmt: skip
             return _Ref(self._add(node), "")

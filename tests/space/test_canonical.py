@@ -140,3 +140,16 @@ def test_very_regular_graphs_are_told_apart_in_time() -> None:
         f"small(blocks=9): {same_blocks}; h9 = conv_3x3(h7) + conv_3x3(h7)", space
     )
     assert a.key == b.key != c.key
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["x = stack(image, [c], channels=8|16)", "x = f(image, 8|16)", "x = g(image, 8|16)"],
+)
+def test_widths_count_wherever_they_are_chosen(statement: str) -> None:
+    space = read_space(f"""space s
+    cell c (p) {{ return conv_3x3(p) }}
+    def f(x, channels) {{ return conv_3x3(x) }}
+    def g(x, width) {{ return conv_3x3(x, width) }}
+    network (image) {{ {statement} return linear(global_avg_pool(x), 10) }}""")
+    assert len({a.key for a in enumerate_level(space, 1)}) == 2

@@ -5,10 +5,10 @@ import random
 import pytest
 
 from epnas_dsl.errors import CountError, EpnasError
-from epnas_dsl.lang import load_space, read_space
+from epnas_dsl.lang import load_architecture, load_space, read_space
 from epnas_dsl.space.counting import count_by_argument, count_raw, count_unique, count_unordered
 from epnas_dsl.space.expansion import enumerate_level
-from epnas_dsl.space.measures import satisfies
+from epnas_dsl.space.measures import graph_measures, satisfies
 from epnas_dsl.space.orbits import partitions
 from epnas_dsl.space.search_space import SearchSpace
 
@@ -247,3 +247,14 @@ def test_out_of_reach_says_why() -> None:
 def test_a_result_that_dead_code_reads_has_a_key() -> None:
     space = read_space(NASBENCH101, inner=2)
     assert enumerated(space, 1) == argued(space)
+
+
+def test_edges_and_nodes_are_those_of_the_papers() -> None:
+    """NAS-Bench-101's example: edges 0 to 1, 2, 3, 5; 3 to 4; 1, 2, 4, 5 to 6."""
+    text = """nasbench101: v1 = conv_1x1(prev); v2 = conv_3x3(prev); v3 = conv_3x3(prev);
+        v4 = conv_3x3(v3); v5 = max_pool_3x3(prev); return concat(v1, v2, v4, v5)"""
+    example = load_architecture(text, read_space(NASBENCH101))
+    assert graph_measures(example) == {"edges": 9, "nodes": 7, "levels": 1}
+    bare = text.partition("return")[0].replace("conv_3x3(v3)", "conv_3x3(v3 + v1)")
+    short = load_architecture(bare + "return concat(v4)", read_space(NASBENCH101))
+    assert graph_measures(short) == {"edges": 5, "nodes": 5, "levels": 1}
