@@ -256,6 +256,12 @@ def test_cells_of_enas_with_loose_inputs_too() -> None:
 # --- NAS-Bench-101 -------------------------------------------------------------------------------
 
 
+def test_nasbench101_has_423624_modules() -> None:
+    assert count_unique(load_space("nasbench101")) == 423_624
+    found = [count_unique(load_space("nasbench101", vertices=n)) for n in (1, 2, 3)]
+    assert found == [7, 91, 2_532]  # up to 3, 4 and 5 vertices, input and output among them
+
+
 def test_the_inception_like_module_of_nasbench101() -> None:
     assert cost(load_architecture(INCEPTION_LIKE)).params == 2_694_282
 

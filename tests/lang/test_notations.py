@@ -86,6 +86,11 @@ CAN_SAY = [
     *(("nni", space) for space in ("darts", "nasbench201", "pnas")),
     ("enas_macro", "macro"),
     ("nasbench201", "nasbench201"),
+    *((name, "enas_micro") for name in ("darts", "enas_micro", "nasnet", "nni")),
+    *((name, "amoebanet") for name in ("darts", "enas_micro", "nni")),
+    ("enas_macro", "enas_macro"),
+    ("nasbench101", "nasbench101"),
+    ("json", "nasnet"),
 ]  # fmt: skip
 
 
@@ -383,6 +388,23 @@ def test_the_example_of_nasbench101() -> None:
         [0, 0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 1], [0] * 7,
     ]  # fmt: skip
     assert from_notation(written, "nasbench101", space) == found
+
+
+def test_the_example_in_its_published_space() -> None:
+    found = from_notation(INCEPTION, "nasbench101")
+    assert "h4 = conv_3x3(h3); h5 = max_pool_3x3(project(prev))" in found.text
+    assert found.text.endswith("return concat(h1, h2, h4, h5, channels=channels)")
+    straight = "ModelSpec(matrix=[[0, 1], [0, 0]], ops=['input', 'output'])"
+    assert from_notation(straight, "nasbench101").text.endswith("return project(prev)")
+    both = INCEPTION.replace("[0, 1, 1, 1, 0, 1, 0]", "[0, 1, 1, 1, 0, 1, 1]")
+    assert from_notation(both, "nasbench101").text.endswith("channels=channels) + project(prev)")
+
+
+@pytest.mark.parametrize(("text", "space"), [(NASNET, "nasnet"), (AMOEBANET, "amoebanet")])
+def test_found_cells_in_their_published_spaces(text: str, space: str) -> None:
+    found = from_notation(text, "darts", load_space(space))
+    assert from_notation(to_notation(found, "darts"), "darts", load_space(space)) == found
+    assert "identity(input1)" in found.text
 
 
 def test_random_matrices_of_nasbench101() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from epnas_dsl.errors import ArchitectureError, Source, Span, nearest
@@ -16,8 +16,9 @@ from epnas_dsl.lang.notations.cells import (
 )
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.genotype import print_term
-from epnas_dsl.space.search_space import SearchSpace
-from epnas_dsl.space.terms import Choice, Subset, Value, pick, rank
+from epnas_dsl.space.graph import carry_out
+from epnas_dsl.space.search_space import Body, SearchSpace
+from epnas_dsl.space.terms import Choice, Statement, Tree, disassemble, pick
 
 _EDGE = re.compile(r"([^~|+]+)~(\d{1,4})\Z")
 
@@ -109,46 +110,66 @@ _VERTICES = {"conv3x3-bn-relu": "conv_3x3", "conv1x1-bn-relu": "conv_1x1",
 _SHORT = {"CONV3X3": "conv3x3-bn-relu", "CONV1X1": "conv1x1-bn-relu", "MAXPOOL3X3": "maxpool3x3"}
 
 
+_INPUT = "input"
+MAX_OPTIONS = 10_000  # of one vertex
+
+
 @dataclass(frozen=True, slots=True)
-class _Vertex:
-    """A vertex as the space decides it: positions of decisions, the operation's and the inputs'."""
+class _Module:
+    """The one body that decides something, statement by statement: the vertices and the output.
 
-    label: str
-    operation: int | None
-    inputs: int
-    reads: tuple[str, ...]  # the labels of the vertices that it may read, the cell's input first
+    Attributes:
+        names: for every label the vertex that it is; what comes before the vertices is the input.
+    """
+
+    space: SearchSpace
+    body: Body
+    vertices: list[Statement]
+    names: dict[str, str]
+
+    def meanings(
+        self, vertex: Statement, trees: Iterable[Tree]
+    ) -> Iterator[tuple[str, frozenset[str]]]:
+        """The operation of a vertex and the vertices that it reads, for each of its choices."""
+        before = self.vertices[: self.vertices.index(vertex)]
+        labels = {s.label for s in before}
+        values = {k: v for k, v in self.names.items() if v == _INPUT or k in labels}
+        any_of_them = Architecture(self.space, [0] * len(self.space.decisions))
+        for made, _ in carry_out(any_of_them, self.body, vertex, trees, values):
+            read = {made[-1].name, *(i for node in made for i in node.inputs)}
+            yield made[-1].text, frozenset(read & {*values.values()})
+
+    def options(self, vertex: Statement) -> dict[tuple[str, frozenset[str]], Tree]:
+        """The choices of a vertex by what they mean; of the output only what it reads counts."""
+        if vertex.term.size > MAX_OPTIONS:
+            raise _no_module(self.space)
+        trees = [pick(vertex.term, i) for i in range(vertex.term.size)]
+        output = vertex is self.vertices[-1]
+        meanings = [("" if output else op, read) for op, read in self.meanings(vertex, trees)]
+        found = dict(zip(meanings, trees, strict=True))
+        if len(found) < len(trees):
+            raise _no_module(self.space)
+        return found
 
 
-def _vertices(space: SearchSpace) -> list[_Vertex]:
-    """The statements of the one cell, each with the choice of an operation and of its inputs."""
-    found: list[_Vertex] = []
-    at: dict[str, dict[str, int]] = {}
-    for i, decision in enumerate(space.decisions):
-        kind = "inputs" if isinstance(decision.term, Subset) else "operation"
-        at.setdefault(decision.name.rpartition(".")[0], {}).setdefault(kind, i)
-    body = space.statements[0][0] if space.statements else space.network
-    for statement in (*body.statements, body.result):
-        mine = at.pop(f"{body.name}.{statement.label}", None)
-        if mine is None:
-            continue
-        subset = space.decisions[mine.get("inputs", 0)].term
-        elements = subset.elements if isinstance(subset, Subset) else ()
-        reads = tuple(e.label for e in elements if isinstance(e, Value))
-        if (
-            not reads
-            or len(reads) < len(elements)
-            or ("operation" in mine) == (statement is body.result)
-        ):
-            at[statement.label] = mine
-            break
-        found.append(_Vertex(statement.label, mine.get("operation"), mine["inputs"], reads))
-    count = sum(1 if v.operation is None else 2 for v in found)
-    if at or not found or count != len(space.decisions) or found[-1].operation is not None:
-        raise ArchitectureError(
-            f"{space.name} is no space of vertices that choose their operation and inputs",
-            code="E312", hint="this notation belongs to `nasbench101`",
-        )  # fmt: skip
-    return found
+def _module(space: SearchSpace) -> _Module:
+    decided = [s for _, s in space.statements]
+    body = space.statements[0][0] if decided else space.network
+    vertices = [s for s in (*body.statements, body.result) if s in decided]
+    if vertices[-1:] != [body.result] or len(vertices) != len(decided) or len(vertices) < 2:
+        raise _no_module(space)
+    before = body.statements[: body.statements.index(vertices[0])]
+    if len(before) + len(vertices) <= len(body.statements):
+        raise _no_module(space)
+    names = dict.fromkeys((*body.inputs, *(s.label for s in before)), _INPUT)
+    return _Module(space, body, vertices, names | {s.label: s.label for s in vertices})
+
+
+def _no_module(space: SearchSpace) -> ArchitectureError:
+    return ArchitectureError(
+        f"{space.name} is no space of vertices that choose their operation and inputs",
+        code="E312", hint="this notation belongs to `nasbench101`",
+    )  # fmt: skip
 
 
 def read_nasbench101(source: Source, space: SearchSpace | None) -> Architecture:
@@ -161,7 +182,8 @@ def read_nasbench101(source: Source, space: SearchSpace | None) -> Architecture:
     ops = found.entry("ops").items()
     rows = [row.items() for row in found.entry("matrix").items()]
     space = space or load_space("nasbench101")
-    vertices = _vertices(space)
+    module = _module(space)
+    vertices = module.vertices
     matrix = found.entry("matrix").span
     if not 2 <= len(ops) == len(rows) or any(len(r) != len(ops) for r in rows):
         raise wrong(f"a matrix of {len(rows)} rows for {len(ops)} operations", matrix)
@@ -177,60 +199,60 @@ def read_nasbench101(source: Source, space: SearchSpace | None) -> Architecture:
             f"{len(ops)} vertices; {space.name} has {len(vertices) + 1}", code="E313",
             span=ops[len(vertices)].span,
         )  # fmt: skip
-    return _from_matrix(space, vertices, bits, ops[1:-1], matrix)
+    return _from_matrix(module, bits, ops[1:-1], matrix)
 
 
 def _from_matrix(
-    space: SearchSpace, vertices: Sequence[_Vertex], bits: list[list[int]],
-    ops: Sequence[Literal], span: Span,
-) -> Architecture:  # fmt: skip
-    choices = [0] * len(space.decisions)
-    labels = [vertices[-1].reads[0], *(v.label for v in vertices[: len(ops)])]
-    for j, vertex in enumerate([*vertices[: len(ops)], vertices[-1]], 1):
-        term = space.decisions[vertex.inputs].term
-        assert isinstance(term, Subset)
-        fed = [labels[i] for i in range(j) if bits[i][j]]
-        chosen = tuple(i for i, label in enumerate(vertex.reads) if label in fed)
-        if len(chosen) != len(fed) or not term.least <= len(chosen) <= term.most:
-            raise ArchitectureError(
-                f"vertex {j} reads {', '.join(fed) or 'nothing'}; "
-                f"there are {', '.join(vertex.reads)}", code="E313", span=span,
-            )  # fmt: skip
-        choices[vertex.inputs] = rank(term, (chosen, ((),) * len(chosen)))
-        if vertex.operation is not None:
-            names = _names_of(space, vertex)
-            given = ops[j - 1].text()
-            name = _VERTICES.get(_SHORT.get(given, given), given)
-            if name not in names:
-                raise ArchitectureError(f"`{given}` is not one of {', '.join(_VERTICES)}",
-                                        code="E310", span=ops[j - 1].span,
-                                        hint=nearest(given, _VERTICES))  # fmt: skip
-            choices[vertex.operation] = names.index(name)
-    return Architecture(space, choices)
+    module: _Module, bits: list[list[int]], ops: Sequence[Literal], span: Span
+) -> Architecture:
+    space = module.space
+    *inner, output = module.vertices
+    labels = [_INPUT, *(v.label for v in inner[: len(ops)])]
+    chosen: dict[Statement, Tree] = {}
+    for j, vertex in enumerate([*inner[: len(ops)], output], 1):
+        options = module.options(vertex)
+        name = "" if vertex is output else _operation(ops[j - 1], {op for op, _ in options})
+        fed = frozenset(labels[i] for i in range(j) if bits[i][j])
+        if (name, fed) not in options:
+            read = ", ".join(x for x in labels if x in fed) or "nothing"
+            there = ", ".join(x for x in labels if any(x in known for _, known in options))
+            raise ArchitectureError(f"vertex {j} reads {read}; there are {there}", code="E313",
+                                    span=span)  # fmt: skip
+        chosen[vertex] = options[name, fed]
+    return Architecture(
+        space,
+        [n for _, s in space.statements
+         for n in disassemble(s.term, chosen.get(s) or pick(s.term, 0))],
+    )  # fmt: skip
 
 
-def _names_of(space: SearchSpace, vertex: _Vertex) -> list[str]:
-    term = space.decisions[vertex.operation or 0].term
-    return [print_term(term, pick(term, i), {}).partition("(")[0] for i in range(term.size)]
+def _operation(given: Literal, names: Container[str]) -> str:
+    text = given.text()
+    name = _VERTICES.get(_SHORT.get(text, text), text)
+    if name not in names:
+        raise ArchitectureError(f"`{text}` is not one of {', '.join(_VERTICES)}", code="E310",
+                                span=given.span, hint=nearest(text, _VERTICES))  # fmt: skip
+    return name
 
 
 def print_nasbench101(architecture: Architecture) -> str:
     """The inverse of `read_nasbench101`; every vertex of the space is there, read or not."""
     space = architecture.space
-    vertices = _vertices(space)
+    module = _module(space)
     if architecture.level != space.depth:
         raise ArchitectureError(f"this notation needs all {space.depth} levels", code="E311")
-    labels = [vertices[-1].reads[0], *(v.label for v in vertices)]
+    trees = space.trees(architecture.choices)
+    labels = [_INPUT, *(v.label for v in module.vertices)]
     matrix = [[0] * len(labels) for _ in labels]
     ops = ["input"]
-    for j, vertex in enumerate(vertices, 1):
-        chosen = pick(space.decisions[vertex.inputs].term, architecture.choices[vertex.inputs])[0]
-        for i in chosen:
-            matrix[labels.index(vertex.reads[i])][j] = 1
-        if vertex.operation is not None:
-            name = _names_of(space, vertex)[architecture.choices[vertex.operation]]
-            theirs = next((x for x, ours in _VERTICES.items() if ours == name), None)
+    for j, vertex in enumerate(module.vertices, 1):
+        module.options(vertex)  # a matrix says all that it decides
+        ((operation, read),) = module.meanings(vertex, [trees[vertex]])
+        for label in read:
+            matrix[labels.index(label)][j] = 1
+        if vertex is not module.vertices[-1]:
+            theirs = next((x for x, ours in _VERTICES.items() if ours == operation), None)
             if theirs is None:
-                raise ArchitectureError(f"this notation has no word for `{name}`", code="E315")
+                raise ArchitectureError(f"this notation has no word for `{operation}`", code="E315")
             ops.append(theirs)
     return f"ModelSpec(matrix={matrix}, ops={[*ops, 'output']})"
