@@ -245,9 +245,10 @@ def sample_command(space: str, number: int, seed: int, level: int | None) -> Non
 @click.option("--body", metavar="CELL", help="This cell only, or `network`.")
 @click.option("--network", is_flag=True, help="The whole network of an architecture.")
 @click.option("--image", default="3x32x32", help="For --network: channels, height, width.")
+@click.option("--space", is_flag=True, help="The space of an architecture, its choices in bold.")
 @click.option("--diff", metavar="ARCH", help="The differences from another architecture.")
 def draw_command(
-    what: str, out: Path, body: str | None, network: bool, image: str, diff: str | None
+    what: str, out: Path, body: str | None, network: bool, image: str, space: bool, diff: str | None
 ) -> None:
     """Draw a space or an architecture."""
     from epnas_dsl.lang.loading import load_space
@@ -255,12 +256,15 @@ def draw_command(
 
     shape = arguments.image(image)
     if not arguments.is_architecture(what):
-        if network or diff:
+        if network or space or diff:
             raise ConfigError(
-                "--network and --diff are for architectures", code="E530",
+                "--network, --space and --diff are for architectures", code="E530",
                 hint="`epnas sample` gives some",
             )  # fmt: skip
         dot = drawing.draw_space(load_space(what), body)
+    elif space:
+        architecture = arguments.architecture(what)
+        dot = drawing.draw_space(architecture.space, body, architecture)
     elif network:
         dot = drawing.draw_network(arguments.architecture(what), shape)
     elif diff:

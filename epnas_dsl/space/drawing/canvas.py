@@ -34,7 +34,10 @@ FAMILIES = {  # fill and border
     "cell": ("#ddf0fb", "#3c94c4"),
     "reduction": ("#f9e0cf", "#d55e00"),
     "join": ("#ececec", "#737373"),
+    "left": ("#ffffff", "#cfcfcf"),
 }
+TAKEN = {"color": INK, "penwidth": "2"}  # edges of a path
+LEFT = {"color": "#cfcfcf", "fontcolor": "#949494", "fillcolor": "#ffffff"}  # what it does not take
 _DEPTHWISE = ("dw_conv", "sep_conv", "dil_conv", "mbconv")
 _SIZED = re.compile(r"(\w+?)_(\d+x\d+(?:_\d+x\d+)*)")
 
@@ -178,7 +181,7 @@ def table(chips: Sequence[tuple[str, str]], columns: int, above: str = "", below
     """An HTML-like label: a grid of texts, each in the colours of its family."""
     cells = [
         f'<TD BGCOLOR="{FAMILIES[kind][0]}" COLOR="{FAMILIES[kind][1]}" BORDER="1" '
-        f'STYLE="ROUNDED" CELLPADDING="2">{_html(text)}</TD>'
+        f'STYLE="ROUNDED" CELLPADDING="2">{_chip(text, kind)}</TD>'
         for text, kind in chips
     ]
     rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
@@ -188,6 +191,11 @@ def table(chips: Sequence[tuple[str, str]], columns: int, above: str = "", below
         for text in (above, below)
     ]
     return f'<<TABLE BORDER="0" CELLSPACING="3">{notes[0]}{grid}{notes[1]}</TABLE>>'
+
+
+def _chip(text: str, kind: str) -> str:
+    lines = "<BR/>".join(map(_html, text.split("\n")))
+    return f'<FONT COLOR="{LEFT["fontcolor"]}">{lines}</FONT>' if kind == "left" else lines
 
 
 def _html(text: str) -> str:
