@@ -247,8 +247,16 @@ def sample_command(space: str, number: int, seed: int, level: int | None) -> Non
 @click.option("--image", default="3x32x32", help="For --network: channels, height, width.")
 @click.option("--space", is_flag=True, help="The space of an architecture, its choices in bold.")
 @click.option("--diff", metavar="ARCH", help="The differences from another architecture.")
+@click.option("--dark", is_flag=True, help="Light on dark.")
 def draw_command(
-    what: str, out: Path, body: str | None, network: bool, image: str, space: bool, diff: str | None
+    what: str,
+    out: Path,
+    body: str | None,
+    network: bool,
+    image: str,
+    space: bool,
+    diff: str | None,
+    dark: bool,
 ) -> None:
     """Draw a space or an architecture."""
     from epnas_dsl.lang.loading import load_space
@@ -272,7 +280,7 @@ def draw_command(
         dot = drawing.diff_cells(first, second, body)
     else:
         dot = drawing.draw_cell(arguments.architecture(what), body)
-    note(f"wrote {drawing.render(dot, out)}")
+    note(f"wrote {drawing.render(dot, out, dark)}")
 
 
 @click.command("convert")

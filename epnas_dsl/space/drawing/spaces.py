@@ -94,7 +94,7 @@ def draw_space(
         frames.append(_frame(f"def.{len(frames)}", title))
         _draw_function(frames[-1], f"def.{len(frames)}", function, tree, opened)
     down = space.depth <= 1  # a network without levels is a column
-    dot.attr("graph", rankdir="TB" if down else "LR", newrank="true")
+    dot.attr("graph", rankdir="TB" if down else "LR", newrank=str(not down).lower())
     for part in frames if down else reversed(frames):  # from left to right, the first is lowest
         dot.subgraph(part)
     return dot
@@ -156,7 +156,7 @@ class _Opened:
             same = sum(t.partition(" #")[0] == text for t in self.titles.values())
             self.titles[key] = f"{text} #{same + 1}" if same else text
             self.waiting[key] = (self.titles[key], function, tree)
-        elif key in self.waiting and not self.path:
+        elif key in self.waiting and not self.path and function is not self.waiting[key][1]:
             longest = max(self.waiting[key][1], function, key=lambda f: len(f.statements))
             self.waiting[key] = (f"{_open(longest)}, for example", longest, None)
         return self.titles[key] if self.path else text
@@ -402,7 +402,8 @@ class _Sketch:
         arguments = ", ".join(f"{n}={_open(t, r)}" for (n, t), r in values)
         if isinstance(callee, Operation | Function) and callee.size == 1 and not note:
             text = _open(callee) + (f"({arguments})" if arguments else "")
-            return self.box(operation_lines(text), family(callee.name), term.inputs, tree)
+            is_open = any(t.size > 1 for _, t in term.arguments)
+            return self.box(operation_lines(text), family(callee.name), term.inputs, tree, is_open)
         name = self.name()
         self.options(name, callee, inner, note, arguments)
         for x, t in zip(term.inputs, rest, strict=False):
@@ -410,13 +411,15 @@ class _Sketch:
         return [_Source(name, False, self.takes(tree))]
 
     def box(
-        self, lines: Sequence[str], kind: str, inputs: Sequence[Term], tree: Tree | None
-    ) -> list[_Source]:
-        """A node without choices of its own."""
+        self, lines: Sequence[str], kind: str, inputs: Sequence[Term], tree: Tree | None,
+        is_open: bool = False,
+    ) -> list[_Source]:  # fmt: skip
+        """One operation, dashed where its arguments are to be chosen."""
         name, taken = self.name(), self.takes(tree)
         for x in inputs:
             self.connect(self.read(x, None if tree is None else ()), name, taken)
-        box(self.dot, name, lines, kind, **({} if taken else LEFT))
+        look = {"style": "rounded,filled,dashed"} if is_open and not self.opened.path else {}
+        box(self.dot, name, lines, kind, **(look if taken else LEFT))
         return [_Source(name, False, taken)]
 
     def options(
@@ -424,8 +427,14 @@ class _Sketch:
     ) -> None:
         """A dashed box of alternatives, each in the colours of its family."""
         pairs = list(islice(_alternatives(term, tree), SHOWN + 1))
-        chips = [(self.chip(leaf, t, len(pairs) == 1), _kind(leaf, self.takes(t)))
-                 for leaf, t in pairs[:SHOWN]]  # fmt: skip
+        if len(pairs) == 1 and isinstance(term, Operation) and not term.arguments and arguments:
+            lines = operation_lines(f"{term.name}({arguments})")
+            chips, arguments = [("\n".join(lines), _kind(term, self.takes(tree)))], ""
+        else:
+            chips = [
+                (self.chip(leaf, t, len(pairs) == 1), _kind(leaf, self.takes(t)))
+                for leaf, t in pairs[:SHOWN]
+            ]
         if len(pairs) > SHOWN:
             chips.append(("and more", "join"))
         columns = 1 if len(chips) <= 4 else 2
