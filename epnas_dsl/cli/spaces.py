@@ -251,9 +251,18 @@ def sample_command(space: str, number: int, seed: int, level: int | None) -> Non
 @click.option("--body", metavar="CELL", help="This cell only, or `network`.")
 @click.option("--network", is_flag=True, help="The whole network of an architecture.")
 @click.option("--image", default="3x32x32", help="For --network: channels, height, width.")
+@click.option("--space", is_flag=True, help="The space of an architecture, its choices in bold.")
 @click.option("--diff", metavar="ARCH", help="The differences from another architecture.")
+@click.option("--dark", is_flag=True, help="Light on dark.")
 def draw_command(
-    what: str, out: Path, body: str | None, network: bool, image: str, diff: str | None
+    what: str,
+    out: Path,
+    body: str | None,
+    network: bool,
+    image: str,
+    space: bool,
+    diff: str | None,
+    dark: bool,
 ) -> None:
     """Draw a space or an architecture."""
     from epnas_dsl.lang.loading import load_space
@@ -261,12 +270,15 @@ def draw_command(
 
     shape = arguments.image(image)
     if not arguments.is_architecture(what):
-        if network or diff:
+        if network or space or diff:
             raise ConfigError(
-                "--network and --diff are for architectures", code="E530",
+                "--network, --space and --diff are for architectures", code="E530",
                 hint="`epnas sample` gives some",
             )  # fmt: skip
         dot = drawing.draw_space(load_space(what), body)
+    elif space:
+        architecture = arguments.architecture(what)
+        dot = drawing.draw_space(architecture.space, body, architecture)
     elif network:
         dot = drawing.draw_network(arguments.architecture(what), shape)
     elif diff:
@@ -274,4 +286,4 @@ def draw_command(
         dot = drawing.diff_cells(first, second, body)
     else:
         dot = drawing.draw_cell(arguments.architecture(what), body)
-    note(f"wrote {drawing.render(dot, out)}")
+    note(f"wrote {drawing.render(dot, out, dark)}")

@@ -46,10 +46,7 @@ class Lines:
         done = f"trial {trial.number + 1}/{max(progress.total, trial.number + 1)}"
         result = percent(trial.accuracy) if trial.metrics else f"failed: {trial.message}"
         best = f"best {percent(self.best)}" if self.best >= 0 else "none succeeded yet"
-        log(
-            f"{done}  level {trial.level}  {result}  {best}  "
-            f"{trial.seconds:.1f} s  {trial.id}"
-        )
+        log(f"{done}  level {trial.level}  {result}  {best}  {trial.seconds:.1f} s  {trial.id}")
 
     def note(self, text: str) -> None:
         """A dated line."""

@@ -101,6 +101,11 @@ class SearchSpace:
         given = ", ".join(f"{k}={v}" for k, v in self.changed.items())
         return f"SearchSpace({self.name}{f'({given})' if given else ''}, {self.digest})"
 
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        from epnas_dsl.space.drawing import mimebundle
+
+        return dict(mimebundle(self))
+
     @property
     def network(self) -> Body:
         """The body of the whole network."""

@@ -1,8 +1,7 @@
 """Turn the parts of a picture into DOT: one look, colours and labels for all drawings.
 
 The colours are tints of the palette of Okabe and Ito (2008), which people of any colour vision can
-tell apart; every text is dark on light. The background is white, so that a picture reads the same
-on a dark page.
+tell apart. Drawings are light; `darkened` gives the colours of the dark theme to one.
 """
 
 from __future__ import annotations
@@ -22,7 +21,16 @@ if TYPE_CHECKING:
 
 MAX_DRAWN = 2_000  # nodes and edges: the layout of more takes minutes, and nobody could read it
 
-INK, GREY, PALE = "#1a1a1a", "#595959", "#8c8c8c"
+INK, GREY, PALE, PAPER = "#1a1a1a", "#595959", "#8c8c8c", "#fefefe"
+DARK = {  # the dark theme, for each colour of the light one
+    INK: "#f0f0f0", GREY: "#b8b8b8", PALE: "#8f8f8f", PAPER: "#16181c",
+    "#ffffff": "#22252b", "#737373": "#a8a8a8", "#a6a6a6": "#7a7a7a", "#ececec": "#3a3d44",
+    "#cce3f0": "#0f3d5c", "#0072b2": "#56b4e9", "#ccece3": "#0b4436", "#009e73": "#2fc79b",
+    "#faeccc": "#523c0a", "#c78800": "#e69f00", "#fcfad9": "#45420f", "#99900f": "#f0e442",
+    "#f5e4ed": "#4d2a3e", "#b05f8b": "#dd9fc2", "#ddf0fb": "#1d3a4d", "#3c94c4": "#7cc4ea",
+    "#f9e0cf": "#5a2a0c", "#d55e00": "#ff8a3d", "#404040": "#d6d6d6", "#fafafa": "#111111",
+    "#cfcfcf": "#4a4d54", "#949494": "#80838a",
+}  # fmt: skip
 FAMILIES = {  # fill and border
     "convolution": ("#cce3f0", "#0072b2"),
     "depthwise": ("#ccece3", "#009e73"),
@@ -34,7 +42,10 @@ FAMILIES = {  # fill and border
     "cell": ("#ddf0fb", "#3c94c4"),
     "reduction": ("#f9e0cf", "#d55e00"),
     "join": ("#ececec", "#737373"),
+    "left": ("#ffffff", "#cfcfcf"),
 }
+TAKEN = {"color": INK, "penwidth": "2"}  # edges of a path
+LEFT = {"color": "#cfcfcf", "fontcolor": "#949494", "fillcolor": "#ffffff"}  # what it does not take
 _DEPTHWISE = ("dw_conv", "sep_conv", "dil_conv", "mbconv")
 _SIZED = re.compile(r"(\w+?)_(\d+x\d+(?:_\d+x\d+)*)")
 
@@ -46,7 +57,7 @@ def canvas(name: str, *title: str) -> Digraph:
     dot = Digraph(nohtml(_plain(name)))
     dot.attr(
         "graph", label=label(*title, justify="\\l") if title else "", labelloc="t", labeljust="l",
-        bgcolor="white", fontname="Helvetica,Arial,sans-serif", fontsize="11", fontcolor=INK,
+        bgcolor=PAPER, fontname="Helvetica,Arial,sans-serif", fontsize="11", fontcolor=INK,
         nodesep="0.2", ranksep="0.32", pad="0.15",
     )  # fmt: skip
     dot.attr(
@@ -58,6 +69,11 @@ def canvas(name: str, *title: str) -> Digraph:
         fontcolor=GREY,
     )  # fmt: skip
     return dot
+
+
+def darkened(source: str) -> str:
+    """DOT text in the dark theme; a colour is a whole attribute, so labels stay as they are."""
+    return re.sub(r'(?<=")#[0-9a-f]{6}(?=")', lambda m: DARK.get(m[0], m[0]), source)
 
 
 def title_lines(head: str, text: str = "", width: int = 84, most: int = 5) -> list[str]:
@@ -121,7 +137,7 @@ def join(dot: Digraph, name: str, operator: str, **attributes: str) -> None:
 
 def terminal(dot: Digraph, name: str, text: str, **attributes: str) -> None:
     """What goes into a picture or comes out of it."""
-    look = {"fillcolor": "#404040", "color": "#404040", "fontcolor": "#ffffff", "height": "0.28"}
+    look = {"fillcolor": "#404040", "color": "#404040", "fontcolor": "#fafafa", "height": "0.28"}
     dot.node(name, label(text), **{**look, "penwidth": "0", **attributes})
 
 
@@ -178,7 +194,7 @@ def table(chips: Sequence[tuple[str, str]], columns: int, above: str = "", below
     """An HTML-like label: a grid of texts, each in the colours of its family."""
     cells = [
         f'<TD BGCOLOR="{FAMILIES[kind][0]}" COLOR="{FAMILIES[kind][1]}" BORDER="1" '
-        f'STYLE="ROUNDED" CELLPADDING="2">{_html(text)}</TD>'
+        f'STYLE="ROUNDED" CELLPADDING="2">{_chip(text, kind)}</TD>'
         for text, kind in chips
     ]
     rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
@@ -188,6 +204,11 @@ def table(chips: Sequence[tuple[str, str]], columns: int, above: str = "", below
         for text in (above, below)
     ]
     return f'<<TABLE BORDER="0" CELLSPACING="3">{notes[0]}{grid}{notes[1]}</TABLE>>'
+
+
+def _chip(text: str, kind: str) -> str:
+    lines = "<BR/>".join(map(_html, text.split("\n")))
+    return f'<FONT COLOR="{LEFT["fontcolor"]}">{lines}</FONT>' if kind == "left" else lines
 
 
 def _html(text: str) -> str:

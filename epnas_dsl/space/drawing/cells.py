@@ -51,11 +51,11 @@ def draw_cell(architecture: Architecture, body: str | None = None) -> Digraph:
     check_size(sum(1 + len(n.inputs) for listing in graphs.values() for n in listing))
     for name, listing in graphs.items():
         if len(graphs) == 1:
-            _draw_body(dot, listing, "")
+            draw_body(dot, listing, "")
             continue
         with dot.subgraph(name=f"cluster_{place(name)}") as part:
             frame(part, body_title(space, name))
-            _draw_body(part, listing, name)
+            draw_body(part, listing, name)
     return dot
 
 
@@ -87,7 +87,7 @@ def body_title(space: SearchSpace, name: str) -> str:
     return ", ".join(f"{n}/{s}" if s > 1 else n for n, s in body.names.items())
 
 
-def _draw_body(dot: Digraph, listing: Sequence[Node], prefix: str) -> None:
+def draw_body(dot: Digraph, listing: Sequence[Node], prefix: str) -> None:
     """Inputs above, a dashed box for each block, the output below."""
     inputs = [n for n in listing if n.operation == "input"]
     for node in inputs:

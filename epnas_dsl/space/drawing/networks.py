@@ -1,10 +1,15 @@
-"""Turn the network of an architecture into DOT, collapsed to its stages."""
+"""Turn the network of an architecture into DOT, collapsed to its stages.
+
+The stages of a network of cells stand in a column beside a cell in detail. A network without cells
+has a layout of its own: what a stage hands on past the next one goes down a lane beside the column,
+tapped below the stage; a dot says that lines meet where others only cross.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import count, groupby, pairwise
 from typing import TYPE_CHECKING
 
 from epnas_dsl.space.architecture import Architecture
@@ -14,10 +19,12 @@ from epnas_dsl.space.drawing.canvas import (
     canvas,
     check_size,
     family,
+    frame,
     terminal,
     title_lines,
 )
-from epnas_dsl.space.graph import Image, Node, nodes, to_layers, to_network
+from epnas_dsl.space.drawing.cells import body_title, draw_body
+from epnas_dsl.space.graph import Image, Node, nodes, to_graph, to_layers, to_network
 from epnas_dsl.space.operations import OPERATIONS
 from epnas_dsl.space.search_space import SearchSpace
 from epnas_dsl.space.shapes import costs, sizes
@@ -50,7 +57,8 @@ class _Stage:
 def draw_network(architecture: Architecture, image: Image = (3, 32, 32)) -> Digraph:
     """Draw the whole network from top to bottom, with the shape of each stage's value.
 
-    Equal cells in a row are one box (`normal x 6`); what skips a stage is dashed.
+    Equal cells in a row are one box (`normal x 6`), and the cell that comes most often is drawn in
+    detail beside it; what skips a stage is dashed.
 
     Raises:
         ShapeError: the architecture does not fit such images.
@@ -70,22 +78,94 @@ def draw_network(architecture: Architecture, image: Image = (3, 32, 32)) -> Digr
         f"{total.params:,} parameters, {total.macs:,} multiply-accumulates",
     )
     dot.attr("graph", ranksep="0.25")
+    cells = [n.cell for n in listing if n.instance and n.cell != "network"]
+    if not cells:
+        _draw_column(dot, stages)
+        return dot
     for i, stage in enumerate(stages):
         _draw_stage(dot, f"stage{i}", stage)
+        for source in stage.inputs:
+            skip = {"style": "dashed", "color": PALE, "weight": "0"}
+            dot.edge(f"stage{source}", f"stage{i}",
+                     **({"weight": "20"} if source == i - 1 else skip))  # fmt: skip
+    often = max(dict.fromkeys(cells), key=cells.count)
+    with dot.subgraph(name="cluster_detail") as part:
+        frame(part, body_title(architecture.space, often))
+        draw_body(part, nodes(to_graph(architecture, often)), "detail")
     return dot
 
 
-def _draw_stage(dot: Digraph, name: str, stage: _Stage) -> None:
+LINE, GAP, LANE = 0.19, 0.32, 0.16  # inches: a line of text, between stages, between lanes
+TAP = 0.11  # below a stage
+
+
+def _draw_column(dot: Digraph, stages: list[_Stage]) -> None:
+    """The stages one below the other, each skip down the lane of the stage that it comes from."""
+    dot.attr("graph", layout="neato", splines="line")
+    width = 0.3 + 0.085 * max(len(line) for s in stages for line in (*s.lines, s.shape))
+    readers = {i: [j for j, s in enumerate(stages) if i in s.inputs and j > i + 1]
+               for i in range(len(stages))}  # fmt: skip
+    lanes = _lanes(readers)
+    top, middle, bottom = 0.0, list[float](), list[float]()
+    for i, stage in enumerate(stages):
+        height = 0.12 + LINE * (1 if stage.kind == "input" else len(stage.lines) + 1)
+        middle.append(top - height / 2)
+        bottom.append(top - height)
+        top -= height + GAP
+        at = {"pos": f"0,{middle[-1]:.3f}!", "height": f"{height:.3f}"}
+        _draw_stage(dot, f"stage{i}", stage, width=f"{width:.3f}", **at)
+        if i and i - 1 in stage.inputs:
+            dot.edge(f"stage{i - 1}", f"stage{i}")
+    look = {"style": "dashed", "color": PALE, "arrowhead": "none"}
+    for i, lane in lanes.items():
+        x = width / 2 + LANE * (lane + 2)
+        _point(dot, f"tap{i}", 0, bottom[i] - TAP, meets=True)
+        _point(dot, f"turn{i}", x, bottom[i] - TAP)
+        dot.edge(f"tap{i}", f"turn{i}", **look)
+        above = f"turn{i}"
+        for j in readers[i]:
+            _point(dot, f"lane{i}.{j}", x, middle[j], meets=j != readers[i][-1])
+            dot.edge(above, f"lane{i}.{j}", **look)
+            above = f"lane{i}.{j}"
+    for j in range(len(stages)):
+        outer = sorted((i for i in lanes if j in readers[i]), key=lanes.__getitem__, reverse=True)
+        names = [f"lane{i}.{j}" for i in outer]
+        for left, right in pairwise(names):
+            dot.edge(left, right, **look)
+        if names:
+            _point(dot, f"side{j}", width / 2, middle[j])
+            dot.edge(names[-1], f"side{j}", **{**look, "arrowhead": "normal"})
+
+
+def _lanes(readers: dict[int, list[int]]) -> dict[int, int]:
+    """A lane for each stage that is read past the next one, the shortest nearest the column."""
+    lanes: dict[int, int] = {}
+    for i in sorted((i for i in readers if readers[i]), key=lambda i: readers[i][-1] - i):
+        taken = {k for j, k in lanes.items() if j < readers[i][-1] and i < readers[j][-1]}
+        lanes[i] = next(k for k in count() if k not in taken)
+    return lanes
+
+
+def _point(dot: Digraph, name: str, x: float, y: float, meets: bool = False) -> None:
+    size = "0.05" if meets else "0.001"
+    dot.node(name, "", shape="point", width=size, height=size, color=PALE, fillcolor=PALE,
+             pos=f"{x:.3f},{y:.3f}!")  # fmt: skip
+
+
+def _draw_stage(dot: Digraph, name: str, stage: _Stage, **look: str) -> None:
     first, *more = stage.lines
     times = f"  {TIMES} {stage.count}" if stage.count > 1 else ""
     if stage.kind == "input":
-        terminal(dot, name, f"{first}   {stage.shape}")
+        terminal(dot, name, f"{first}   {stage.shape}", **look)
     else:
         stacked = {"peripheries": "2"} if stage.count > 1 else {}
-        box(dot, name, [first + times, *more, stage.shape], stage.kind, width="1.6", **stacked)
-    for i, source in enumerate(stage.inputs):
-        skip = {"style": "dashed", "color": PALE, "weight": "0"} if i else {"weight": "20"}
-        dot.edge(f"stage{source}", name, **skip)
+        box(
+            dot,
+            name,
+            [first + times, *more, stage.shape],
+            stage.kind,
+            **{"width": "1.6", **stacked, **look},
+        )
 
 
 def _shape(node: Node, size: tuple[int, int]) -> str:

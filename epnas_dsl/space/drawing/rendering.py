@@ -18,7 +18,10 @@ from typing import TYPE_CHECKING
 
 from epnas_dsl.errors import ConfigError
 from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.drawing.canvas import DARK, PAPER, darkened
 from epnas_dsl.space.drawing.cells import draw_cell
+from epnas_dsl.space.drawing.spaces import draw_space
+from epnas_dsl.space.search_space import SearchSpace
 
 if TYPE_CHECKING:
     from graphviz import Digraph
@@ -31,7 +34,7 @@ _log = logging.getLogger(__name__)
 _engine = threading.Lock()  # the layout library has global state
 
 
-def render(dot: Digraph | str, path: str | Path) -> Path:
+def render(dot: Digraph | str, path: str | Path, dark: bool = False) -> Path:
     """Write a picture; its suffix says how: .svg .png .pdf .dot .html.
 
     Where neither the program `dot` nor pygraphviz works, a .png or .pdf becomes an .html page that
@@ -50,18 +53,18 @@ def render(dot: Digraph | str, path: str | Path) -> Path:
             f"`{path.name}` has no suffix of a picture; possible are {' '.join(SUFFIXES)}",
             code="E801",
         )
-    source = _source(dot)
+    source = darkened(_source(dot)) if dark else _source(dot)
     if suffix == ".dot":
         data: bytes | None = source.encode()
     elif suffix in {".svg", ".html"}:
         svg = to_svg(source)
-        data = (_page(svg) if suffix == ".html" else svg).encode()
+        data = (_page(svg, dark) if suffix == ".html" else svg).encode()
     else:
         data = _rendered(source, suffix[1:])
     if data is None:
         path = path.with_suffix(".html")
         _log.warning("nothing here renders %s; %s holds the picture's text", suffix, path)
-        data = _page(to_svg(source)).encode()
+        data = _page(to_svg(source), dark).encode()
     _write(path, data)
     return path
 
@@ -84,11 +87,12 @@ def to_svg(dot: Digraph | str) -> str:
     return f'{head} role="img">\n{title[1] if title else ""}{body}'
 
 
-def mimebundle(architecture: Architecture) -> dict[str, str]:
-    """What a notebook shows of an architecture: its drawing, or else its text; never an error."""
-    bundle = {"text/plain": repr(architecture)}
+def mimebundle(shown: Architecture | SearchSpace) -> dict[str, str]:
+    """What a notebook shows of one: its drawing, or else its text; never an error."""
+    bundle = {"text/plain": repr(shown)}
     try:
-        bundle["image/svg+xml"] = to_svg(draw_cell(architecture))
+        dot = draw_cell(shown) if isinstance(shown, Architecture) else draw_space(shown)
+        bundle["image/svg+xml"] = to_svg(dot)
     except Exception:  # a notebook's cell must not fail because a picture does
         _log.debug("no drawing", exc_info=True)
     return bundle
@@ -129,7 +133,8 @@ def _in_process(source: str, kind: str) -> bytes | None:
         graph = AGraph(string=source)
         if kind == "png":
             graph.graph_attr["dpi"] = PNG_DPI
-        return bytes(graph.draw(format=kind, prog="dot"))
+        prog = graph.graph_attr["layout"] or "dot"
+        return bytes(graph.draw(format=kind, prog=prog))
 
 
 @contextlib.contextmanager
@@ -165,13 +170,14 @@ def _text_svg(source: str) -> str:
     )
 
 
-def _page(svg: str) -> str:
+def _page(svg: str, dark: bool) -> str:
+    paper = DARK[PAPER] if dark else PAPER
     title = re.search(r"<title>.*?</title>", svg, flags=re.DOTALL)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"{title[0] if title else '<title>drawing</title>'}\n"
-        "<style>body { margin: 1rem; background: #fff; } svg { max-width: 100%; height: auto; }"
+        f"<style>body {{ margin: 1rem; background: {paper}; }} svg {{ max-width: 100%; height: auto; }}"
         f"</style>\n</head>\n<body>\n{svg}\n</body>\n</html>\n"
     )
 

@@ -1,4 +1,8 @@
-"""Turn a search space into DOT: what is open is dashed, one frame for each level."""
+"""Turn a search space into DOT: what is open is dashed, one frame for each level.
+
+With a path, an architecture of the space, what it takes stands out and the rest fades. A tree of
+choices goes down the terms for that: None where the path does not come by (or there is none).
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,12 @@ from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
+from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.drawing.canvas import (
     GREY,
+    LEFT,
     PALE,
+    TAKEN,
     box,
     canvas,
     check_size,
@@ -39,6 +46,7 @@ from epnas_dsl.space.terms import (
     Statement,
     Subset,
     Term,
+    Tree,
     Unused,
     Value,
 )
@@ -50,13 +58,18 @@ SHOWN = 24  # alternatives of one decision
 MAX_LEVELS = 6
 
 
-def draw_space(space: SearchSpace, body: str | None = None) -> Digraph:
+def draw_space(
+    space: SearchSpace, body: str | None = None, path: Architecture | None = None
+) -> Digraph:
     """Draw a space: each decision lists its options, dashed edges come from what it may read.
 
     Operands that mean the same (`op(source) + op(source)`) are drawn once, with their number.
+    A function with choices is opened in a frame of its own: once, or with a path for each way in
+    which the path goes through it.
 
     Args:
         body: a cell's name or `network`; by default every body that has decisions.
+        path: an architecture of the space whose choices are to stand out.
 
     Raises:
         ConfigError: there is no such body (E804).
@@ -64,18 +77,37 @@ def draw_space(space: SearchSpace, body: str | None = None) -> Digraph:
     """
     names = drawn_bodies(space, body)
     head = f"{print_reference(space)}: {', '.join(body_title(space, n) for n in names)}"
-    options = f"options at each of {space.depth} levels: {_numbers(space)}"
-    notes = [options, "dashed: to be chosen"] if space.decisions else ["nothing is to be chosen"]
-    dot = canvas(space.name, head, *notes)
-    dot.attr("graph", rankdir="LR", newrank="true")
-    bodies = [next(b for b in space.bodies if name in b.names) for name in names]
-    for body_ in reversed(bodies):  # from left to right, the first stands at the bottom
-        with dot.subgraph(name=f"cluster_{place(body_.name)}") as part:
-            part.attr(peripheries="0", label="")
-            if len(bodies) > 1:
-                frame(part, body_title(space, body_.name))
-            _draw_body(part, space, body_)
+    levels = f"options at each of {space.depth} levels" if space.depth > 1 else "options"
+    key = f"bold: what {path.id} takes" if path else "dashed: to be chosen"
+    notes = (
+        [f"{levels}: {_numbers(space)}", key] if space.decisions else ["nothing is to be chosen"]
+    )
+    dot = canvas(f"{space.name} {path.id}" if path else space.name, head, *notes)
+    opened = _Opened(path is not None)
+    trees = space.trees(path.choices) if path else {}
+    frames: list[Digraph] = []
+    for each in [next(b for b in space.bodies if name in b.names) for name in names]:
+        frames.append(_frame(each.name, body_title(space, each.name) if len(names) > 1 else ""))
+        _draw_body(frames[-1], space, each, trees, opened)
+    while opened.waiting:
+        title, function, tree = opened.waiting.pop(next(iter(opened.waiting)))
+        frames.append(_frame(f"def.{len(frames)}", title))
+        _draw_function(frames[-1], f"def.{len(frames)}", function, tree, opened)
+    down = space.depth <= 1  # a network without levels is a column
+    dot.attr("graph", rankdir="TB" if down else "LR", newrank=str(not down).lower())
+    for part in frames if down else reversed(frames):  # from left to right, the first is lowest
+        dot.subgraph(part)
     return dot
+
+
+def _frame(name: str, title: str) -> Digraph:
+    from graphviz import Digraph
+
+    part = Digraph(f"cluster_{place(name)}")
+    part.attr(peripheries="0", label="")
+    if title:
+        frame(part, title)
+    return part
 
 
 def _shown(space: SearchSpace, body: Body) -> list[Statement]:
@@ -99,34 +131,77 @@ def count_text(number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A node that may be read; `open` where that is still to be chosen."""
+    """A node that may be read; `open` where that is to be chosen, `taken` where the path does."""
 
     name: str
     open: bool = False
+    taken: bool = True
 
 
-def _draw_body(dot: Digraph, space: SearchSpace, body: Body) -> None:
-    sketch = _Sketch(dot, body.name)
-    for label_ in body.inputs:
-        name = place(body.name, label_)
-        terminal(dot, name, label_)
-        sketch.values[label_] = [_Source(name)]
-    side_by_side(dot, [place(body.name, x) for x in reversed(body.inputs)])
-    shown = {id(s) for s in _shown(space, body)}
+@dataclass(slots=True)
+class _Opened:
+    """The functions that have choices: each is drawn once, in a frame of its own."""
+
+    path: bool
+    waiting: dict[object, tuple[str, Function, Tree | None]] = field(default_factory=dict)
+    titles: dict[object, str] = field(default_factory=dict)
+
+    def title(self, function: Function, tree: Tree | None) -> str:
+        """What a call is called in the picture; the function waits to be drawn."""
+        text = _open(function, tree)
+        if function.size == 1 or (self.path and tree is None):
+            return text
+        key: object = (function.digest, tree) if self.path else function.name
+        if key not in self.titles:
+            same = sum(t.partition(" #")[0] == text for t in self.titles.values())
+            self.titles[key] = f"{text} #{same + 1}" if same else text
+            self.waiting[key] = (self.titles[key], function, tree)
+        elif key in self.waiting and not self.path and function is not self.waiting[key][1]:
+            longest = max(self.waiting[key][1], function, key=lambda f: len(f.statements))
+            self.waiting[key] = (f"{_open(longest)}, for example", longest, None)
+        return self.titles[key] if self.path else text
+
+
+def _draw_body(
+    dot: Digraph, space: SearchSpace, body: Body, trees: dict[Statement, Tree], opened: _Opened
+) -> None:
+    sketch = _Sketch(dot, body.name, opened)
+    sketch.inputs(body.inputs, space.depth > 1)
+    shown = {id(s) for s in (body.statements if opened.path else _shown(space, body))}
     for (level, drawn), group in groupby(body.statements, lambda s: (s.level, id(s) in shown)):
+        statements = list(group)
         if drawn:
-            _draw_level(sketch, level, list(group))
+            _draw_level(sketch, level, statements, [_tree(s, trees) for s in statements])
         else:
-            sketch.leave_out(list(group), space.depth)
+            sketch.leave_out(statements, space.depth)
         sketch.draw_edges()
-    sources = sketch.read(body.result.term)
-    name = place(body.name, "return")
-    terminal(dot, name, "output")
-    sketch.connect(sources, name)
-    sketch.draw_edges()
+    sketch.output(body.result.term, _tree(body.result, trees))
 
 
-def _draw_level(sketch: _Sketch, level: int, statements: Sequence[Statement]) -> None:
+def _tree(statement: Statement, trees: dict[Statement, Tree]) -> Tree | None:
+    """The choices of a statement; None where the path does not reach its level."""
+    return trees.get(statement, None if statement.term.decisions else ())
+
+
+def _draw_function(
+    dot: Digraph, prefix: str, function: Function, tree: Tree | None, opened: _Opened
+) -> None:
+    """The statements of a function; equal ones in a row are drawn once."""
+    sketch = _Sketch(dot, prefix, opened)
+    sketch.inputs(function.inputs, False)
+    *trees, last = _inner(function, tree)[len(function.arguments) :]
+    pairs = zip(function.statements, trees, strict=True)
+    for _, group in groupby(pairs, lambda p: (p[0].label, p[0].term.digest, p[1])):
+        same = list(group)
+        note = f"{len(same)} times in a row" if len(same) > 1 else ""
+        sketch.statement(*same[0], note=note)
+        sketch.draw_edges()
+    sketch.output(function.result, last)
+
+
+def _draw_level(
+    sketch: _Sketch, level: int, statements: Sequence[Statement], trees: Sequence[Tree | None]
+) -> None:
     dot = sketch.dot
     name = f"cluster_{place(sketch.prefix, 'level', str(level))}" if level else None
     with dot.subgraph(name=name) as part:
@@ -135,8 +210,8 @@ def _draw_level(sketch: _Sketch, level: int, statements: Sequence[Statement]) ->
             names = ", ".join(s.label for s in statements[:4])
             frame(part, f"level {level}: {names}, {size} options", dashed=True)
         sketch.dot = part
-        for statement in statements:
-            sketch.statement(statement)
+        for statement, tree in zip(statements, trees, strict=True):
+            sketch.statement(statement, tree)
     sketch.dot = dot
 
 
@@ -146,20 +221,43 @@ class _Sketch:
 
     dot: Digraph
     prefix: str
+    opened: _Opened
     values: dict[str, list[_Source]] = field(default_factory=dict)
     arrays: dict[str, list[str]] = field(default_factory=dict)
     edges: list[tuple[_Source, str]] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
     omitted: bool = False
     drawn: int = 0
 
-    def statement(self, statement: Statement) -> None:
+    def takes(self, tree: Tree | None) -> bool:
+        """Whether the path, if there is one, comes by here."""
+        return tree is not None or not self.opened.path
+
+    def inputs(self, labels: Sequence[str], lowest_first: bool) -> None:
+        """What is read from outside, side by side."""
+        for label_ in labels:
+            name = place(self.prefix, label_)
+            terminal(self.dot, name, label_)
+            self.values[label_] = [_Source(name)]
+        order = reversed(labels) if lowest_first else labels
+        side_by_side(self.dot, [place(self.prefix, x) for x in order])
+
+    def output(self, term: Term, tree: Tree | None) -> None:
+        """What the body returns."""
+        sources = self.read(term, tree)
+        name = place(self.prefix, "return")
+        terminal(self.dot, name, "output")
+        self.connect(sources, name)
+        self.draw_edges()
+
+    def statement(self, statement: Statement, tree: Tree | None, note: str = "") -> None:
         """Draw `label = term` and remember where its value stands."""
         if statement.term.kind == "number":
             if statement.term.is_decision:
-                self.options(self.name(), [statement.term], statement.label)
+                self.options(self.name(), statement.term, tree, statement.label)
             return
-        self.values[statement.label] = self.read(statement.term)
+        self.values[statement.label] = self.read(statement.term, tree, note)
         if statement.array:
             self.arrays.setdefault(statement.array, []).append(statement.label)
 
@@ -183,132 +281,219 @@ class _Sketch:
         check_size(self.drawn)
         return self.made[-1]
 
-    def connect(self, sources: Sequence[_Source], name: str) -> None:
+    def connect(self, sources: Sequence[_Source], name: str, taken: bool = True) -> None:
         """Edges to a node; they are drawn outside the frames that their ends stand in."""
-        self.edges += [(source, name) for source in sources]
+        for source in sources:
+            takes = source.taken and taken
+            self.edges.append((_Source(source.name, source.open, takes), name))
+            self.used |= {source.name} if takes else set()
         self.drawn += len(sources)
         check_size(self.drawn)
 
     def draw_edges(self) -> None:
-        """Draw the edges waiting."""
-        for source, name in dict.fromkeys(self.edges):
+        """Draw the edges waiting; of two from the same node the one taken."""
+        best: dict[tuple[str, str], _Source] = {}
+        for source, name in self.edges:
+            key = (source.name, name)
+            if key not in best or source.taken > best[key].taken:
+                best[key] = source
+        for (start, end), source in best.items():
             look = {"style": "dashed", "color": PALE} if source.open else {}
-            self.dot.edge(source.name, name, **look)
+            if self.opened.path:
+                look = TAKEN if source.taken else {**LEFT, "style": "dashed"}
+            self.dot.edge(start, end, **look)
         self.edges.clear()
 
-    def read(self, term: Term, note: str = "") -> list[_Source]:
+    def read(self, term: Term, tree: Tree | None, note: str = "") -> list[_Source]:
         """Draw a term; where its value stands, or may stand."""
         match term:
             case Value():
                 return self.values.get(term.label, [])
             case Last():
-                return self.values[self.arrays[term.array][-1]]
+                return self.last(term.array)
             case Unused():
                 labels = self.arrays.get(term.array, [])
-                return [_Source(s.name, True) for x in labels for s in self.values[x]]
+                found = [s for x in labels for s in self.values[x]]
+                return [_Source(s.name, True, s.taken and s.name not in self.used) for s in found]
             case Choice():
-                found = [s for a in _alternatives(term) for s in self.read(a)]
-                return [_Source(s.name, True) for s in found]
+                pairs = [(t, self.read(a, t)) for a, t in _alternatives(term, tree)]
+                return [
+                    _Source(s.name, True, s.taken and self.takes(t)) for t, ss in pairs for s in ss
+                ]
             case Subset():
-                return self.subset(term)
+                return self.subset(term, tree)
             case Each():
-                self.values[term.variable] = self.subset(term.subset)
-                return self.read(term.body, "for each")
+                return self.each(term, tree)
             case Join():
-                return self.join(term)
+                return self.join(term, tree)
             case Apply():
-                return self.apply(term, note)
+                return self.apply(term, tree, note)
             case Stack() | CellCall():
                 cells = (term.cell,) if isinstance(term, CellCall) else term.cells
-                return self.box([", ".join(dict.fromkeys(cells))], "cell", term.inputs)
+                return self.box([", ".join(dict.fromkeys(cells))], "cell", term.inputs, tree)
         return []
 
-    def subset(self, term: Subset) -> list[_Source]:
+    def last(self, array: str) -> list[_Source]:
+        """The newest element, on a path the newest that it reaches."""
+        found = [self.values[label] for label in self.arrays[array]]
+        return next((f for f in reversed(found) if all(s.taken for s in f)), found[-1])
+
+    def elements(self, term: Subset, tree: Tree | None) -> list[_Source]:
+        """What may be chosen."""
+        every = tuple(range(len(term.elements)))
+        chosen, inner = tree or (every if tree == () else (), ((),) * len(every))
+        trees = dict(zip(chosen, inner, strict=False))
+        return [
+            _Source(s.name, term.size > 1, s.taken and self.takes(trees.get(i)))
+            for i, e in enumerate(term.elements)
+            for s in self.read(e, trees.get(i))
+        ]
+
+    def subset(self, term: Subset, tree: Tree | None) -> list[_Source]:
         """The elements, and how many of them are chosen."""
-        found = [s for e in term.elements for s in self.read(e)]
+        found = self.elements(term, tree)
         least, most, n = term.least, term.most, len(term.elements)
         if least == most == n:
             return found
         text = f"{least} of" if least == most else "some of" if least else "any of"
-        name = self.name()
-        box(self.dot, name, [text], "zero", height="0.2", fontsize="10")
-        self.connect([_Source(s.name, True) for s in found], name)
-        return [_Source(name)]
+        name, taken = self.name(), self.takes(tree)
+        look = {} if taken else LEFT
+        box(self.dot, name, [text], "zero", **{"height": "0.2", "fontsize": "10", **look})
+        self.connect([_Source(s.name, True, s.taken) for s in found], name, taken)
+        return [_Source(name, False, taken)]
 
-    def join(self, term: Join) -> list[_Source]:
-        """The operands, equal ones once."""
-        same: dict[bytes, list[Term]] = {}
-        for part in term.parts:
-            key = part.digest if part.size > 1 else str(len(same)).encode()
-            same.setdefault(key, []).append(part)
+    def each(self, term: Each, tree: Tree | None) -> list[_Source]:
+        """The body once for each element; a path shows each of its own."""
+        if tree is None:
+            self.values[term.variable] = self.subset(term.subset, None)
+            return self.read(term.body, None, "for each")
+        (chosen, inner), *bodies = tree or (((), ()),)
+        found: list[_Source] = []
+        for n, (i, t) in enumerate(zip(chosen, inner, strict=True)):
+            self.values[term.variable] = self.elements(term.subset, ((i,), (t,)))
+            found += self.read(term.body, bodies[n] if n < len(bodies) else ())
+        return found
+
+    def join(self, term: Join, tree: Tree | None) -> list[_Source]:
+        """The operands; equal ones once, if no path tells them apart."""
+        same: dict[object, list[tuple[Term, Tree | None]]] = {}
+        for part, inner in zip(term.parts, _inner(term, tree), strict=True):
+            alike = part.size > 1 and not (self.opened.path and self.takes(tree))
+            same.setdefault(part.digest if alike else len(same), []).append((part, inner))
         name = self.name()
         before, operands = len(self.made), list[_Source]()
         for parts in same.values():
             note = f"{len(parts)} times" if len(parts) > 1 else ""
-            operands += self.read(parts[0], note)
-        self.connect(operands, name)
+            operands += self.read(*parts[0], note)
+        taken = self.takes(tree)
+        self.connect(operands, name, taken)
         with self.dot.subgraph() as row:
             row.attr(rank="same")
             for made in {s.name: None for s in operands if s.name in self.made[before:]}:
                 row.node(made)
-        join(self.dot, name, term.operator)
-        return [_Source(name)]
+        join(self.dot, name, term.operator, **({} if taken else LEFT))
+        return [_Source(name, False, taken)]
 
-    def apply(self, term: Apply, note: str) -> list[_Source]:
+    def apply(self, term: Apply, tree: Tree | None, note: str) -> list[_Source]:
         """An operation, or the operations that it is chosen from."""
         callee = term.callee
-        arguments = ", ".join(f"{n}={_open(t)}" for n, t in term.arguments)
+        inner, *rest = _inner(term, tree)
+        values = zip(term.arguments, rest[len(term.inputs) :], strict=True)
+        arguments = ", ".join(f"{n}={_open(t, r)}" for (n, t), r in values)
         if isinstance(callee, Operation | Function) and callee.size == 1 and not note:
             text = _open(callee) + (f"({arguments})" if arguments else "")
-            return self.box(operation_lines(text), family(callee.name), term.inputs)
+            is_open = any(t.size > 1 for _, t in term.arguments)
+            return self.box(operation_lines(text), family(callee.name), term.inputs, tree, is_open)
         name = self.name()
-        self.options(name, [callee], note, arguments)
-        for x in term.inputs:
-            self.connect(self.read(x), name)
-        return [_Source(name)]
+        self.options(name, callee, inner, note, arguments)
+        for x, t in zip(term.inputs, rest, strict=False):
+            self.connect(self.read(x, t), name, self.takes(tree))
+        return [_Source(name, False, self.takes(tree))]
 
-    def box(self, lines: Sequence[str], kind: str, inputs: Sequence[Term]) -> list[_Source]:
-        """A node without choices of its own."""
-        name = self.name()
+    def box(
+        self, lines: Sequence[str], kind: str, inputs: Sequence[Term], tree: Tree | None,
+        is_open: bool = False,
+    ) -> list[_Source]:  # fmt: skip
+        """One operation, dashed where its arguments are to be chosen."""
+        name, taken = self.name(), self.takes(tree)
         for x in inputs:
-            self.connect(self.read(x), name)
-        box(self.dot, name, lines, kind)
-        return [_Source(name)]
+            self.connect(self.read(x, None if tree is None else ()), name, taken)
+        look = {"style": "rounded,filled,dashed"} if is_open and not self.opened.path else {}
+        box(self.dot, name, lines, kind, **(look if taken else LEFT))
+        return [_Source(name, False, taken)]
 
-    def options(self, name: str, terms: Sequence[Term], note: str, arguments: str = "") -> None:
+    def options(
+        self, name: str, term: Term, tree: Tree | None, note: str, arguments: str = ""
+    ) -> None:
         """A dashed box of alternatives, each in the colours of its family."""
-        leaves = [leaf for t in terms for leaf in islice(_alternatives(t), SHOWN + 1)]
-        chips = [(_open(leaf), _kind(leaf)) for leaf in leaves[:SHOWN]]
-        if len(leaves) > SHOWN:
+        pairs = list(islice(_alternatives(term, tree), SHOWN + 1))
+        if len(pairs) == 1 and isinstance(term, Operation) and not term.arguments and arguments:
+            lines = operation_lines(f"{term.name}({arguments})")
+            chips, arguments = [("\n".join(lines), _kind(term, self.takes(tree)))], ""
+        else:
+            chips = [
+                (self.chip(leaf, t, len(pairs) == 1), _kind(leaf, self.takes(t)))
+                for leaf, t in pairs[:SHOWN]
+            ]
+        if len(pairs) > SHOWN:
             chips.append(("and more", "join"))
         columns = 1 if len(chips) <= 4 else 2
+        color = GREY if self.takes(tree) else LEFT["color"]
         self.dot.node(name, table(chips, columns, note, arguments), shape="box",
-                      style="rounded,dashed", margin="0.04", color=GREY)  # fmt: skip
+                      style="rounded,dashed", margin="0.04", color=color)  # fmt: skip
+
+    def chip(self, leaf: Term, tree: Tree | None, alone: bool) -> str:
+        """An alternative's text; one that stands alone on lines of their own."""
+        if isinstance(leaf, Function):
+            return self.opened.title(leaf, tree)
+        text = _open(leaf, tree)
+        return "\n".join(operation_lines(text, 26)) if alone else text
 
 
-def _alternatives(term: Term, seen: set[bytes] | None = None) -> Iterator[Term]:
-    """What may be chosen, choices among choices opened; what means the same comes once."""
-    seen = set() if seen is None else seen
+def _alternatives(term: Term, tree: Tree | None = None) -> Iterator[tuple[Term, Tree | None]]:
+    """What may be chosen, choices among choices opened; what means the same comes once.
+
+    Each with its own choices, None for those that the tree does not take.
+    """
+    chosen = term
+    while isinstance(chosen, Choice) and tree:
+        chosen, tree = chosen.alternatives[tree[0]], tree[1]
+    yield from ((leaf, tree if leaf is chosen or leaf.digest == chosen.digest else None)
+                for leaf in _leaves(term, set()))  # fmt: skip
+
+
+def _leaves(term: Term, seen: set[bytes]) -> Iterator[Term]:
     if term.digest in seen:
         return
     seen.add(term.digest)
     if isinstance(term, Choice):
         for alternative in term.alternatives:
-            yield from _alternatives(alternative, seen)
+            yield from _leaves(alternative, seen)
     else:
         yield term
 
 
-def _kind(term: Term) -> str:
+def _inner(term: Term, tree: Tree | None) -> list[Tree | None]:
+    """The trees of a term's children."""
+    missing: Tree | None = None if tree is None else ()
+    return list(tree or ()) or [missing] * len(term.children)
+
+
+def _kind(term: Term, taken: bool) -> str:
+    if not taken:
+        return "left"
     return family(term.name) if isinstance(term, Operation | Function) else "join"
 
 
-def _open(term: Term) -> str:
-    """A term as the language writes it, its choices with `|`."""
+def _open(term: Term, tree: Tree | None = None) -> str:
+    """A term as the language writes it, its choices with `|`; on a path as `5 of 3|5|7`."""
     match term:
         case Choice():
-            return "|".join(map(_open, islice(_alternatives(term), SHOWN)))
+            found = list(islice(_alternatives(term, tree), SHOWN))
+            taken = [_open(leaf, t) + " of " for leaf, t in found if t is not None]
+            return "".join(taken) + "|".join(_open(leaf) for leaf, _ in found)
         case Operation() | Function():
-            inner = ", ".join(f"{n}={_open(t)}" for n, t in term.arguments)
+            pairs = zip(term.arguments, _inner(term, tree), strict=False)
+            inner = ", ".join(f"{n}={_open(t, r)}" for (n, t), r in pairs)
             return f"{term.name}({inner})" if inner else term.name
     return print_term(term, (), {}) if term.size == 1 else "\N{HORIZONTAL ELLIPSIS}"
