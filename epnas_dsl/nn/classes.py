@@ -569,7 +569,8 @@ def _generalise(definition: Class, members: list[Unit]) -> bool:
             if len(group.shapes) == 2:
                 real = [not m or m[0].shape == group.shapes[0] for m in group.members]
                 facts = _columns([m[0].numbers if m else {} for m in group.members])
-                own = {f"{slot.item.name}_{n}": c for n, c in facts.items() if n == "stride"}
+                prefix = re.sub(r"\W", "_", slot.item.name)
+                own = {f"{prefix}_{n}": c for n, c in facts.items() if n == "stride"}
                 group.condition = writer.condition(real, own)
                 if not group.condition:
                     return False

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from nn.small import SPACES as ALL_SPACES
+from nn.small import some_of_every
 
 from epnas_dsl.lang.loading import load_space
 from epnas_dsl.nn.network import build_network, count_parameters, identifiers
@@ -22,7 +23,6 @@ from epnas_dsl.nn.operations import (
     set_drop_path,
     weight_count,
 )
-from epnas_dsl.resources import names
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.graph import network_layers, to_layers, to_network
@@ -247,22 +247,14 @@ def assert_whole(architecture: Architecture, image: tuple[int, int, int]) -> Non
     assert all(bool(g.isfinite().all()) for g in gradients)
 
 
-def of_every_space(n: int, seed: int) -> Iterator[Architecture]:
-    for name in sorted(names("spaces")):
-        space = load_space(name)
-        small = {"channels": 4, "repeats": 1, "classes": 10}
-        given = {k: v for k, v in small.items() if k in space.parameters}
-        yield from sample(load_space(name, **given), n, np.random.default_rng(seed))
-
-
 def test_random_architectures_of_every_space_run_learn_and_count() -> None:
-    for architecture in of_every_space(2, seed=1):
+    for architecture in some_of_every(2, seed=1):
         assert_whole(architecture, (3, 32, 32))
 
 
 @pytest.mark.slow
 def test_a_thousand_random_architectures_run_learn_and_count() -> None:
-    found = list(of_every_space(-(-1000 // len(names("spaces"))), seed=7))
+    found = list(some_of_every(-(-1000 // len(ALL_SPACES)), seed=7))
     assert len(found) >= 1000
     for architecture in found:
         assert_whole(architecture, (3, 32, 32))
