@@ -602,7 +602,7 @@ def _train_finally(store: Store, architecture: Architecture, watcher: Watcher) -
 
 
 def _final(store: Store, architecture: str) -> dict[str, Any]:
-    """What the final training of an architecture wrote; empty if there was none, or no whole one."""
+    """What the final training of an architecture wrote; empty if none came to its end."""
     out = store.path / FINAL
     try:
         text = (out / "best.arch").read_text("utf-8").strip()

@@ -546,8 +546,8 @@ class _Builder:
         entry = any(r.entry for r in inputs)
         if self.image is None:
             settings = tuple(sorted({**numbers}.items()))
-            asked = [k for k, default in spec.parameters if default == WIDTH and k not in numbers]
-            chosen = evaluate(term.width, (), scope.numbers) if asked and term.width else 0
+            implied = any(d == WIDTH and k not in numbers for k, d in spec.parameters)
+            chosen = evaluate(term.width, (), scope.numbers) if implied and term.width else 0
             node = Node(
                 name, callee.name, tuple(r.node for r in inputs), settings,
                 0 if chosen == NOMINAL_WIDTH else int(chosen), cell=scope.cell,

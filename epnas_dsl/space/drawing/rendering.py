@@ -177,8 +177,8 @@ def _page(svg: str, dark: bool) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"{title[0] if title else '<title>drawing</title>'}\n"
-        f"<style>body {{ margin: 1rem; background: {paper}; }} svg {{ max-width: 100%; height: auto; }}"
-        f"</style>\n</head>\n<body>\n{svg}\n</body>\n</html>\n"
+        f"<style>body {{ margin: 1rem; background: {paper}; }} "
+        f"svg {{ max-width: 100%; height: auto; }}</style>\n</head>\n<body>\n{svg}\n</body>\n</html>\n"
     )
 
 
