@@ -73,6 +73,8 @@ def test_one_body_or_all() -> None:
 def test_equal_cells_are_folded_and_shapes_are_told() -> None:
     source = draw_network(small(), (3, 16, 16)).source
     assert source.count("normal  × 2") == 3
+    assert "cluster_detail" in source
+    assert source.count("cluster_detail_h") == 2
     assert source.count("reduction\\n") == 2
     for shape in (
         "3 × 16 × 16",
@@ -272,11 +274,69 @@ def test_a_failed_write_leaves_the_old_picture(
 def test_a_notebook_gets_a_picture_or_text(monkeypatch: pytest.MonkeyPatch) -> None:
     assert mimebundle(small())["image/svg+xml"].startswith("<svg")
 
-    def broken(architecture: Architecture) -> None:
+    for shown in (small(), small().space):
+        assert shown._repr_mimebundle_(include=None)["image/svg+xml"].startswith("<svg")
+
+    def broken(shown: object) -> None:
         raise RuntimeError
 
     monkeypatch.setattr(rendering, "draw_cell", broken)
-    assert mimebundle(small()) == {"text/plain": repr(small())}
+    monkeypatch.setattr(rendering, "draw_space", broken)
+    for shown in (small(), small().space):
+        assert mimebundle(shown) == {"text/plain": repr(shown)}
+
+
+def test_functions_are_opened_once() -> None:
+    source = draw_space(load_space("ofa")).source
+    assert source.count('label="stage(') == 1
+    assert "3 times in a row" in source
+    smash = draw_space(load_space("smash")).source
+    assert re.findall(r"label=\"?(block|operation)\b", smash) == ["block", "operation"]
+
+
+@pytest.mark.parametrize("name", ["micro", "darts", "nasbench201", "ofa", "smash", "macro"])
+def test_a_path_stands_out_in_its_space(name: str) -> None:
+    one, two = first_two(name)
+    pictures = [draw_space(a.space, path=a).source for a in (one, two)]
+    assert pictures[0] != pictures[1]
+    assert "#cfcfcf" in pictures[0]
+    plain = draw_space(one.space).source
+    assert "#cfcfcf" not in plain
+
+
+def test_the_path_is_the_architecture() -> None:
+    source = draw_space(small().space, path=small()).source
+    taken = re.findall(r'COLOR="#(?!cfcfcf)\w+" BORDER="1"[^>]*>(\w+)<', source)
+    assert taken == ["skip_connect", "conv_3x3", "max_pool_3x3", "dw_conv_5x5"] or sorted(
+        taken
+    ) == sorted(["conv_3x3", "skip_connect", "max_pool_3x3", "dw_conv_5x5"])
+    bold = re.findall(r'"?normal\.(prev\d)"? -> \S+ \[[^\]]*penwidth=2', source)
+    assert sorted(bold) == ["prev1", "prev1", "prev2"]
+
+
+def test_skips_go_down_lanes_that_do_not_overlap() -> None:
+    from epnas_dsl.space.drawing.networks import _lanes
+
+    lanes = _lanes({0: [2, 3], 1: [], 2: [4, 9], 3: [5], 4: [6]})
+    assert lanes[3] != lanes[4]
+    assert lanes[2] not in {lanes[3], lanes[4]}
+    assert 1 not in lanes
+    svg = to_svg(draw_network(first_two("macro")[0]))
+    assert "h12" in svg
+
+
+def test_every_colour_has_a_dark_one() -> None:
+    from epnas_dsl.space.drawing.canvas import DARK, FAMILIES, darkened
+
+    assert len(set(DARK.values())) == len(DARK)
+    assert {c for pair in FAMILIES.values() for c in pair} <= DARK.keys()
+    one, two = first_two("micro")
+    for dot in (draw_cell(one), draw_network(one), diff_cells(one, two),
+                draw_space(one.space, path=one)):  # fmt: skip
+        light = set(re.findall(r'"(#[0-9a-f]{6})"', dot.source))
+        assert light <= DARK.keys()
+        assert not light & set(re.findall(r'"(#[0-9a-f]{6})"', darkened(dot.source)))
+    assert darkened('a [label="see #1a1a1a" color="#1a1a1a"]').count("#1a1a1a") == 1
 
 
 def test_drawing_loads_its_libraries_late() -> None:

@@ -124,7 +124,7 @@ def _draw_column(dot: Digraph, stages: list[_Stage]) -> None:
         dot.edge(f"tap{i}", f"turn{i}", **look)
         above = f"turn{i}"
         for j in readers[i]:
-            _point(dot, f"lane{i}.{j}", x, middle[j], meets=j != readers[i][-1])
+            _point(dot, f"lane{i}.{j}", x, middle[j], meets=True)
             dot.edge(above, f"lane{i}.{j}", **look)
             above = f"lane{i}.{j}"
     for j in range(len(stages)):

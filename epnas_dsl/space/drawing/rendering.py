@@ -70,7 +70,8 @@ def render(dot: Digraph | str, path: str | Path, dark: bool = False) -> Path:
 
 
 def to_svg(dot: Digraph | str) -> str:
-    """An <svg> element that can stand alone or in a page: titled, its ids like no other's.
+    """An <svg> element that can stand alone or in a page: titled, described by what stands above
+    the picture, its ids like no other's.
 
     Where nothing renders, it shows the DOT text.
     """
@@ -83,8 +84,12 @@ def to_svg(dot: Digraph | str) -> str:
     prefix = "d" + hashlib.blake2b(source.encode(), digest_size=4).hexdigest()
     text = re.sub(r'\bid="((?:graph|node|edge|clust)\d+)"', rf'id="{prefix}-\1"', text)
     title = re.search(r'class="graph"[^>]*>\s*(<title>.*?</title>)', text, flags=re.DOTALL)
+    above = re.findall(
+        r"<text[^>]*>(.*?)</text>", re.split(r'<g id="[^"]*-(?:node|clust)', text)[0]
+    )
+    words = f"<desc>{' '.join(above)}</desc>" if above else ""
     head, body = text.split(">", 1)
-    return f'{head} role="img">\n{title[1] if title else ""}{body}'
+    return f'{head} role="img">\n{title[1] if title else ""}{words}{body}'
 
 
 def mimebundle(shown: Architecture | SearchSpace) -> dict[str, str]:
@@ -133,7 +138,7 @@ def _in_process(source: str, kind: str) -> bytes | None:
         graph = AGraph(string=source)
         if kind == "png":
             graph.graph_attr["dpi"] = PNG_DPI
-        prog = graph.graph_attr["layout"] or "dot"
+        prog = graph.graph_attr.to_dict().get("layout", "dot")
         return bytes(graph.draw(format=kind, prog=prog))
 
 
@@ -178,7 +183,8 @@ def _page(svg: str, dark: bool) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"{title[0] if title else '<title>drawing</title>'}\n"
         f"<style>body {{ margin: 1rem; background: {paper}; }} "
-        f"svg {{ max-width: 100%; height: auto; }}</style>\n</head>\n<body>\n{svg}\n</body>\n</html>\n"
+        "svg { max-width: 100%; height: auto; }"
+        f"</style>\n</head>\n<body>\n{svg}\n</body>\n</html>\n"
     )
 
 
