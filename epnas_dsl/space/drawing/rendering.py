@@ -70,10 +70,9 @@ def render(dot: Digraph | str, path: str | Path, dark: bool = False) -> Path:
 
 
 def to_svg(dot: Digraph | str) -> str:
-    """An <svg> element that can stand alone or in a page: titled, described by what stands above
-    the picture, its ids like no other's.
+    """An <svg> element that can stand alone or in a page: titled, its ids like no other's.
 
-    Where nothing renders, it shows the DOT text.
+    Its description is what stands above the picture. Where nothing renders, it shows the DOT text.
     """
     source = _source(dot)
     data = _rendered(source, "svg")
@@ -138,7 +137,7 @@ def _in_process(source: str, kind: str) -> bytes | None:
         graph = AGraph(string=source)
         if kind == "png":
             graph.graph_attr["dpi"] = PNG_DPI
-        prog = graph.graph_attr.to_dict().get("layout", "dot")
+        prog = graph.graph_attr.get("layout") or "dot"
         return bytes(graph.draw(format=kind, prog=prog))
 
 
