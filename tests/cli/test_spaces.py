@@ -162,6 +162,7 @@ def test_draw_an_architecture_a_network_a_difference(epnas, monkeypatch) -> None
     assert epnas("draw", "a.arch", "-o", "cell.dot").status == 0
     assert epnas("draw", ARCH, "--network", "-o", "network.dot").status == 0
     assert epnas("draw", ARCH, "--diff", "a.arch", "-o", "diff.dot").status == 0
+    assert epnas("draw", ARCH, "--space", "--dark", "-o", "path.dot").status == 0
     monkeypatch.setattr("sys.stdin", io.StringIO(ARCH))
     assert epnas("draw", "-", "-o", "input.dot").status == 0
     assert Path("input.dot").read_text() == Path("cell.dot").read_text()
