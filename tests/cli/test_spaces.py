@@ -167,7 +167,7 @@ def test_draw_an_architecture_a_network_a_difference(epnas, monkeypatch) -> None
     assert epnas("draw", "-", "-o", "input.dot").status == 0
     assert Path("input.dot").read_text() == Path("cell.dot").read_text()
     assert {p.name for p in Path().glob("*.dot")} == {
-        "cell.dot", "network.dot", "diff.dot", "input.dot",
+        "cell.dot", "network.dot", "diff.dot", "input.dot", "path.dot",
     }  # fmt: skip
 
 

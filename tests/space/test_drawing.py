@@ -312,6 +312,13 @@ def test_the_path_is_the_architecture() -> None:
     assert sorted(bold) == ["prev1", "prev1", "prev2"]
 
 
+def test_a_path_goes_through_what_is_inside_an_operation() -> None:
+    macro = first_two("macro")[0]
+    source = draw_space(macro.space, path=macro).source
+    taken = re.findall(r'COLOR="#(?!cfcfcf)\w+" BORDER="1"[^>]*>(\w+)<', source)
+    assert taken == re.findall(r"= conv_1x1\(concat\((\w+)\(", macro.text)
+
+
 def test_skips_go_down_lanes_that_do_not_overlap() -> None:
     from epnas_dsl.space.drawing.networks import _lanes
 

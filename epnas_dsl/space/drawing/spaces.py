@@ -330,7 +330,9 @@ class _Sketch:
                 return self.apply(term, tree, note)
             case Stack() | CellCall():
                 cells = (term.cell,) if isinstance(term, CellCall) else term.cells
-                return self.box([", ".join(dict.fromkeys(cells))], "cell", term.inputs, tree)
+                return self.box(
+                    [", ".join(dict.fromkeys(cells))], "cell", term.inputs, tree, _inner(term, tree)
+                )
         return []
 
     def last(self, array: str) -> list[_Source]:
@@ -403,7 +405,9 @@ class _Sketch:
         if isinstance(callee, Operation | Function) and callee.size == 1 and not note:
             text = _open(callee) + (f"({arguments})" if arguments else "")
             is_open = any(t.size > 1 for _, t in term.arguments)
-            return self.box(operation_lines(text), family(callee.name), term.inputs, tree, is_open)
+            return self.box(
+                operation_lines(text), family(callee.name), term.inputs, tree, rest, is_open
+            )
         name = self.name()
         self.options(name, callee, inner, note, arguments)
         for x, t in zip(term.inputs, rest, strict=False):
@@ -411,13 +415,13 @@ class _Sketch:
         return [_Source(name, False, self.takes(tree))]
 
     def box(
-        self, lines: Sequence[str], kind: str, inputs: Sequence[Term], tree: Tree | None,
-        is_open: bool = False,
+        self, lines: Sequence[str], kind: str, inputs: Sequence[Term],
+        tree: Tree | None, trees: Sequence[Tree | None], is_open: bool = False,
     ) -> list[_Source]:  # fmt: skip
         """One operation, dashed where its arguments are to be chosen."""
         name, taken = self.name(), self.takes(tree)
-        for x in inputs:
-            self.connect(self.read(x, None if tree is None else ()), name, taken)
+        for x, t in zip(inputs, trees, strict=False):
+            self.connect(self.read(x, t), name, taken)
         look = {"style": "rounded,filled,dashed"} if is_open and not self.opened.path else {}
         box(self.dot, name, lines, kind, **(look if taken else LEFT))
         return [_Source(name, False, taken)]
