@@ -11,16 +11,17 @@ from __future__ import annotations
 import inspect
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from itertools import chain, groupby, pairwise
 
-from epnas_dsl.nn.operations import MODULES, module_path
+from epnas_dsl.nn.operations import MODULES, RESERVED, module_path
 from epnas_dsl.space.graph import Call, Graph, Node, nodes
 from epnas_dsl.space.operations import OPERATIONS, Layer
 
 WIDE = {"groups", "in_features", "out_features", "start", "stop"}  # numbers of channels
+TAKEN = RESERVED | {"i", "range", "super"}  # names that a class needs for itself
 MAX_OWN = 4  # arguments of a function's class that the function itself does not have
 Value = int | float
 Column = tuple[Value | None, ...]  # of a number, over the uses of a class; None where it is free
@@ -200,7 +201,7 @@ def find_classes(network: Graph, space: str) -> tuple[list[Class], Unit]:
     """
     image, *body = nodes(network)
     outputs = {n.name: (n.output, n.channels) for n in (image, *body)}
-    items = [*_items(body, 0, "", outputs)]
+    items = [*_items(body, 0, "", outputs, {})]
     about = f"A network of the space `{space}`: images (N, {image.channels}, H, W) to scores."
     top = Unit(("network", ""), about, (("image", image.output),), {}, items)
     if not items:
@@ -208,7 +209,8 @@ def find_classes(network: Graph, space: str) -> tuple[list[Class], Unit]:
     kinds: dict[tuple[str, str], list[Item]] = {}
     needs: dict[tuple[str, str], dict[tuple[str, str], None]] = {}
     parents: dict[tuple[str, str], list[Unit]] = {}
-    _gather(Item("", "", "", "", (), "", unit=top), kinds, needs, parents)
+    output = body[-1].output if body else image.output
+    _gather(Item("", "", "", "", (), output, unit=top), kinds, needs, parents)
     classes: list[Class] = []
     for kind in TopologicalSorter(needs).static_order():
         units = [item.unit for item in kinds[kind] if item.unit]
@@ -216,9 +218,13 @@ def find_classes(network: Graph, space: str) -> tuple[list[Class], Unit]:
             for item, unit in zip(kinds[kind], units, strict=True):
                 item.become(unit.items[0])
             continue
-        for unit in units:
-            unit.items = _rolled(unit.items, unit.items[-1].value)
+        for item, unit in zip(kinds[kind], units, strict=True):
+            unit.items = _rolled(unit.items, item.value)
         made = _define(units)
+        for item, unit in zip(kinds[kind], units, strict=True):
+            place = dict(unit.inputs)
+            needed = unit.definition.inputs if unit.definition else []
+            item.reads = tuple(dict.fromkeys(place.get(x, x) for x in needed))
         if kind[0] == "function" and _is_scattered(made, units):
             for parent in {id(p): p for p in parents[kind]}.values():
                 parent.items = [*_spliced(parent.items, kind)]
@@ -269,9 +275,18 @@ def _gather(
 
 
 def _items(
-    body: Sequence[Node], depth: int, prefix: str, outputs: dict[str, tuple[str, int]]
+    body: Sequence[Node],
+    depth: int,
+    prefix: str,
+    outputs: dict[str, tuple[str, int]],
+    adapted: Mapping[str, str],
 ) -> Iterator[Item]:
-    """The steps of a body: its own nodes, and its calls of cells and functions."""
+    """The steps of a body: its own nodes, and its calls of cells and functions.
+
+    Args:
+        outputs: of each node its value and the channels of it.
+        adapted: the nodes that bring the inputs of the cell to its width.
+    """
     seen: Counter[Hashable] = Counter()
 
     def key(thing: Node | Call, name: str) -> Hashable:
@@ -289,7 +304,11 @@ def _items(
                 item.key = key(node, name)
                 yield item
         if call:
-            yield _call_item(call, [*run], depth + 1, outputs, key(call, call.name), prefix)
+            item = _call_item(call, [*run], depth + 1, outputs, adapted)
+            item.key, item.name = key(call, call.name), call.name.removeprefix(prefix)
+            if not call.is_cell:
+                item.label = re.sub(r"_\d+$", "", item.name.partition(".")[0])
+            yield item
 
 
 def _node_item(node: Node, name: str, outputs: dict[str, tuple[str, int]]) -> Item | None:
@@ -318,35 +337,35 @@ def _call_item(
     body: list[Node],
     depth: int,
     outputs: dict[str, tuple[str, int]],
-    key: Hashable,
-    prefix: str,
+    adapted: Mapping[str, str],
 ) -> Item:
-    inputs = tuple((label, outputs[node][0]) for label, node in call.inputs)
-    widths = {
-        "in_channels" if len(inputs) == 1 else f"{label}_channels": outputs[node][1]
-        for label, node in call.inputs
-    }
-    numbers: dict[str, Value] = dict(call.numbers)
+    output, sources = body[-1].output, dict(call.inputs)
     items: list[Item] = []
     if call.is_cell:
-        items, body = _adapters(call, body, depth, outputs)
-    items += _items(body, depth, f"{call.name}.", outputs)
-    name = call.name.removeprefix(prefix)
+        items, body, adapted = _adapters(call, body, depth, outputs)
+    else:  # what it reads of a cell's input may be what the cell made of that
+        read = {i for node in body for i in node.inputs}
+        sources = {x: adapted[s] if adapted.get(s) in read else s for x, s in sources.items()}
+    items += _items(body, depth, f"{call.name}.", outputs, adapted)
+    inputs = tuple((label, outputs[source][0]) for label, source in sources.items())
+    widths = {
+        "in_channels" if len(sources) == 1 else f"{label}_channels": outputs[source][1]
+        for label, source in sources.items()
+    }
     kind = "cell" if call.is_cell else "function"
     about = f"The {kind} `{call.callee}` of the space."
-    unit = Unit((kind, call.callee), about, inputs, {**numbers, **widths}, items)
-    label = "" if call.is_cell else re.sub(r"_\d+$", "", name.partition(".")[0])
+    unit = Unit((kind, call.callee), about, inputs, {**dict(call.numbers), **widths}, items)
     reads = tuple(dict.fromkeys(value for _, value in inputs))
-    return Item(key, name, label, call.callee, reads, body[-1].output, unit=unit)
+    return Item("", "", "", call.callee, reads, output, unit=unit)
 
 
 def _adapters(
     call: Call, body: list[Node], depth: int, outputs: dict[str, tuple[str, int]]
-) -> tuple[list[Item], list[Node]]:
+) -> tuple[list[Item], list[Node], dict[str, str]]:
     """The 1x1 convolutions that bring a cell's inputs to its width, and the rest of the cell.
 
     An input that fits as it is has an item that changes nothing, so that cells of both kinds can
-    be one class.
+    be one class. Returned last: the node that stands for each input.
     """
     width = dict(call.numbers)["channels"]
     made = {f"{call.name}.{label}": label for label, _ in call.inputs}
@@ -362,7 +381,8 @@ def _adapters(
             item = Item("", label, label, "conv_1x1", (value,), value, numbers=numbers)
         item.key, item.prefix = ("adapter", label), f"{label}_"
         items.append(item)
-    return items, [n for n in body if n not in adapters.values()]
+    adapted = {node.inputs[0]: node.name for node in adapters.values()}
+    return items, [n for n in body if n.name not in adapted.values()], adapted
 
 
 # --- rows ----------------------------------------------------------------------------------------
@@ -552,6 +572,7 @@ def _merge(slots: Sequence[Slot], unit: Unit, places: dict[str, set[Place]]) -> 
 def _generalise(definition: Class, members: list[Unit]) -> bool:
     """Settle the arguments of a class; False where its variants cannot be told apart."""
     named = _columns([unit.numbers for unit in members])
+    named = {f"{n}_" if n in TAKEN else n: c for n, c in named.items()}
     widths = {f"{label}_channels" for label, _ in members[0].inputs}
     if len(widths) > 1 and len({named.get(w) for w in widths}) == 1:  # all inputs are alike
         named = {"in_channels" if n in widths else n: c for n, c in named.items()}

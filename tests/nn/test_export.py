@@ -172,6 +172,26 @@ def test_names_of_classes_cannot_break_out() -> None:
     assert ast.literal_eval(given["MEAN"]) == (0.5, 0.5, 0.5)
 
 
+def test_names_that_python_and_torch_need_are_left_to_them() -> None:
+    text = """
+    space model(classes=10)
+    def nn(torch, self, range, i) {
+        Tensor = conv_3x3(torch, self)
+        for half in 2..range { Tensor = conv_3x3(Tensor) }
+        return channel_slice(channel_shuffle(Tensor, i), 0, self // 2)
+    }
+    def gate(x) { return conv_1x1(nn(x, 8, 2, 4), 8) + nn(x, 16, 3, 2) }
+    cell class, train/2 (forward, type) { return raw_conv(forward, 3) + nn(type, 2*channels, 2, 2) }
+    network (F) {
+        load = gate(F)
+        load = stack(load, [class*2, train])
+        return linear(global_avg_pool(nn(load, 8, 2, 2)), classes)
+    }
+    """
+    architecture = load_architecture("model:", read_space(text))
+    assert_agree(architecture, export_python(architecture, SIZE))
+
+
 def test_the_file_runs_where_this_package_is_not(tmp_path: Path) -> None:
     text = export_python(some("micro", 1)[0], SIZE).text
     (tmp_path / "found.py").write_text(text, encoding="utf-8")
