@@ -172,7 +172,7 @@ class Programs:
         extras = ["require params <= 5e6", "require depth < 40 or levels == 1", "require edges > 2",
                   "share by (cell, block, slot, op, input)", "treat skip_connect as wire",
                   "treat none as zero", "treat avg_pool_3x3 as pure"]  # fmt: skip
-        lines += c.sample(extras, c.choice([0, 0, 0, 1, 2]))
+        lines += c.sample(extras, c.choice([0] * 9 + [1, 2]))
         return "\n".join(lines) + "\n"
 
     def production(self, name: str) -> str:
@@ -599,3 +599,52 @@ def shrink(text: str, fails: Callable[[str], bool]) -> str:
                 at += size
         size //= 2
     return "".join(pieces)
+
+
+# --- the same architecture, written otherwise --------------------------------------------------
+
+STATEMENT = re.compile(r"\bh(\d+) = ([^;{}]*[^;{} ])")
+
+
+def turn_sums(text: str, chance: random.Random) -> str:
+    """An architecture's text with the operands of its outermost sums in another order."""
+
+    def turned(found: re.Match[str]) -> str:
+        operands = _split(found[2])
+        chance.shuffle(operands)
+        return f"h{found[1]} = {' + '.join(operands)}"
+
+    return STATEMENT.sub(turned, text)
+
+
+def _split(value: str) -> list[str]:
+    """The operands of the outermost sum."""
+    parts, depth = [""], 0
+    for piece in re.findall(r" \+ |.", value):
+        depth += (piece in "([{") - (piece in ")]}")
+        if piece == " + " and not depth:
+            parts.append("")
+        else:
+            parts[-1] += piece
+    return parts
+
+
+def reordered(text: str, chance: random.Random) -> Iterator[str]:
+    """An architecture's text with two neighbouring blocks exchanged, the later not reading the
+    earlier, in each of its bodies where there are such; names follow."""
+    for body in re.findall(r"\bh\d+ = [^{}]*", text):
+        values = [m[2] for m in STATEMENT.finditer(body)]
+        apart = [i for i in range(len(values) - 1) if f"h{i + 1}" not in _names(values[i + 1])]
+        if len(values) > 1 and apart and re.match(r"h1 ", body):
+            i = chance.choice(apart)
+            values[i], values[i + 1] = values[i + 1], values[i]
+            other = {f"h{i + 1}": f"h{i + 2}", f"h{i + 2}": f"h{i + 1}"}
+            for j in range(i + 2, len(values)):
+                words = re.split(r"(\W+)", values[j])
+                values[j] = "".join(other.get(word, word) for word in words)
+            made = "; ".join(f"h{k} = {v}" for k, v in enumerate(values, 1))
+            yield text.replace(body.rstrip(), made, 1)
+
+
+def _names(value: str) -> set[str]:
+    return set(re.findall(r"\w+", value))
