@@ -142,7 +142,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=24 * 60, help="stop after so many")
     parser.add_argument("--share", type=float, default=1.0,
-                        help="of the texts that are formatted too, their architectures read back")  # fmt: skip
+                        help="of the texts that are formatted and sampled, too")  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, help="a JSON file")
     given = parser.parse_args()
     n = given.processes

@@ -325,7 +325,7 @@ def damage(text: str, chance: Random, others: Sequence[str]) -> str:
     """The text with one to four changes, of tokens or of characters."""
     pieces = PIECES.findall(text)
     for _ in range(chance.choice([1, 1, 1, 2, 3, 4])):
-        solid = [i for i, p in enumerate(pieces) if p.strip() and p[0] != "#"] or [0]
+        solid = [i for i, p in enumerate(pieces) if p.strip() and p[:1] != "#"] or [0]
         pieces = pieces or [" "]
         i, j = chance.choice(solid), chance.choice(solid)
         words = list(grammar("space").words.values())
@@ -345,7 +345,7 @@ def damage(text: str, chance: Random, others: Sequence[str]) -> str:
                 pool = chance.choice(list(POOLS.values()))
                 pieces[i] = chance.choice([*pool, *OPERATIONS])
             case 7 | 8:
-                numbers = [k for k in solid if pieces[k][0].isdigit()] or solid
+                numbers = [k for k in solid if pieces[k][:1].isdigit()] or solid
                 pieces[chance.choice(numbers)] = chance.choice(EXTREMES)
             case 9:
                 pieces[i] = nested(pieces[i], chance)

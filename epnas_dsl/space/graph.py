@@ -203,7 +203,7 @@ def carry_out(
         if s.array:
             outer.arrays.setdefault(s.array, []).append(s.label)
     for tree in trees:
-        builder.nodes, builder.taken = {}, set()
+        builder.nodes, builder.taken = {}, {}
         arrays = {name: list(labels) for name, labels in outer.arrays.items()}
         scope = replace(outer, values={}, arrays=arrays, read=set(read), cell=body.name)
         scope.stride = max(body.names.values())
@@ -392,7 +392,7 @@ class _Builder:
     def _ask(self, body: Body, scope: _Scope) -> None:
         """Carry a body out without shapes, to know what its values are asked for."""
         sketch = copy(self)
-        sketch.image, sketch.nodes, sketch.taken = None, {}, set(self.taken)
+        sketch.image, sketch.nodes, sketch.taken = None, {}, dict(self.taken)
         inner = replace(scope, values={}, numbers=dict(scope.numbers), arrays={}, read=set())
         for label, ref in scope.values.items():
             name = sketch._add(Node(f"input {label}", "input"))
