@@ -4,9 +4,9 @@ memory.
     python benchmarks/fuzz.py 1000000 --processes 4 -o fuzz.json
 
 Every text has to end in a result that holds its promises or in a documented error; the others are
-shrunk and written into the JSON file. Times are CPU times of a text's way to its result (parse, lower,
-check) or of one stage of it; `format` and `architectures` are the test's own look at what is made
-of it.
+shrunk and written into the JSON file. Times are CPU times of a text's way to its result (parse,
+lower, check) or of one stage of it; `format` and `architectures` are the test's own look at what
+is made of it.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=24 * 60, help="stop after so many")
     parser.add_argument("--share", type=float, default=1.0,
-                        help="of the texts that parse, whose formatting and architectures are looked at")  # fmt: skip
+                        help="of the texts that are formatted and sampled, too")  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, help="a JSON file")
     given = parser.parse_args()
     n = given.processes

@@ -45,7 +45,7 @@ from epnas_dsl.space.terms import (
 
 MAX_CELLS = 2_000
 MAX_NESTED = 32  # productions and functions in each other
-MAX_NESTING = 90  # expressions in each other, through functions and productions
+MAX_NESTING = 90  # expressions and loops in each other, through functions and productions
 MAX_LISTED = 2_000  # alternatives of one decision that are compared by their text
 MAX_TERMS = 100_000  # that one file may have, its loops and slices written out
 
@@ -249,30 +249,37 @@ class Expressions:
 
     def several(self, node: syntax.Expression, env: Env) -> list[Term]:
         """The terms of an expression; slices and lists give any number."""
-        match node:
-            case syntax.Slice():
-                return self.slice(node, env)
-            case syntax.List():
-                lists = self.each(node.elements, lambda e: self.several(e, env))
-                return [t for found in lists for t in found]
-            case syntax.Comprehension():
+        if isinstance(node, syntax.Slice):
+            return self.slice(node, env)
+        if not isinstance(node, syntax.List | syntax.Comprehension | syntax.Conditional):
+            return [self.one(node, env)]
+        self.descend(node.span)
+        try:
+            if isinstance(node, syntax.Comprehension):
                 return self.comprehension(node, env)
-            case syntax.Conditional():
+            if isinstance(node, syntax.Conditional):
                 test = self.static(node.test, env)
                 return self.several(node.then if test else node.otherwise, env)
-        return [self.one(node, env)]
+            lists = self.each(node.elements, lambda e: self.several(e, env))
+            return [t for found in lists for t in found]
+        finally:
+            self.depth -= 1
 
     def one(self, node: syntax.Expression, env: Env) -> Term:
         """One term; slices and lists are refused."""
         self.spend(1, node.span)
-        if self.depth > MAX_NESTING:
-            raise LimitError(f"expressions nested more than {MAX_NESTING} deep, calls of "
-                             "functions included", code="E907", span=node.span)  # fmt: skip
-        self.depth += 1
+        self.descend(node.span)
         try:
             return self.read(node, env)
         finally:
             self.depth -= 1
+
+    def descend(self, span: Span) -> None:
+        """Count one more expression or loop around what comes; `depth` is set back after it."""
+        if self.depth > MAX_NESTING:
+            raise LimitError(f"expressions and loops nested more than {MAX_NESTING} deep, calls of "
+                             "functions included", code="E907", span=span)  # fmt: skip
+        self.depth += 1
 
     def read(self, node: syntax.Expression, env: Env) -> Term:
         """One term, its limits checked."""

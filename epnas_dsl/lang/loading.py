@@ -153,7 +153,9 @@ def check_shapes(space: SearchSpace, most: int = 64) -> None:
                 costs(layers, IMAGE)
             except EpnasError as error:
                 errors.setdefault((error.diagnostics[0].code, error.diagnostics[0].span), error)
-                left -= MAX_LAYERS // (1 if isinstance(error, LimitError) else most)
+                if isinstance(error, LimitError):  # smaller ones would take as long
+                    raise SpaceErrors(errors.values()) from None
+                left -= MAX_LAYERS // most
             if len(errors) >= 8 or left <= 0:
                 break
     if errors:

@@ -387,11 +387,15 @@ class _Lowerer:
                 env.names[node.name] = ProductionBinding(node, env)
                 self.expressions.production(node.name, env, node.span)
             case syntax.For():
-                for term in self.iterated(node, env):
-                    self.expressions.spend(1, node.span)
-                    inner = Env(env)
-                    inner.names[node.variable] = Bound(term)
-                    self.statements(node.body, scope, inner)
+                self.expressions.descend(node.span)
+                try:
+                    for term in self.iterated(node, env):
+                        self.expressions.spend(1, node.span)
+                        inner = Env(env)
+                        inner.names[node.variable] = Bound(term)
+                        self.statements(node.body, scope, inner)
+                finally:
+                    self.expressions.depth -= 1
             case syntax.Level():
                 self.level(node, scope, env)
             case syntax.Return():

@@ -138,7 +138,7 @@ def to_network(architecture: Architecture, image: Image = (3, 32, 32)) -> Graph:
 
     Raises:
         ShapeError: values that are joined do not match, or an argument is out of range.
-        LimitError: the network has more than 20,000 nodes.
+        LimitError: the network has more than 20,000 nodes and cells.
     """
     builder = _Builder(architecture, image)
     return builder.graph(builder.network())
@@ -203,7 +203,7 @@ def carry_out(
         if s.array:
             outer.arrays.setdefault(s.array, []).append(s.label)
     for tree in trees:
-        builder.nodes, builder.taken = {}, set()
+        builder.nodes, builder.taken = {}, {}
         arrays = {name: list(labels) for name, labels in outer.arrays.items()}
         scope = replace(outer, values={}, arrays=arrays, read=set(read), cell=body.name)
         scope.stride = max(body.names.values())
@@ -304,7 +304,7 @@ class _Builder:
         self.trees = self.space.trees(architecture.choices)
         self.image = image
         self.nodes: dict[str, Node] = {}
-        self.taken: set[str] = set()
+        self.taken: dict[str, int] = {}  # names, with the last number that was put behind each
         self.instances = 0
         self.output = ""
 
@@ -358,19 +358,24 @@ class _Builder:
         shown.sort(key=lambda n: n.name == result.node)
         return shown
 
-    def _add(self, node: Node) -> str:
-        if len(self.nodes) >= MAX_NODES:
+    def _count(self) -> None:
+        """Refuse one more node, or one more cell, which may have none."""
+        if len(self.nodes) + self.instances >= MAX_NODES:
             raise LimitError(f"the network has more than {MAX_NODES:,} nodes", code="E909")
-        self.taken.add(node.name)
+
+    def _add(self, node: Node) -> str:
+        self._count()
+        self.taken.setdefault(node.name, 1)
         self.nodes[node.name] = node
         return node.name
 
     def _unused_name(self, name: str) -> str:
-        found, count = name, 1
+        found, count = name, self.taken.get(name, 1)
         while found in self.taken:
             count += 1
             found = f"{name}_{count}"
-        self.taken.add(found)
+        self.taken[name] = count
+        self.taken.setdefault(found, 1)
         return found
 
     # --- statements
@@ -387,7 +392,7 @@ class _Builder:
     def _ask(self, body: Body, scope: _Scope) -> None:
         """Carry a body out without shapes, to know what its values are asked for."""
         sketch = copy(self)
-        sketch.image, sketch.nodes, sketch.taken = None, {}, set(self.taken)
+        sketch.image, sketch.nodes, sketch.taken = None, {}, dict(self.taken)
         inner = replace(scope, values={}, numbers=dict(scope.numbers), arrays={}, read=set())
         for label, ref in scope.values.items():
             name = sketch._add(Node(f"input {label}", "input"))
@@ -781,6 +786,7 @@ class _Builder:
         self, cell: str, inputs: list[_Ref], width: int, outer: _Scope, span: Span | None
     ) -> _Ref:
         body = self.space.cells[cell]
+        self._count()
         self.instances += 1
         instance = f"cell{self.instances}"
         read = [self.nodes[r.node] for r in inputs]

@@ -1,0 +1,153 @@
+"""Random and damaged texts end in a result that holds its promises, or in a documented error."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+
+import fuzzing
+import numpy as np
+import pytest
+
+from epnas_dsl.errors import EpnasError
+from epnas_dsl.lang import load_architecture, load_space, read_space
+from epnas_dsl.lang.parser import parse_space
+from epnas_dsl.resources import names
+from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.canonical import canonical_key
+from epnas_dsl.space.expansion import sample
+from epnas_dsl.space.graph import network_layers
+from epnas_dsl.space.search_space import SearchSpace
+
+SPACES = sorted(names("spaces"))
+MANY = pytest.mark.slow
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_texts_of_spaces(seed: int) -> None:
+    texts = fuzzing.space_texts(random.Random(seed))
+    reached = set()
+    for i in range(800):
+        source, text = next(texts)
+        reached.add((source, fuzzing.examine_space(text, turns=i % 20 == 0).reached))
+    assert {"derived", "made", "wild", "damaged", "soup"} <= {source for source, _ in reached}
+    assert {"parse", "lower", "check", "whole"} <= {stage for _, stage in reached}
+
+
+def test_texts_of_architectures() -> None:
+    spaces = [load_space(name) for name in SPACES[::3]]
+    texts = fuzzing.architecture_texts(random.Random(0), spaces)
+    reached = set()
+    for _ in range(3_600):
+        _, text, space = next(texts)
+        reached.add(fuzzing.examine_architecture(text, space).reached)
+    assert reached == {"parse architecture", "match", "whole"}
+
+
+def made_spaces(seed: int) -> str:
+    """A random space that means something."""
+    chance = random.Random(seed)
+    while True:
+        text = fuzzing.Programs(chance).space()
+        try:
+            read_space(text)
+        except EpnasError:
+            continue
+        return text
+
+
+# --- the formatter -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [100, pytest.param(10_000, marks=MANY)])
+def test_formatted_spaces_keep_meaning_and_comments(count: int) -> None:
+    chance = random.Random(count)
+    for i in range(count):
+        text = made_spaces(i)
+        odd = fuzzing.spread(text, chance)
+        once = fuzzing.formats(odd, parse_space(text))
+        assert read_space(once).digest == read_space(text).digest
+
+
+# --- architectures there and back --------------------------------------------------------------
+
+
+def drawn(space: SearchSpace, count: int) -> list[Architecture]:
+    """Random architectures of random levels."""
+    generator = np.random.default_rng(count)
+    levels = generator.integers(1, space.depth + 1, count).tolist()
+    return [sample(space, 1, generator, level)[0] for level in levels]
+
+
+@pytest.mark.parametrize("count", [25, pytest.param(10_000, marks=MANY)])
+@pytest.mark.parametrize("name", SPACES)
+def test_architectures_survive_text_and_tokens(name: str, count: int) -> None:
+    for architecture in drawn(load_space(name), count):
+        fuzzing.survives(architecture)
+
+
+@pytest.mark.parametrize("count", [10, pytest.param(500, marks=MANY)])
+def test_architectures_of_made_spaces_survive(count: int) -> None:
+    for seed in range(count):
+        text = re.sub(r"(?m)^require.*$", "", made_spaces(seed))  # which nothing may meet
+        for architecture in drawn(read_space(text), 10):
+            fuzzing.survives(architecture)
+
+
+@pytest.mark.parametrize("count", [15, pytest.param(10_000, marks=MANY)])
+@pytest.mark.parametrize("name", SPACES)
+def test_turned_sums_are_the_same_architecture(name: str, count: int) -> None:
+    chance = random.Random(count)
+    turned = 0
+    space = load_space(name)
+    for architecture in drawn(space, count):
+        text = fuzzing.turn_sums(str(architecture), chance)
+        turned += text != str(architecture)
+        assert load_architecture(text, space) == architecture
+    assert turned > count // 8 or name not in ("micro", "pnas", "darts", "nasbench201")
+
+
+@pytest.mark.parametrize("count", [15, pytest.param(10_000, marks=MANY)])
+@pytest.mark.parametrize("name", SPACES)
+def test_reordered_blocks_have_one_key(name: str, count: int) -> None:
+    chance = random.Random(count)
+    space = load_space(name)
+    for architecture in drawn(space, count):
+        for text in fuzzing.reordered(str(architecture), chance):
+            try:
+                other = load_architecture(text, space)
+            except EpnasError:  # another order may not be one of the space's
+                continue
+            assert canonical_key(other) == architecture.key
+
+
+# --- what was found ----------------------------------------------------------------------------
+
+HEAD = "space m op := relu | swish\n"
+TAIL = "return linear(global_avg_pool(x), 10) }"
+
+
+def test_a_statement_after_the_levels_is_read_where_some_are_left_out() -> None:
+    space = read_space(f"""{HEAD}network (image) {{ x = conv_3x3(image, 4)
+        level b in 1..3 {{ h[b] = op(x) }} y = op(x) x = last(h) + y {TAIL}""")
+    text = "m: h1 = relu(x); y = swish(x)"
+    assert str(load_architecture(text, space)) == text
+    with pytest.raises(EpnasError, match="`h2` comes here"):
+        load_architecture("m: h1 = relu(x); h3 = relu(x); y = swish(x)", space)
+
+
+def test_what_reads_the_result_in_vain_has_no_part_in_the_key() -> None:
+    space = read_space(f"""{HEAD}cell c (p) {{ k = op(p) z = op(k) return k }}
+        network (image) {{ x = stack(conv_3x3(image, 4), [c]) {TAIL}""")
+    one, other = (load_architecture(f"m: k = relu(p); z = {op}(k)", space)
+                  for op in ("relu", "swish"))  # fmt: skip
+    assert one.key == other.key
+    assert one.key != load_architecture("m: k = swish(p); z = relu(k)", space).key
+
+
+def test_many_values_of_one_name_take_no_longer_each() -> None:
+    text = f"space m network (image) {{ x = image for i in 1..6000 {{ x = relu(x) }} {TAIL}"
+    start = time.process_time()
+    assert len(network_layers(Architecture(read_space(text), []), (3, 8, 8))) == 6003
+    assert time.process_time() - start < 5
