@@ -25,7 +25,7 @@ COMMANDS = {
     "diff": ("comparing", "Show how two architectures differ."),
     "neighbours": ("comparing", "List what is one decision away."),
     "summary": ("architectures", "Show layers, parameters and MACs."),
-    "compile": ("architectures", "Write a Python file that needs torch only."),
+    "compile": ("architectures", "Write a file that runs without this program."),
     "search": ("runs", "Search a space for its best architecture."),
     "resume": ("runs", "Go on with a run that was stopped."),
     "status": ("runs", "Show how far a run is, and its best."),
