@@ -42,6 +42,23 @@ def evaluate(term: Term, tree: Tree, numbers: Mapping[str, Number]) -> Number:
     raise TypeError(term)
 
 
+def settle(term: Term, tree: Tree, known: Mapping[str, Term]) -> Term:
+    """The number with its choices made and the known variables put in; worked out where it can."""
+    match term:
+        case Variable():
+            return known.get(term.name, term)
+        case Choice():
+            return settle(term.alternatives[tree[0]], tree[1], known)
+        case Formula():
+            trees = tree or ((),) * len(term.operands)
+            parts = [settle(t, r, known) for t, r in zip(term.operands, trees, strict=True)]
+            values = [p.value for p in parts if isinstance(p, Constant)]
+            if len(values) == len(parts):
+                return Constant(calculate(term.operator, values, term.span))
+            return Formula(term.operator, tuple(parts), term.span)
+    return term
+
+
 def calculate(operator: str, values: Sequence[Number], span: Span | None = None) -> Number:
     """One operator applied to one or two numbers.
 

@@ -2,9 +2,12 @@
 
 The default equivalence: operands of `+` commute and sums inside sums are one sum; the order of
 joined values and of independent blocks does not count; what the result does not read is gone. A
-space adds to it with `treat`: a `wire` is its input, a `zero` is nothing and so is any operation
-on nothing, two equal `pure` operations on the same value are one. Two operations with weights stay
-two.
+space adds to it with `treat`: a `wire` is its input, a `zero` is zeros and so is any operation on
+zeros, two equal `pure` operations on the same value are one. Two operations with weights stay two.
+
+In a sum zeros vanish. Elsewhere it counts how many there are, so zeros have a shape, as far as it
+can be told from the body alone: widths are compared as they are written, sizes by what was done to
+them. Zeros of shapes that may differ are different.
 
 The graph that is left is brought into a canonical form. Values read once are written out where they
 are read; those read several times get numbers, by refinement and, where that leaves some alike, by
@@ -18,10 +21,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from epnas_dsl.errors import LimitError
+from epnas_dsl.errors import EpnasError, LimitError
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.graph import Node, body_nodes
+from epnas_dsl.space.operations import ENTRY, OPERATIONS, WIDTH, Trace
+from epnas_dsl.space.search_space import Body, SearchSpace
 
 MAX_TRIALS = 20_000
 
@@ -37,8 +43,7 @@ def canonical_key(architecture: Architecture) -> str:
     forms = []
     for name in names:
         body = next(b for b in space.bodies if b.name == name)
-        strided = max(body.names.values()) > 1
-        vertices, result = simplify(body_nodes(architecture, name), space.treated, strided)
+        vertices, result = simplify(body_nodes(architecture, name), space, body)
         forms.append(name.encode() + _Form(vertices, result).certificate())
     return hashlib.blake2b(b"".join(forms), digest_size=16).hexdigest()
 
@@ -52,14 +57,19 @@ class Vertex:
     commutes: bool
 
 
-def simplify(
-    nodes: Sequence[Node], treated: Mapping[str, str], strided: bool
-) -> tuple[list[Vertex], int]:
+ZERO = "zero "
+STEP = "step"  # the reduction that a cell's input takes where it is joined with what has taken it
+
+
+def simplify(nodes: Sequence[Node], space: SearchSpace, body: Body) -> tuple[list[Vertex], int]:
     """The nodes with the equivalence applied: vertices in topological order, and the result."""
     vertices: list[Vertex] = []
     known: dict[Vertex, int] = {}
     sums: dict[int, tuple[int, ...]] = {}
+    zeros: set[int] = set()
     values: dict[str, int] = {}
+    stride = max(body.names.values())
+    shapes = _Shapes(space, body)
 
     def vertex(label: str, inputs: Sequence[int], commutes: bool, merge: bool) -> int:
         made = Vertex(label, tuple(sorted(inputs) if commutes else inputs), commutes)
@@ -69,29 +79,123 @@ def simplify(
         known.setdefault(made, len(vertices) - 1)
         return len(vertices) - 1
 
-    zero = vertex("zero", (), False, True)
     for node in nodes:
+        shapes.add(node)
         inputs = [values[i] for i in node.inputs]
-        role = treated.get(node.operation, "")
+        if shapes.steps(node):
+            read = zip(inputs, node.inputs, strict=True)
+            inputs = [
+                vertex(STEP, [i], False, False) if x in shapes.entries and i not in zeros else i
+                for i, x in read
+            ]
+        left = [i for i in inputs if i not in zeros]
+        role = space.treated.get(node.operation, "")
         if node.operation == "input":
             made = vertex(f"input {node.name}", (), False, True)
+        elif role == "wire" and not (stride > 1 and node.entry):
+            made = inputs[0]
+        elif role == "zero" or not left or (node.operation == "multiply" and left != inputs):
+            made = vertex(f"{ZERO}{shapes.known[node.name]}", (), False, True)
+            zeros.add(made)
         elif node.operation == "add":
-            terms = [t for i in inputs if i != zero for t in sums.get(i, (i,))]
-            made = terms[0] if len(terms) == 1 else zero
+            terms = [t for i in left for t in sums.get(i, (i,))]
+            made = terms[0] if len(terms) == 1 else vertex("add", terms, True, True)
             if len(terms) > 1:
-                made = vertex("add", terms, True, True)
                 sums[made] = tuple(terms)
         elif node.operation == "concat":
             made = vertex(node.text, inputs, True, True)
-        elif role == "wire" and not (strided and node.entry):
-            made = inputs[0]
-        elif role == "zero" or inputs == [zero]:
-            made = zero
         else:
-            width = f"({node.channels} channels)" if node.channels else ""
-            made = vertex(node.text + width, inputs, False, merge=role in {"pure", "wire"})
+            made = vertex(_label(node), inputs, False, merge=role == "pure")
         values[node.name] = made
     return vertices, values[nodes[-1].name]
+
+
+def _label(node: Node) -> str:
+    """The operation, and its width where it has another than the cell and does not say so."""
+    says = WIDTH in dict(node.settings) or node.width in {"", WIDTH}
+    return node.text if says else f"{node.text}({node.width})"
+
+
+Shape = tuple[tuple[str, ...], tuple[str, ...]]  # widths that are joined; what changed the size
+
+
+class _Shapes:
+    """What can be told of the shapes of a body's values: equal ones are equal in every network."""
+
+    def __init__(self, space: SearchSpace, body: Body) -> None:
+        self.is_cell, self.stride = body is not space.network, max(body.names.values())
+        self.counts = "zero" in space.treated.values()
+        self.known: dict[str, Shape] = {}
+        self.inputs = set(body.inputs)
+        self.entries: set[str] = set()  # inputs of a cell, and what is made of them before a stride
+
+    def steps(self, node: Node) -> bool:
+        """Whether inputs of the cell that are read here take its stride beforehand."""
+        return self.stride > 1 and node.operation in {"add", "concat"} and not node.entry
+
+    def add(self, node: Node) -> None:
+        spec = OPERATIONS.get(node.operation)
+        if node.entry and (spec is None or spec.calibrates):
+            self.entries.add(node.name)
+        if self.counts:
+            width, size = self.shape(node)
+            self.known[node.name] = _short(width), _short(size)
+
+    def shape(self, node: Node) -> Shape:
+        read = [self.known[i] for i in node.inputs]
+        spec = OPERATIONS.get(node.operation)
+        if self.steps(node):
+            stepped = [(w, (*size, f"/{self.stride}")) for w, size in read]
+            pairs = zip(node.inputs, read, stepped, strict=True)
+            read = [new if x in self.entries else old for x, old, new in pairs]
+        if node.operation == "input":  # it is brought to the cell's width where it is read
+            return (WIDTH if self.is_cell else node.name,), ()
+        if node.operation == "add":
+            return min(read)  # all are the same, perhaps in other words
+        if node.operation == "concat":
+            widths = sorted(part for width, _ in read for part in width)
+            return (node.width,) if node.width else tuple(widths), min(size for _, size in read)
+        if spec is None or spec.family == "head":  # a cell reads its inputs as they are
+            raw = [i for i in node.inputs if i in self.inputs]
+            return (_digest(node.text, raw, read),), ()
+        width, size = read[0]
+        if (WIDTH, WIDTH) in spec.parameters:
+            width = (node.width,) if node.width else width
+        elif not _keeps_width(spec.name):
+            width = (_digest(node.text, read),)
+        settings = {**dict(spec.parameters), **dict(node.settings)}
+        stride = settings.get(ENTRY, 1)
+        if stride == ENTRY:
+            stride = self.stride if node.entry and not spec.calibrates else 1
+        changed = f"/{stride}" if stride != 1 else ""
+        if "factor" in settings or settings.get("padding", -1) != -1:
+            changed = node.text
+        return width, (*size, changed) if changed else size
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+
+
+def _short(parts: tuple[str, ...]) -> tuple[str, ...]:
+    return parts if len(parts) <= 64 else (_digest(parts),)
+
+
+@cache
+def _keeps_width(operation: str) -> bool:
+    """Whether an operation makes as many channels as it reads, of two numbers tried."""
+    spec = OPERATIONS[operation]
+    given = {n: 1 if d in (None, ENTRY) else d for n, d in spec.parameters} | dict(spec.fixed)
+
+    def made(width: int) -> int:
+        reads = [f"x{i}" for i in range(spec.inputs)]
+        trace = Trace("", dict.fromkeys(reads, width))
+        return trace.channels[spec.build(trace, *reads, **given)]
+
+    try:
+        return made(48) == 48 and made(120) == 120
+    except EpnasError:
+        return False
 
 
 class _Form:

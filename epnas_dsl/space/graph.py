@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from epnas_dsl.errors import EpnasError, LimitError, ShapeError, Span
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.arithmetic import evaluate
+from epnas_dsl.space.arithmetic import evaluate, settle
 from epnas_dsl.space.genotype import print_callee, print_number, print_term
 from epnas_dsl.space.operations import ENTRY, OPERATIONS, WIDTH, Kind, Layer, Setting, Trace
 from epnas_dsl.space.search_space import Body, SearchSpace
@@ -84,8 +84,7 @@ class Node:
         operation: `input`, `add`, `concat`, a cell's name, or a name in `OPERATIONS`.
         inputs: the names of the nodes that it reads, in order.
         settings: the operation's arguments.
-        channels: of its value; where no shapes are known, those asked for without being written
-            at the operation, else 0.
+        channels: of its value; 0 where no shapes are known.
         scale: how many times smaller than the image; 0 for a vector or where no shapes are known.
         cell: the name of the cell that it stands in; "" in the network's own body.
         instance: which of the network's cells: `cell3`; "" in the network's own body.
@@ -97,6 +96,8 @@ class Node:
         labels: of a `concat`: what the joined values are called.
         span: where it was written.
         calls: the cells and functions that it stands in, the outermost first.
+        width: how many channels it makes where no shapes are known, `channels` for those of the
+            cell: `channels * 2`; "" where nothing is said of them.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Node:
     labels: tuple[str, ...] = ()
     span: Span | None = field(default=None, compare=False, repr=False)
     calls: tuple[Call, ...] = field(default=(), compare=False, repr=False)
+    width: str = ""
 
 
 def to_graph(architecture: Architecture, body: str | None = None) -> Graph:
@@ -209,7 +211,7 @@ def carry_out(
         scope.stride = max(body.names.values())
         for label, name in values.items():
             if name not in builder.nodes:
-                builder._add(Node(name, "input", output=name))
+                builder._add(Node(name, "input", output=name, entry=label in body.inputs))
             scope.values[label] = _Ref(name, label, entry=label in body.inputs)
         builder._statements([statement], [tree], scope)
         yield builder.alive(scope.values[statement.label]), scope.read
@@ -272,6 +274,8 @@ class _Scope:
         place: of its weights: the statements and slots of the calls around it.
         block: the label of the statement at hand.
         turn: what tells that statement from others of its label, whatever the level: `h1`, `x.2`.
+        width: of the cell, to which its inputs are brought; a function's `channels` may differ.
+        terms: what its chosen numbers are, in terms of the cell's `channels`.
     """
 
     prefix: str
@@ -280,12 +284,14 @@ class _Scope:
     turn: str = ""
     values: dict[str, _Ref] = field(default_factory=dict)
     numbers: dict[str, Number] = field(default_factory=dict)
+    terms: dict[str, Term] = field(default_factory=dict)
     arrays: dict[str, list[str]] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
     cell: str = ""
     instance: str = ""
     stride: int = 1
     scale: int = 1
+    width: Number = 0
     calibrated: dict[str, _Ref] = field(default_factory=dict)
     calls: tuple[Call, ...] = ()
     statement: str = ""
@@ -314,7 +320,7 @@ class _Builder:
         scope = _Scope("", cell=body.name, stride=max(body.names.values()))
         scope.numbers["channels"] = NOMINAL_WIDTH
         for label in body.inputs:
-            self._add(Node(label, "input", block=label, text=label, output=label))
+            self._add(Node(label, "input", block=label, text=label, output=label, entry=True))
             scope.values[label] = _Ref(label, label, entry=True)
         return self._body(body, scope)
 
@@ -394,6 +400,7 @@ class _Builder:
         sketch = copy(self)
         sketch.image, sketch.nodes, sketch.taken = None, {}, dict(self.taken)
         inner = replace(scope, values={}, numbers=dict(scope.numbers), arrays={}, read=set())
+        inner.terms = dict(scope.terms)
         for label, ref in scope.values.items():
             name = sketch._add(Node(f"input {label}", "input"))
             inner.values[label] = replace(ref, node=name)
@@ -412,6 +419,7 @@ class _Builder:
             if statement.term.kind == "number":
                 number = evaluate(statement.term, tree, scope.numbers)
                 scope.numbers[statement.label] = number
+                scope.terms[statement.label] = settle(statement.term, tree, scope.terms)
                 continue
             self._begin(statement.label, turns[statement.label], scope)
             image = self.image
@@ -499,17 +507,19 @@ class _Builder:
         values = rest[len(inputs) :]
         assert isinstance(callee, Operation | Function)
         own = callee_tree or ((),) * len(callee.children)
-        numbers = {
-            n: evaluate(t, r, scope.numbers)
-            for (n, t), r in [
-                *zip(callee.arguments, own, strict=False),
-                *zip(term.arguments, values, strict=True),
-            ]
-        }
+        arguments = [
+            *zip(callee.arguments, own, strict=False),
+            *zip(term.arguments, values, strict=True),
+        ]
+        numbers = {n: evaluate(t, r, scope.numbers) for (n, t), r in arguments}
+        terms = {n: settle(t, r, scope.terms) for (n, t), r in arguments}
         with _noting(term.span):
             if isinstance(callee, Function):
                 place = name, slot
-                return self._function(callee, own, inputs, numbers, place, scope, term.span)
+                inner = replace(scope, terms={**scope.terms, **terms})
+                return self._function(callee, own, inputs, numbers, place, inner, term.span)
+            if self.image is None:
+                return self._sketched(term, callee, inputs, numbers, terms, name, scope)
             pairs = zip(term.arguments, values, strict=True)
             given = [f"{k}={_argument(t, r, numbers[k])}" for (k, t), r in pairs]
             plain = not given and not callee.arguments
@@ -526,10 +536,12 @@ class _Builder:
             f"{scope.place}{scope.turn}.{f'op{slot}.' if slot else ''}",
             values=dict(zip(function.inputs, inputs, strict=True)),
             numbers={**scope.numbers, **numbers},
+            terms=scope.terms,
             cell=scope.cell,
             instance=scope.instance,
             stride=scope.stride,
             scale=scope.scale,
+            width=scope.width,
             calibrated=scope.calibrated,
             wanted=scope.wanted,
             dead=scope.dead,
@@ -542,6 +554,23 @@ class _Builder:
         self._begin("output", 1, inner)
         return self._one(function.result, body[-1], inner)
 
+    def _sketched(
+        self, term: Apply, callee: Operation, inputs: list[_Ref], numbers: dict[str, Number],
+        terms: dict[str, Term], name: str, scope: _Scope,
+    ) -> _Ref:  # fmt: skip
+        """An operation without shapes."""
+        spec = OPERATIONS[callee.name]
+        items = ", ".join(f"{k}={_settled(t, (), {})}" for k, t in terms.items())
+        width = terms.get(WIDTH, term.width) if (WIDTH, WIDTH) in spec.parameters else None
+        entry = any(r.entry for r in inputs)
+        node = Node(
+            name, callee.name, tuple(r.node for r in inputs), tuple(sorted(numbers.items())),
+            cell=scope.cell, block=scope.block, text=f"{callee.name}({items})" if items else
+            callee.name, output=name, entry=entry, width=_settled(width, (), scope.terms),
+            span=term.span,
+        )  # fmt: skip
+        return _Ref(self._add(node), "", entry and spec.calibrates)
+
     def _operation(
         self, term: Apply, callee: Operation, text: str, inputs: list[_Ref],
         numbers: dict[str, Number], place: tuple[str, int], scope: _Scope,
@@ -549,16 +578,6 @@ class _Builder:
         name, slot = place
         spec = OPERATIONS[callee.name]
         entry = any(r.entry for r in inputs)
-        if self.image is None:
-            settings = tuple(sorted({**numbers}.items()))
-            implied = any(d == WIDTH and k not in numbers for k, d in spec.parameters)
-            chosen = evaluate(term.width, (), scope.numbers) if implied and term.width else 0
-            node = Node(
-                name, callee.name, tuple(r.node for r in inputs), settings,
-                0 if chosen == NOMINAL_WIDTH else int(chosen), cell=scope.cell,
-                block=scope.block, text=text, entry=entry, output=name, span=term.span,
-            )  # fmt: skip
-            return _Ref(self._add(node), "", entry and spec.calibrates)
         if not spec.calibrates:
             inputs = [self._calibrate(r, scope) for r in inputs]
         asked = scope.wanted.get(name, 0)
@@ -632,12 +651,13 @@ class _Builder:
             width = evaluate(term.width, (), scope.numbers) if term.width else 0
             if self.image is None:
                 text = term.operator
-                if term.width:
-                    text += f"(channels={print_term(term.width, (), {})})"
+                wide = _settled(term.width, (), scope.terms)
+                if wide:
+                    text += f"(channels={wide})"
                 node = Node(
                     name, term.operator, tuple(r.node for r in refs),
                     ((WIDTH, width),) if term.width else (), cell=scope.cell, block=scope.block,
-                    text=text, output=name, entry=entry, span=term.span,
+                    text=text, output=name, entry=entry, width=wide, span=term.span,
                 )  # fmt: skip
                 alone = len(refs) == 1 and not term.width
                 return refs[0] if alone else _Ref(self._add(node), "", entry)
@@ -732,7 +752,7 @@ class _Builder:
         if not ref.raw:
             return ref
         node = self.nodes[ref.node]
-        width = scope.numbers["channels"]
+        width = scope.width
         if (node.channels, node.scale) == (width, scope.scale):
             return replace(ref, raw=False)
         if ref.node not in scope.calibrated:
@@ -758,10 +778,16 @@ class _Builder:
         inputs = [self._one(t, r, scope) for t, r in zip(term.inputs, trees, strict=False)]
         if self.image is None:
             cells = (term.cell,) if isinstance(term, CellCall) else term.cells
+            text, wide = " ".join(cells), ""
+            settings: tuple[tuple[str, Setting], ...] = ()
+            if term.width:
+                wide = _settled(term.width, trees[-1], scope.terms)
+                text += f"(channels={wide})"
+                settings = ((WIDTH, evaluate(term.width, trees[-1], scope.numbers)),)
             node = Node(
                 name, cells[0] if len(cells) == 1 else "stack", tuple(r.node for r in inputs),
-                channels=int(evaluate(term.width, trees[-1], scope.numbers)) if term.width else 0,
-                text=" ".join(cells), block=scope.block, output=name, span=term.span,
+                settings, text=text, block=scope.block, output=name, width=wide,
+                span=term.span,
             )  # fmt: skip
             return _Ref(self._add(node), "")
         width = 0
@@ -804,6 +830,7 @@ class _Builder:
             stride=body.names[cell],
             scale=max(n.scale for n in read),
         )
+        scope.width = scope.numbers["channels"]
         names = tuple(zip(body.inputs, (n.name for n in read), strict=True))
         numbers = (("channels", scope.numbers["channels"]),)
         scope.calls = (*outer.calls, Call(instance, cell, True, numbers, names, span))
@@ -837,6 +864,11 @@ class _noting:
 
 def _argument(term: Term, tree: Tree, number: Number) -> str:
     return print_term(term, tree, {}) if isinstance(term, Formula) else print_number(number)
+
+
+def _settled(term: Term | None, tree: Tree, known: Mapping[str, Term]) -> str:
+    """The text of a number whose choices are made."""
+    return print_term(settle(term, tree, known), (), {}) if term else ""
 
 
 def _paths(names: Iterable[str]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from epnas_dsl.errors import ArchitectureError, LimitError, Span, nearest
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import evaluate
 from epnas_dsl.space.graph import NOMINAL_WIDTH, Graph, Node, body_nodes, nodes
+from epnas_dsl.space.operations import WIDTH
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import (
     Apply,
@@ -220,12 +221,13 @@ class _Body:
                 return self.join(term, node, scope)
             case Stack() | CellCall():
                 cells = term.cells if isinstance(term, Stack) else (term.cell,)
-                if node.text != " ".join(cells) or len(node.inputs) != len(term.inputs):
-                    raise _Mismatch(f"`{node.text}` where `{' '.join(cells)}` stands", node)
+                called = node.text.partition("(")[0]
+                if called != " ".join(cells) or len(node.inputs) != len(term.inputs):
+                    raise _Mismatch(f"`{called}` where `{' '.join(cells)}` stands", node)
                 pairs = zip(term.inputs, node.inputs, strict=True)
                 trees = [self.match(t, i, scope) for t, i in pairs]
                 if term.width:
-                    trees.append(self.undecided(term.width, node))
+                    trees.append(self.width(term.width, node, scope))
                 return tuple(trees)
         raise TypeError(term)
 
@@ -234,7 +236,10 @@ class _Body:
         if self.attempts > MAX_ATTEMPTS:
             raise LimitError("this graph takes too long to compare with its space", code="E913")
 
-    def undecided(self, term: Term, node: Node) -> Tree:
+    def width(self, term: Term, node: Node, scope: _Scope) -> Tree:
+        known = dict(node.settings)
+        if WIDTH in known:
+            return self.number(term, known[WIDTH], scope, node)
         if term.decisions:
             raise ArchitectureError(
                 f"the graph does not say how wide `{node.name}` is", code="E314", span=node.span,
@@ -568,6 +573,8 @@ def digests(listing: Sequence[Node], leaves: set[str] | None = None) -> dict[str
             if len(parts) == 1:  # nothing is done to it
                 found[node.name] = parts[0]
                 continue
-        head = repr((name, node.settings if parts else (), node.text * (name == "stack")))
+        head = repr(
+            (name, node.settings if parts else (), node.text.partition("(")[0] * (name == "stack"))
+        )
         found[node.name] = hashlib.blake2b(head.encode() + b"".join(parts), digest_size=16).digest()
     return found

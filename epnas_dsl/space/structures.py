@@ -25,7 +25,7 @@ from typing import Any
 
 from epnas_dsl.errors import CountError, ShapeError
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.canonical import simplify
+from epnas_dsl.space.canonical import STEP, ZERO, simplify
 from epnas_dsl.space.expansion import pick_unordered
 from epnas_dsl.space.graph import Node, carry_out
 from epnas_dsl.space.search_space import Body, SearchSpace
@@ -161,13 +161,16 @@ class _Reader:
 
     def expression(self, nodes: Sequence[Node], seen: Set[str], read: Set[str]) -> Expression:
         """The expression of a statement's nodes; equal ones make isomorphic vertices."""
-        vertices, root = simplify(nodes, self.space.treated, self.strided)
+        vertices, root = simplify(nodes, self.space, self.body)
         alive = {root}
         parts: list[Expression] = []
         sizes: list[int] = []
         for i in range(root, -1, -1):
             if i in alive:
                 alive.update(vertices[i].inputs)
+        labels = {vertices[i].label for i in alive}
+        if STEP in labels or any(label.startswith(ZERO) for label in labels):
+            raise CountError("zeros or strides that depend on what is joined")
         readers = Counter(j for i in alive for j in vertices[i].inputs)
         for i, v in enumerate(vertices[: root + 1]):
             sizes.append(1 + sum(sizes[j] for j in v.inputs))
@@ -190,7 +193,7 @@ class _Reader:
     def is_own(self, label: str) -> bool:
         """Whether a vertex of that label is never merged with an equal one."""
         role = self.space.treated.get(_head(label), "")
-        return _head(label) not in {"add", "concat", "zero"} and role not in {"pure", "wire"}
+        return _head(label) not in {"add", "concat"} and role not in {"pure", "wire"}
 
     def has_weights(self, e: Expression) -> bool:
         return any(_is_made(p) and self.is_own(p[0]) for p in _inside(e))

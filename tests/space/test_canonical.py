@@ -2,15 +2,20 @@
 
 import itertools
 import random
+from contextlib import suppress
 
 import networkx as nx
 import numpy as np
 import pytest
 
+from epnas_dsl.errors import EpnasError
 from epnas_dsl.lang import load_architecture, load_space, read_space
 from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.counting import count_unique
 from epnas_dsl.space.expansion import enumerate_level, sample
-from epnas_dsl.space.graph import to_graph
+from epnas_dsl.space.graph import body_nodes, network_layers, to_graph
+from epnas_dsl.space.recognition import from_graph
+from tests.fuzzing import Programs
 
 SMALL = """space small(blocks=2)
 op := conv_3x3 | max_pool_3x3
@@ -153,3 +158,147 @@ def test_widths_count_wherever_they_are_chosen(statement: str) -> None:
     def g(x, width) {{ return conv_3x3(x, width) }}
     network (image) {{ {statement} return linear(global_avg_pool(x), 10) }}""")
     assert len({a.key for a in enumerate_level(space, 1)}) == 2
+
+
+# --- equal keys, equal networks ----------------------------------------------------------------
+
+FRAME = """space z()
+op := conv_1x1 | relu
+{head}
+network (image) {{ x = conv_1x1(image, 4)
+    {body}
+    return linear(global_avg_pool(c), 10) }}"""
+
+
+def keys(head: str, body: str) -> list[str]:
+    """The keys of all architectures of a small space, whose unique count has to agree."""
+    space = read_space(FRAME.format(head=head, body=body))
+    found = [a.key for a in enumerate_level(space, 1)]
+    assert count_unique(space) == len(set(found))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "different"),
+    [
+        ("cell a (p) { return op(p) }", "c = stack(conv_1x1(image, 4), [a], channels=4|8)", 4),
+        ("cell a (p) { return relu(p) }", "w = 4|8 c = a(x, channels=w)", 2),
+        ("cell a (p) { return relu(p) }", "w = 4|8 c = a(x, channels=w*2)", 2),
+        # a chosen number within a formula, which may be hidden by the cell's width
+        ("", "w = 4|8 c = conv_1x1(x, w*2)", 2),
+        ("", "w = 2|4 c = conv_1x1(x, w*4) | conv_1x1(x, w*2)", 3),
+        ("cell a (p) { w = 8|16 return conv_1x1(p, max(channels, w)) }", "c = a(x)", 2),
+        ("def f(a, n) { return conv_1x1(a, n*2) }", "c = f(x, n=4|8)", 2),
+        # the width that an operation takes from where it stands
+        ("def f(a, channels) { return conv_1x1(a) }", "c = f(x, channels=4|8)", 2),
+        ("def f(a, channels) { return conv_1x1(a) }", "c = f(x, channels=4) | f(x, channels=8)", 2),
+        ("o := conv(kernel=w) w := 1 | 3", "c = o(x)", 2),
+        ("", "n = 1|3 c = conv(x, n) | conv(x, n+2)", 3),
+    ],
+)
+def test_what_makes_networks_different_is_in_the_key(head: str, body: str, different: int) -> None:
+    assert len(set(keys(head, body))) == different
+
+
+@pytest.mark.parametrize(
+    ("body", "different"),
+    [
+        # zeros vanish in sums; where values are joined, it counts how many there are
+        ("y = conv_1x1(x, 8) s := x | y c = conv_1x1(concat(none(s), x), 4)", 2),
+        ("y = relu(x) s := x | y c = conv_1x1(concat(none(s), x), 4)", 1),
+        ("w = 4|8 y = conv_1x1(x, w) c = concat(none(y), x)", 2),
+        ("w = 4|8 y = conv_1x1(x, w) c = concat(none(y), y) + concat(y, y)", 2),
+        ("y = x + conv_1x1(x, 4) s := x | y c = concat(none(s), x) + concat(x, x)", 1),
+        ("y = conv_1x1(x, 8) c = x + op(none(x | conv_1x1(y, 4)))", 1),
+        ("y = conv_1x1(x, 8) s := x | y c = conv_1x1(none(s), 4)", 1),
+        ("y = conv_1x1(x, 8) s := x | y c = none(s)", 2),
+        ("y = relu(x) | conv_3x3(x, stride=2) c = none(y)", 2),
+        ("y = relu(x) c = concat(none(x | y), none(y | x))", 1),
+        # a product with zeros is zeros, a sum of zeros and something is not
+        ("o := none | relu | swish c = multiply(o(x), o(x))", 5),
+        ("o := none | relu | swish c = o(x) + o(x)", 6),
+    ],
+)
+def test_zeros(body: str, different: int) -> None:
+    assert len(set(keys("treat none as zero", body))) == different
+
+
+def test_what_takes_a_stride_before_it_is_joined() -> None:
+    cell = "cell a/2 (p) {{ {} return conv_3x3(y) }}".format
+    zero = "treat none as zero "
+    # y is p, or a reduction of p
+    assert len(set(keys(zero + cell("y = p | p + none(p)"), "c = a(x)"))) == 2
+    # one reduction, or two
+    assert len(set(keys(cell("h = conv_1x1(p) y = (p + p) + h | p + relu(h)"), "c = a(x)"))) == 2
+
+
+def test_a_chosen_width_is_recognised() -> None:
+    body = "w = 4|8 y = a(x, channels=w*2) c = stack(y, [a], channels=4|16)"
+    space = read_space(FRAME.format(head="cell a (p) { return op(p) }", body=body))
+    for a in enumerate_level(space, 1):
+        graphs = {b.name: to_graph(a, b.name) for b, _ in space.statements}
+        assert from_graph(space, graphs) == a
+        nodes = {n.name: n for n in body_nodes(a, "network")}
+        width = dict(nodes["y"].settings)["channels"]
+        assert nodes["y"].text == f"a(channels={width})"
+
+
+class Widths:
+    """Writes small spaces in which widths and strides are chosen in many places."""
+
+    def __init__(self, choose: random.Random) -> None:
+        self.choose = choose
+
+    def number(self, names: str) -> str:
+        n, k = self.choose.choice(names.split()), self.choose.choice([2, 4, 8])
+        return self.choose.choice([n, f"{n}*2", f"max({n}, {k})", f"min({n}*{k}, 16)", f"{k} | 8"])
+
+    def value(self, values: str, numbers: str, depth: int = 2) -> str:
+        if depth <= 0:
+            return self.choose.choice(values.split())
+        a, b = (self.value(values, numbers, depth - self.choose.choice([1, 2])) for _ in "ab")
+        n = self.number(numbers)
+        return self.choose.choice([
+            f"conv_1x1({a}, {n})", f"mbconv({a}, expand=1|2, channels={n})", f"op({a})",
+            f"concat({a}, {b})", f"op({a}) + op({a})", f"f({a}, n={n})", f"g({a}, channels={n})",
+            f"conv_1x1({a}, 4) + conv_1x1({b}, 4)", f"op(op({a}) | {a})", f"({a} | {b})",
+        ])  # fmt: skip
+
+    def space(self) -> str:
+        """The text of a space."""
+        stride = self.choose.choice(["", "/2"])
+        return f"""space z()
+        op := conv_3x3 | max_pool_3x3
+        def f(a, n) {{ k = {self.number("n")} return {self.value("a", "n k", 1)} }}
+        def g(a, channels) {{ return {self.choose.choice(["conv_3x3(a)", "op(a)", "f(a, n=2)"])} }}
+        cell c{stride} (p, q) {{ w = {self.number("channels")}
+            h = {self.value("p q", "channels w")}
+            return {self.value("h", "channels w", 1)} }}
+        network (image) {{ x = conv_1x1(image, 4) w = 4 | 8 v = w * 2
+            y = {self.value("x", "w v")}
+            z = c(x, y, channels={self.choose.choice(["w", "v", "w*2", "4"])})
+            u = stack(z, [c*2], channels={self.choose.choice(["w", "4|8", "8"])})
+            return linear(global_avg_pool({self.value("u z", "w v", 1)}), 10) }}"""
+
+
+def layers(architecture: Architecture) -> list[tuple[object, ...]]:
+    """What a network is made of, whatever it is called."""
+    made = network_layers(architecture, (3, 32, 32))
+    return sorted((layer.kind, layer.channels, layer.settings) for layer in made)
+
+
+def test_equal_keys_mean_equal_networks() -> None:
+    collisions = 0
+    for seed in range(300):
+        choose = random.Random(seed)
+        written = Programs(choose).space() if seed % 3 == 0 else Widths(choose).space()
+        kept = [s for s in written.splitlines() if not s.startswith(("treat", "require"))]
+        found: dict[str, Architecture] = {}
+        with suppress(EpnasError):  # some are wrong, as chance has it
+            space = read_space("\n".join(kept))
+            for a in sample(space, 25, np.random.default_rng(seed)):
+                b = found.setdefault(a.key, a)
+                if a != b:
+                    assert layers(a) == layers(b), f"{written}\n{a}\n{b}"
+                    collisions += 1
+    assert collisions > 300
