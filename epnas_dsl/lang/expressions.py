@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import NoReturn, TypeVar
 
 from epnas_dsl.errors import (
@@ -529,26 +530,22 @@ class Expressions:
         """`any of`, `some of`, `2 of`."""
         self.asked = True
         elements = self.several(node.elements, env)
-        seen: set[bytes] = set()
         for term in elements:
             always_there(term, node.elements.span)
             if term.kind != "value" or term.many:
                 fail("E228", "a subset is chosen among values", node.elements.span)
-            if term.digest in seen and not term.decisions:
-                fail(
-                    "E211", f"`{print_term(term, (), {})}` is in the list twice", node.elements.span
-                )
-            seen.add(term.digest)
         n = len(elements)
-        if node.quantity in {"any", "some"}:
+        if isinstance(node.quantity, str):
             if node.quantity == "some" and not n:
                 fail("E210", "`some of` nothing: there is no element to choose", node.span)
-            return Subset(tuple(elements), int(node.quantity == "some"), n)
-        assert not isinstance(node.quantity, str)
-        k = self.whole(node.quantity, env)
-        if k > n:
-            fail("E210", f"{k} of {n} elements cannot be chosen", node.span)
-        return Subset(tuple(elements), k, k)
+            subset = Subset(tuple(elements), int(node.quantity == "some"), n)
+        else:
+            k = self.whole(node.quantity, env)
+            if k > n:
+                fail("E210", f"{k} of {n} elements cannot be chosen", node.span)
+            subset = Subset(tuple(elements), k, k)
+        _check_apart(subset, "in the list twice", node.elements.span)
+        return subset
 
     def comprehension(self, node: syntax.Comprehension, env: Env) -> list[Term]:
         """`op(s) for s in ..`: spread at once, or once for each chosen element."""
@@ -558,12 +555,18 @@ class Expressions:
                 raise SpaceNameError(f"`{node.variable}` has a meaning already", code="E102",
                                      span=node.span, hint="choose another name")  # fmt: skip
             subset = self.subset(node.iterable, env)
+            if any(e.decisions for e in subset.elements):
+                fail("E244", "a choice inside an element that `for` runs over",
+                     node.iterable.elements.span,
+                     "name it first: `y = relu(x) | swish(x)`")  # fmt: skip
             variable = Bound(Value(node.variable))
             body = self.one(node.element, Env(env, {node.variable: variable}))
             if not variable.read:
                 fail("E242", f"`{node.variable}` is not used, so what is chosen would not matter",
                      node.element.span)  # fmt: skip
-            return [Each(node.variable, subset, body)]
+            each = Each(node.variable, subset, body)
+            _check_apart(each, "written for two elements", node.element.span)
+            return [each]
         if isinstance(node.iterable, syntax.Range):
             first, last = self.whole(node.iterable.first, env), self.whole(node.iterable.last, env)
             if last - first > 10_000:
@@ -1036,12 +1039,13 @@ def _may_be_empty(part: Term) -> bool:
 
 def _check_subsets(parts: Iterable[Term], span: Span) -> None:
     """Refuse two subsets of one join that share an element: it could have come from either."""
-    seen: set[tuple[bytes, bytes]] = set()
+    seen: set[str] = set()
     for part in parts:
+        if not isinstance(part, Subset | Each):
+            continue
         subset = part.subset if isinstance(part, Each) else part
-        if isinstance(subset, Subset) and subset.least < subset.most:
-            body = part.body.digest if isinstance(part, Each) else b""
-            own = {(body, e.digest) for e in subset.elements}
+        if subset.least < subset.most:
+            own = set().union(*_elements_texts(part))
             if own & seen:
                 fail("E211", "two subsets that are joined share an element", span,
                      "a text could not tell from which it was chosen")  # fmt: skip
@@ -1079,8 +1083,34 @@ def _signature(spec: Spec) -> str:
 
 def _check_texts(choice: Choice, span: Span) -> None:
     seen: set[str] = set()
-    for i in range(choice.size):
-        text = print_term(choice, pick(choice, i), {})
+    for text in _texts(choice, {}):
         if text in seen:
             fail("E211", f"two alternatives are both written `{text}`", span)
         seen.add(text)
+
+
+def _check_apart(part: Subset | Each, what: str, span: Span) -> None:
+    """Refuse a subset of which two elements may be written the same."""
+    seen: set[str] = set()
+    for texts in _elements_texts(part):
+        for text in sorted(texts & seen):
+            fail("E211", f"`{text}` is {what}", span, "a text could not tell which was chosen")
+        seen |= texts
+
+
+def _elements_texts(part: Subset | Each) -> Iterator[set[str]]:
+    """What each element of a subset may be written as: all of it, up to some number."""
+    subset = part.subset if isinstance(part, Each) else part
+    left = MAX_LISTED
+    for element in subset.elements:
+        texts = _texts(element, {})
+        if isinstance(part, Each):
+            texts = _texts(part.body, {part.variable: next(texts)})
+        found = set(islice(texts, max(1, left)))
+        left -= len(found)
+        yield found
+
+
+def _texts(term: Term, names: Mapping[str, str]) -> Iterator[str]:
+    """All that a term may be written as."""
+    return (print_term(term, pick(term, i), names) for i in range(term.size))
