@@ -20,7 +20,7 @@ from epnas_dsl.errors import (
 from epnas_dsl.lang import syntax
 from epnas_dsl.space.arithmetic import calculate
 from epnas_dsl.space.genotype import print_term
-from epnas_dsl.space.operations import OPERATIONS
+from epnas_dsl.space.operations import OPERATIONS, check_setting
 from epnas_dsl.space.operations import Operation as Spec
 from epnas_dsl.space.terms import (
     Apply,
@@ -661,6 +661,7 @@ class Expressions:
                 fail("E222", f"{_KINDS[term.kind]} where a number is needed", span)
         leaves = callee.alternatives if isinstance(callee, Choice) else (callee,)
         given = self.place(leaves, numbers, named, node)
+        self.in_range(node.name if len(leaves) > 1 else _callee_name(leaves[0]), given, node)
         if not values:
             if not isinstance(callee, Operation):
                 fail("E232", f"`{node.name}` needs a value to work on", node.span)
@@ -706,6 +707,17 @@ class Expressions:
                     fail("E235", f"`{_callee_name(leaf)}` has no `{name}`; it has: "
                          f"{', '.join(known) or 'none'}", span, nearest(name, known))  # fmt: skip
         return tuple((n, named[n]) for n in sorted(named, key=order.index))
+
+    def in_range(self, name: str, given: Iterable[tuple[str, Term]], node: syntax.Call) -> None:
+        """Note the numbers, known by now, that are out of range; the call is good all the same."""
+        for key, term in given:
+            for option in term.alternatives if isinstance(term, Choice) else (term,):
+                try:
+                    if isinstance(option, Constant):
+                        check_setting(name, key, option.value)
+                except EpnasError as error:
+                    locate(error, next((k.span for k in node.keywords if k.name == key), node.span))
+                    self.errors.append(error)
 
     def check_call(
         self, leaf: Term, values: int, given: tuple[tuple[str, Term], ...], node: syntax.Call
@@ -867,6 +879,7 @@ class Expressions:
         if numbers or named:
             fail("E235", f"the cell `{node.name}` has no such argument", node.span,
                  "it takes `channels=`")  # fmt: skip
+        self.in_range(node.name, [("channels", width)] if width else [], node)
         if len(values) != binding.inputs:
             fail("E236", f"`{node.name}` works on {_count(binding.inputs, 'value')}, "
                  f"not {len(values)}",
@@ -880,6 +893,7 @@ class Expressions:
             fail("E238", "`stack` takes one value or two and a list of cells", node.span,
                  "`stack(x, [normal*2, reduction])`")  # fmt: skip
         width = self.width(node, env)
+        self.in_range(node.name, [("channels", width)] if width else [], node)
         inputs: list[Term] = []
         names: list[str] = []
 
