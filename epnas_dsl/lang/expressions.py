@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import NoReturn, TypeVar
 
 from epnas_dsl.errors import (
@@ -19,7 +20,7 @@ from epnas_dsl.errors import (
 from epnas_dsl.lang import syntax
 from epnas_dsl.space.arithmetic import calculate
 from epnas_dsl.space.genotype import print_term
-from epnas_dsl.space.operations import OPERATIONS
+from epnas_dsl.space.operations import OPERATIONS, check_setting
 from epnas_dsl.space.operations import Operation as Spec
 from epnas_dsl.space.terms import (
     Apply,
@@ -529,26 +530,22 @@ class Expressions:
         """`any of`, `some of`, `2 of`."""
         self.asked = True
         elements = self.several(node.elements, env)
-        seen: set[bytes] = set()
         for term in elements:
             always_there(term, node.elements.span)
             if term.kind != "value" or term.many:
                 fail("E228", "a subset is chosen among values", node.elements.span)
-            if term.digest in seen and not term.decisions:
-                fail(
-                    "E211", f"`{print_term(term, (), {})}` is in the list twice", node.elements.span
-                )
-            seen.add(term.digest)
         n = len(elements)
-        if node.quantity in {"any", "some"}:
+        if isinstance(node.quantity, str):
             if node.quantity == "some" and not n:
                 fail("E210", "`some of` nothing: there is no element to choose", node.span)
-            return Subset(tuple(elements), int(node.quantity == "some"), n)
-        assert not isinstance(node.quantity, str)
-        k = self.whole(node.quantity, env)
-        if k > n:
-            fail("E210", f"{k} of {n} elements cannot be chosen", node.span)
-        return Subset(tuple(elements), k, k)
+            subset = Subset(tuple(elements), int(node.quantity == "some"), n)
+        else:
+            k = self.whole(node.quantity, env)
+            if k > n:
+                fail("E210", f"{k} of {n} elements cannot be chosen", node.span)
+            subset = Subset(tuple(elements), k, k)
+        _check_apart(subset, "in the list twice", node.elements.span)
+        return subset
 
     def comprehension(self, node: syntax.Comprehension, env: Env) -> list[Term]:
         """`op(s) for s in ..`: spread at once, or once for each chosen element."""
@@ -558,12 +555,18 @@ class Expressions:
                 raise SpaceNameError(f"`{node.variable}` has a meaning already", code="E102",
                                      span=node.span, hint="choose another name")  # fmt: skip
             subset = self.subset(node.iterable, env)
+            if any(e.decisions for e in subset.elements):
+                fail("E244", "a choice inside an element that `for` runs over",
+                     node.iterable.elements.span,
+                     "name it first: `y = relu(x) | swish(x)`")  # fmt: skip
             variable = Bound(Value(node.variable))
             body = self.one(node.element, Env(env, {node.variable: variable}))
             if not variable.read:
                 fail("E242", f"`{node.variable}` is not used, so what is chosen would not matter",
                      node.element.span)  # fmt: skip
-            return [Each(node.variable, subset, body)]
+            each = Each(node.variable, subset, body)
+            _check_apart(each, "written for two elements", node.element.span)
+            return [each]
         if isinstance(node.iterable, syntax.Range):
             first, last = self.whole(node.iterable.first, env), self.whole(node.iterable.last, env)
             if last - first > 10_000:
@@ -658,6 +661,7 @@ class Expressions:
                 fail("E222", f"{_KINDS[term.kind]} where a number is needed", span)
         leaves = callee.alternatives if isinstance(callee, Choice) else (callee,)
         given = self.place(leaves, numbers, named, node)
+        self.in_range(node.name if len(leaves) > 1 else _callee_name(leaves[0]), given, node)
         if not values:
             if not isinstance(callee, Operation):
                 fail("E232", f"`{node.name}` needs a value to work on", node.span)
@@ -703,6 +707,17 @@ class Expressions:
                     fail("E235", f"`{_callee_name(leaf)}` has no `{name}`; it has: "
                          f"{', '.join(known) or 'none'}", span, nearest(name, known))  # fmt: skip
         return tuple((n, named[n]) for n in sorted(named, key=order.index))
+
+    def in_range(self, name: str, given: Iterable[tuple[str, Term]], node: syntax.Call) -> None:
+        """Note the numbers, known by now, that are out of range; the call is good all the same."""
+        for key, term in given:
+            for option in term.alternatives if isinstance(term, Choice) else (term,):
+                try:
+                    if isinstance(option, Constant):
+                        check_setting(name, key, option.value)
+                except EpnasError as error:
+                    locate(error, next((k.span for k in node.keywords if k.name == key), node.span))
+                    self.errors.append(error)
 
     def check_call(
         self, leaf: Term, values: int, given: tuple[tuple[str, Term], ...], node: syntax.Call
@@ -864,6 +879,7 @@ class Expressions:
         if numbers or named:
             fail("E235", f"the cell `{node.name}` has no such argument", node.span,
                  "it takes `channels=`")  # fmt: skip
+        self.in_range(node.name, [("channels", width)] if width else [], node)
         if len(values) != binding.inputs:
             fail("E236", f"`{node.name}` works on {_count(binding.inputs, 'value')}, "
                  f"not {len(values)}",
@@ -877,6 +893,7 @@ class Expressions:
             fail("E238", "`stack` takes one value or two and a list of cells", node.span,
                  "`stack(x, [normal*2, reduction])`")  # fmt: skip
         width = self.width(node, env)
+        self.in_range(node.name, [("channels", width)] if width else [], node)
         inputs: list[Term] = []
         names: list[str] = []
 
@@ -1036,12 +1053,13 @@ def _may_be_empty(part: Term) -> bool:
 
 def _check_subsets(parts: Iterable[Term], span: Span) -> None:
     """Refuse two subsets of one join that share an element: it could have come from either."""
-    seen: set[tuple[bytes, bytes]] = set()
+    seen: set[str] = set()
     for part in parts:
+        if not isinstance(part, Subset | Each):
+            continue
         subset = part.subset if isinstance(part, Each) else part
-        if isinstance(subset, Subset) and subset.least < subset.most:
-            body = part.body.digest if isinstance(part, Each) else b""
-            own = {(body, e.digest) for e in subset.elements}
+        if subset.least < subset.most:
+            own = set().union(*_elements_texts(part))
             if own & seen:
                 fail("E211", "two subsets that are joined share an element", span,
                      "a text could not tell from which it was chosen")  # fmt: skip
@@ -1079,8 +1097,34 @@ def _signature(spec: Spec) -> str:
 
 def _check_texts(choice: Choice, span: Span) -> None:
     seen: set[str] = set()
-    for i in range(choice.size):
-        text = print_term(choice, pick(choice, i), {})
+    for text in _texts(choice, {}):
         if text in seen:
             fail("E211", f"two alternatives are both written `{text}`", span)
         seen.add(text)
+
+
+def _check_apart(part: Subset | Each, what: str, span: Span) -> None:
+    """Refuse a subset of which two elements may be written the same."""
+    seen: set[str] = set()
+    for texts in _elements_texts(part):
+        for text in sorted(texts & seen):
+            fail("E211", f"`{text}` is {what}", span, "a text could not tell which was chosen")
+        seen |= texts
+
+
+def _elements_texts(part: Subset | Each) -> Iterator[set[str]]:
+    """What each element of a subset may be written as: all of it, up to some number."""
+    subset = part.subset if isinstance(part, Each) else part
+    left = MAX_LISTED
+    for element in subset.elements:
+        texts = _texts(element, {})
+        if isinstance(part, Each):
+            texts = _texts(part.body, {part.variable: next(texts)})
+        found = set(islice(texts, max(1, left)))
+        left -= len(found)
+        yield found
+
+
+def _texts(term: Term, names: Mapping[str, str]) -> Iterator[str]:
+    """All that a term may be written as."""
+    return (print_term(term, pick(term, i), names) for i in range(term.size))

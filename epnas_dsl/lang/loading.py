@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
+from random import Random
 
 from epnas_dsl.errors import (
     ArchitectureError,
@@ -135,7 +138,9 @@ def check(
 def check_shapes(space: SearchSpace, most: int = 64) -> None:
     """Work out networks of the first and the last level until every alternative was in one.
 
-    Where decisions are large or networks deep, as many as `most` and `MAX_LAYERS` allow.
+    Then all where there are few, otherwise some at random, so that alternatives of different
+    decisions meet. Where decisions are large or networks deep, as many as `most` and `MAX_LAYERS`
+    allow.
 
     Raises:
         SpaceErrors: some do not fit together.
@@ -143,10 +148,8 @@ def check_shapes(space: SearchSpace, most: int = 64) -> None:
     errors: dict[object, EpnasError] = {}
     for level in dict.fromkeys([space.depth, 1]):
         decisions = [d for row in space.levels[:level] for d in row]
-        largest = max((d.size for d in decisions), default=1)
         left = MAX_LAYERS
-        for turn in range(min(largest, most)):
-            choices = [_spread(turn, d.size, min(largest, most)) for d in decisions]
+        for choices in _combinations([d.size for d in decisions], most):
             try:
                 layers = network_layers(Architecture(space, choices), IMAGE)
                 left -= len(layers)
@@ -160,6 +163,18 @@ def check_shapes(space: SearchSpace, most: int = 64) -> None:
                 break
     if errors:
         raise SpaceErrors(errors.values())
+
+
+def _combinations(sizes: list[int], most: int) -> Iterator[Sequence[int]]:
+    """Choices of all decisions in turn, so that each alternative is in one; then all, or random."""
+    turns = min(max(sizes, default=1), most)
+    for turn in range(turns):
+        yield [_spread(turn, size, turns) for size in sizes]
+    generator = Random(0)
+    if math.prod(sizes) <= most:
+        yield from product(*map(range, sizes))
+    else:
+        yield from ([generator.randrange(size) for size in sizes] for _ in range(most))
 
 
 def _spread(turn: int, size: int, turns: int) -> int:

@@ -353,6 +353,7 @@ class _Lowerer:
         self, nodes: tuple[syntax.Statement, ...], scope: _Scope, env: Env, last: bool = False
     ) -> None:
         for i, node in enumerate(nodes):
+            before = len(self.errors)
             self.unrolled += 1
             if self.unrolled > MAX_STATEMENTS:
                 raise SpaceErrors([*self.errors, LimitError(
@@ -369,9 +370,10 @@ class _Lowerer:
             except EpnasError as error:
                 locate(error, node.span)
                 self.errors.append(error)
-                if error.diagnostics and sum(len(e.diagnostics) for e in self.errors) > MAX_ERRORS:
-                    raise SpaceErrors(self.errors) from None
                 self.poison(node, scope)
+            new = any(e.diagnostics for e in self.errors[before:])
+            if new and sum(len(e.diagnostics) for e in self.errors) > MAX_ERRORS:
+                raise SpaceErrors(self.errors)
 
     def statement(self, node: syntax.Statement, scope: _Scope, env: Env) -> None:
         self.expressions.known_here.clear()

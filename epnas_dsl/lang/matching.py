@@ -33,7 +33,7 @@ from epnas_dsl.space.terms import (
 
 MAX_ATTEMPTS = 20_000
 _JOINED = {"add": "added", "concat": "joined"}
-Names = Mapping[str, syntax.Expression]
+Names = Mapping[str, Term]  # what the variables of comprehensions stand for
 
 
 def match_architecture(node: syntax.Genotype, space: SearchSpace) -> Architecture:
@@ -207,7 +207,7 @@ class _Matcher:
                     return self.formula(term, node, names)
                 self.same(term, node, names)
                 return ()
-            case Stack() | CellCall() if term.decisions:
+            case Stack() | CellCall():
                 return self.cells(term, node, names)
         self.same(term, node, names)
         return ()
@@ -215,10 +215,13 @@ class _Matcher:
     def same(self, term: Term, node: syntax.Expression, names: Names) -> None:
         """A term without choices: the text has to say the same."""
         if isinstance(term, Value) and term.label in names:
-            if names[term.label] != node and _text(names[term.label]) != _text(node):
-                mismatch = _Mismatch(f"`{_text(names[term.label])}` belongs here", node.span, 1)
+            try:
+                self.match(names[term.label], node, names)
+            except _Mismatch:
+                belongs = print_term(names[term.label], (), {})
+                mismatch = _Mismatch(f"`{belongs}` belongs here", node.span, 1)
                 mismatch.of_variable = node
-                raise mismatch
+                raise mismatch from None
             return
         expected = print_term(term, (), {})
         written = _text(node)
@@ -532,9 +535,8 @@ class _Matcher:
                 if i in found:
                     continue
                 self.attempts += 1
-                stand_in = _parsed(print_term(element, (), {}), node.span)
                 try:
-                    found[i] = self.match(term.body, node, {**names, term.variable: stand_in})
+                    found[i] = self.match(term.body, node, {**names, term.variable: element})
                     break
                 except _Mismatch as e:
                     if best is None or e.depth >= best.depth:
@@ -572,8 +574,13 @@ def _operands(operator: str, node: syntax.Expression) -> list[syntax.Expression]
         if isinstance(node, syntax.Call) and node.name == "concat":
             return list(node.arguments)
         raise _Mismatch(f"`{_text(node)}` where `concat(..)` fits", node.span, 0)
-    if isinstance(node, syntax.Call) and node.name == "sum":
-        return [o for a in node.arguments for o in _operands(operator, a)]
+    if isinstance(node, syntax.Call) and node.name == "sum":  # a `sum` inside is one operand
+        return [o for a in node.arguments for o in _chain(a)]
+    return _chain(node)
+
+
+def _chain(node: syntax.Expression) -> list[syntax.Expression]:
+    """The operands of `a + b + c`."""
     found: list[syntax.Expression] = []
     while isinstance(node, syntax.Binary) and node.operator == "+":
         found.append(node.right)
@@ -636,10 +643,6 @@ def _name(node: syntax.Expression) -> str:
 
 def _span(node: syntax.Expression) -> Span:
     return (isinstance(node, syntax.Call) and node.name_span) or node.span
-
-
-def _parsed(text: str, span: Span) -> syntax.Expression:
-    return syntax.Name(text, span=span)
 
 
 def _head(term: Term) -> str:

@@ -105,13 +105,11 @@ def print_term(term: Term, tree: Tree, names: Names) -> str:
         case Apply():
             return _apply(term, tree, names)
         case Join():
-            parts = list(print_parts(term.parts, _inner(term, tree), names))
-            if term.operator == "add" and parts:
-                return " + ".join(parts)
+            parts = list(print_parts(term.parts, _inner(term, tree), names, term.operator))
+            if term.operator == "add" and not (len(parts) == 1 and parts[0].startswith("sum(")):
+                return " + ".join(parts) or "sum()"
             width = _width(term.width, (), names)
-            return (
-                f"{'sum' if term.operator == 'add' else term.operator}({', '.join(parts)}{width})"
-            )
+            return f"{'sum' if term.operator == 'add' else 'concat'}({', '.join(parts)}{width})"
         case Stack():
             trees = _inner(term, tree)
             inputs = ", ".join(map(print_term, term.inputs, trees, [names] * len(term.inputs)))
@@ -143,23 +141,35 @@ def _width(width: Term | None, tree: Tree, names: Names) -> str:
     return f", channels={print_term(width, tree, names)}" if width else ""
 
 
-def print_parts(parts: Iterable[Term], trees: Iterable[Tree], names: Names) -> Iterable[str]:
-    """The operands of a join, chosen subsets spread out."""
+def print_parts(
+    parts: Iterable[Term], trees: Iterable[Tree], names: Names, operator: str = ""
+) -> Iterable[str]:
+    """The operands of a join, chosen subsets spread out; `operator` is that of the join."""
+    write = _operand_of_sum if operator == "add" else print_term
     for part, tree in zip(parts, trees, strict=True):
         match part:
             case Subset():
                 for i, inner in zip(*tree, strict=True):
-                    yield print_term(part.elements[i], inner, names)
+                    yield write(part.elements[i], inner, names)
             case Each():
-                (chosen, trees_), *bodies = tree or (((), ()),)
-                for n, (i, inner) in enumerate(zip(chosen, trees_, strict=True)):
-                    element = print_term(part.subset.elements[i], inner, names)
+                (chosen, _), *bodies = tree or (((), ()),)
+                for n, i in enumerate(chosen):
+                    element = _operand_of_sum(part.subset.elements[i], (), names)
                     body = bodies[n] if n < len(bodies) else ()
-                    yield print_term(part.body, body, {**names, part.variable: element})
+                    yield write(part.body, body, {**names, part.variable: element})
             case Unused():
                 yield f"unused({part.array})"
             case _:
-                yield print_term(part, tree, names)
+                yield write(part, tree, names)
+
+
+def _operand_of_sum(term: Term, tree: Tree, names: Names) -> str:
+    """A term as an operand: a sum keeps its own operands together, `sum(a, b)`."""
+    while isinstance(term, Choice):
+        term, tree = term.alternatives[tree[0]], tree[1]
+    if isinstance(term, Join) and term.operator == "add":
+        return f"sum({', '.join(print_parts(term.parts, _inner(term, tree), names, 'add'))})"
+    return print_term(term, tree, names)
 
 
 def _apply(term: Apply, tree: Tree, names: Names) -> str:

@@ -19,7 +19,16 @@ from epnas_dsl.errors import EpnasError, LimitError, ShapeError, Span
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import evaluate, settle
 from epnas_dsl.space.genotype import print_callee, print_number, print_term
-from epnas_dsl.space.operations import ENTRY, OPERATIONS, WIDTH, Kind, Layer, Setting, Trace
+from epnas_dsl.space.operations import (
+    ENTRY,
+    OPERATIONS,
+    WIDTH,
+    Kind,
+    Layer,
+    Setting,
+    Trace,
+    check_setting,
+)
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import (
     Apply,
@@ -46,7 +55,6 @@ if TYPE_CHECKING:
     import networkx as nx
 
 MAX_NODES = 20_000
-MAX_CHANNELS = 1_000_000
 NOMINAL_WIDTH = (
     5040  # of a cell on its own: divides well, so that channels/3 differs from channels/4
 )
@@ -908,18 +916,7 @@ def _check_settings(name: str, settings: dict[str, Setting], read: Sequence[Node
     if vector and name not in {"linear", "dropout", "relu", "relu6", "swish", "skip_connect"}:
         raise ShapeError(f"`{name}` needs an image; this value is a vector", code="E405")
     for key, value in settings.items():
-        optional = key in {"bias", "p", "always", "start", "kernel_w", "middle", "keep"}
-        least = -1 if key == "padding" else 0 if optional else 1
-        wide = key in {"channels", "features", "stop", "start", "middle", "keep"}
-        most = MAX_CHANNELS if wide else {"bias": 1, "p": 1, "always": 1}.get(key, 1024)
-        whole = float(value).is_integer()
-        shown = f"{int(value):,}" if whole and abs(value) < 1e15 else f"{value:.6g}"
-        if key != "p" and not whole:
-            raise ShapeError(f"`{key}` of `{name}` is {shown}, not a whole number", code="E406")
-        if not least <= value <= most:
-            raise ShapeError(
-                f"`{key}` of `{name}` is {shown}; it lies between {least} and {most:,}", code="E406"
-            )
+        check_setting(name, key, value)
         settings[key] = value if key == "p" else int(value)
     if settings.get("padding", 0) > (half := settings.get("kernel", 0) // 2):
         raise ShapeError(

@@ -38,6 +38,7 @@ Kind = Literal[
     "drop_path",  # p; identity unless the network trains
 ]
 Setting = int | float
+MAX_CHANNELS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -524,3 +525,23 @@ def _linear(t: Trace, x: str, features: int) -> str:
 def _multiply(t: Trace, x: str, gate: str) -> str:
     """The product of two values; a vector is spread over an image."""
     return t.same("multiply", x, gate)
+
+
+def check_setting(name: str, key: str, value: Setting) -> None:
+    """Refuse an argument of an operation, a cell or a stack that is out of range.
+
+    Raises:
+        ShapeError: it is.
+    """
+    optional = key in {"bias", "p", "always", "start", "kernel_w", "middle", "keep"}
+    least = -1 if key == "padding" else 0 if optional else 1
+    wide = key in {"channels", "features", "stop", "start", "middle", "keep"}
+    most = MAX_CHANNELS if wide else {"bias": 1, "p": 1, "always": 1}.get(key, 1024)
+    whole = float(value).is_integer()
+    shown = f"{int(value):,}" if whole and abs(value) < 1e15 else f"{value:.6g}"
+    if key != "p" and not whole:
+        raise ShapeError(f"`{key}` of `{name}` is {shown}, not a whole number", code="E406")
+    if not least <= value <= most:
+        raise ShapeError(
+            f"`{key}` of `{name}` is {shown}; it lies between {least} and {most:,}", code="E406"
+        )

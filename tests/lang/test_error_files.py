@@ -122,6 +122,9 @@ HOSTILE = {
     "mistakes": ("space s\nnetwork (image) {"
                  + "".join(f"x{i} = conv_9x9(imag, chanels)\n" for i in range(5_000))
                  + f"x = image\n{HEAD}", "E103"),
+    "numbers": ("space s\nnetwork (image) {"
+                + "".join(f"x{i} = dropout(image, -1)\n" for i in range(5_000))
+                + f"x = image\n{HEAD}", "E406"),
     "productions": ("space s\n" + "\n".join(f"a{i} := a{i + 1} | a{i + 1}" for i in range(99))
                     + f"\nnetwork (image) {{ x = a0(image)\n{HEAD}", "E907"),
     "functions": ("space s\n" + "\n".join(
