@@ -1,92 +1,94 @@
 """Turn the parts of a picture into DOT: one look, colours and labels for all drawings.
 
 The colours are tints of the palette of Okabe and Ito (2008), which people of any colour vision can
-tell apart. Drawings are light; `darkened` gives the colours of the dark theme to one.
+tell apart; every text is dark on light. A dark page has the same picture in the colours of `DARK`.
 """
 
 from __future__ import annotations
 
-import html
 import re
 import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from epnas_dsl.errors import LimitError, printable
+from epnas_dsl.errors import ConfigError, LimitError, nearest, printable
 from epnas_dsl.space.operations import OPERATIONS
+from epnas_dsl.space.search_space import SearchSpace
 
 if TYPE_CHECKING:
     from graphviz import Digraph
 
+FONT = "Helvetica,Arial,sans-serif"
 MAX_DRAWN = 2_000  # nodes and edges: the layout of more takes minutes, and nobody could read it
 
-INK, GREY, PALE, PAPER = "#1a1a1a", "#595959", "#8c8c8c", "#fefefe"
-DARK = {  # the dark theme, for each colour of the light one
-    INK: "#f0f0f0", GREY: "#b8b8b8", PALE: "#8f8f8f", PAPER: "#16181c",
-    "#ffffff": "#22252b", "#737373": "#a8a8a8", "#a6a6a6": "#7a7a7a", "#ececec": "#3a3d44",
-    "#cce3f0": "#0f3d5c", "#0072b2": "#56b4e9", "#ccece3": "#0b4436", "#009e73": "#2fc79b",
-    "#faeccc": "#523c0a", "#c78800": "#e69f00", "#fcfad9": "#45420f", "#99900f": "#f0e442",
-    "#f5e4ed": "#4d2a3e", "#b05f8b": "#dd9fc2", "#ddf0fb": "#1d3a4d", "#3c94c4": "#7cc4ea",
-    "#f9e0cf": "#5a2a0c", "#d55e00": "#ff8a3d", "#404040": "#d6d6d6", "#fafafa": "#111111",
-    "#cfcfcf": "#4a4d54", "#949494": "#80838a",
-}  # fmt: skip
+PAPER, INK, GREY, PALE, FADED = "#ffffff", "#1a1a1a", "#595959", "#8c8c8c", "#c9c9c9"
 FAMILIES = {  # fill and border
     "convolution": ("#cce3f0", "#0072b2"),
     "depthwise": ("#ccece3", "#009e73"),
     "pooling": ("#faeccc", "#c78800"),
-    "identity": ("#ffffff", "#737373"),
-    "zero": ("#ffffff", "#a6a6a6"),
+    "identity": (PAPER, "#737373"),
+    "zero": (PAPER, "#a6a6a6"),
     "activation": ("#fcfad9", "#99900f"),
     "head": ("#f5e4ed", "#b05f8b"),
     "cell": ("#ddf0fb", "#3c94c4"),
     "reduction": ("#f9e0cf", "#d55e00"),
     "join": ("#ececec", "#737373"),
-    "left": ("#ffffff", "#cfcfcf"),
+    "input": ("#404040", "#404040"),
 }
-TAKEN = {"color": INK, "penwidth": "2"}  # edges of a path
-LEFT = {"color": "#cfcfcf", "fontcolor": "#949494", "fillcolor": "#ffffff"}  # what it does not take
+DARK = {  # what each colour is on a dark page
+    PAPER: "#1b1c1e", INK: "#f2f2f2", GREY: "#b8b8b8", PALE: "#8a8d91", FADED: "#4a4d51",
+    "#cce3f0": "#123f59", "#0072b2": "#56b4e9", "#ccece3": "#0b4436", "#009e73": "#2fc79b",
+    "#faeccc": "#4f3a05", "#c78800": "#e69f00", "#737373": "#9a9a9a", "#a6a6a6": "#77797c",
+    "#fcfad9": "#403d0a", "#99900f": "#d9cf3f", "#f5e4ed": "#4d2a3d", "#b05f8b": "#d98cb5",
+    "#ddf0fb": "#1f4a63", "#3c94c4": "#6fc3ee", "#f9e0cf": "#5a2b0a", "#d55e00": "#f08a3c",
+    "#ececec": "#35373a", "#404040": "#d6d6d6",
+}  # fmt: skip
 _DEPTHWISE = ("dw_conv", "sep_conv", "dil_conv", "mbconv")
 _SIZED = re.compile(r"(\w+?)_(\d+x\d+(?:_\d+x\d+)*)")
 
 
-def canvas(name: str, *title: str) -> Digraph:
-    """An empty picture with a title above it."""
+def canvas(name: str, *title: str, about: str = "", fixed: bool = False) -> Digraph:
+    """An empty picture with a title above it.
+
+    Args:
+        about: what a reader who cannot see the picture is told, on one line.
+        fixed: every node has its place already.
+    """
     from graphviz import Digraph, nohtml
 
     dot = Digraph(nohtml(_plain(name)))
     dot.attr(
         "graph", label=label(*title, justify="\\l") if title else "", labelloc="t", labeljust="l",
-        bgcolor=PAPER, fontname="Helvetica,Arial,sans-serif", fontsize="11", fontcolor=INK,
-        nodesep="0.2", ranksep="0.32", pad="0.15",
+        bgcolor=PAPER, fontname=FONT, fontsize="11", fontcolor=INK,
+        nodesep="0.2", ranksep="0.3", pad="0.1", about=nohtml(_plain(" ".join(about.split()))),
     )  # fmt: skip
+    if fixed:
+        dot.attr("graph", layout="nop", splines="line", outputorder="edgesfirst")
+        dot.attr("node", fixedsize="true", margin="0", fontsize="10")
     dot.attr(
-        "node", shape="box", style="rounded,filled", fontname="Helvetica,Arial,sans-serif",
-        fontsize="11", fontcolor=INK, width="0.6", height="0.3", margin="0.11,0.05",
+        "node", shape="box", style="rounded,filled", fontname=FONT, fontcolor=INK, height="0.3",
+        **({} if fixed else {"fontsize": "11", "width": "0.6", "margin": "0.11,0.05"}),
     )  # fmt: skip
-    dot.attr(
-        "edge", color=GREY, arrowsize="0.6", fontname="Helvetica,Arial,sans-serif", fontsize="9",
-        fontcolor=GREY,
-    )  # fmt: skip
+    dot.attr("edge", color=GREY, arrowsize="0.6", fontname=FONT, fontsize="9", fontcolor=GREY)
     return dot
 
 
 def darkened(source: str) -> str:
-    """DOT text in the dark theme; a colour is a whole attribute, so labels stay as they are."""
-    return re.sub(r'(?<=")#[0-9a-f]{6}(?=")', lambda m: DARK.get(m[0], m[0]), source)
+    """The same picture for a dark page."""
+    return re.sub(r'(?<=")#[0-9a-f]{6}(?=")', lambda m: DARK[m[0]], source)
 
 
-def title_lines(head: str, text: str = "", width: int = 84, most: int = 5) -> list[str]:
-    """A head line and the text below it, wrapped; a text that takes more lines is left out."""
-    lines = textwrap.wrap(text, width, break_long_words=True)
-    return [head, *lines] if len(lines) <= most else [head]
+def short(text: str, most: int) -> str:
+    """No longer than that many characters."""
+    return text if len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def label(*lines: str, justify: str = "\\n") -> str:
     """A label that shows the lines as they are, whatever stands in them."""
     from graphviz import nohtml
 
-    last = justify if justify == "\\l" else ""  # it ends a line instead of parting two
+    last = justify if justify != "\\n" else ""  # it ends a line instead of parting two
     text: str = nohtml(justify.join(map(_plain, lines)) + last)
     return text
 
@@ -119,11 +121,23 @@ def operation_lines(text: str, width: int = 18) -> list[str]:
 
 def box(dot: Digraph, name: str, lines: Sequence[str], kind: str, **attributes: str) -> None:
     """A rounded box in the colours of a family."""
+    dot.node(name, label(*lines), **{**_look(kind), **attributes})
+
+
+def chip(lines: Sequence[str], kind: str, state: str = "") -> dict[str, str]:
+    """The look of an alternative: strong where it is chosen, faded where another one is."""
+    if state == "gone":
+        look = {**_look(kind), "fillcolor": PAPER, "color": FADED, "fontcolor": PALE}
+    else:
+        look = {**_look(kind), "penwidth": "2.2" if state == "chosen" else "1"}
+    return {**look, "label": label(*lines)}
+
+
+def _look(kind: str) -> dict[str, str]:
     fill, border = FAMILIES[kind]
     style = "rounded,filled,dashed" if kind == "zero" else "rounded,filled"
-    ink = GREY if kind == "zero" else INK
-    look = {"fillcolor": fill, "color": border, "style": style, "fontcolor": ink}
-    dot.node(name, label(*lines), **{**look, **attributes})
+    ink = {"zero": GREY, "input": PAPER}.get(kind, INK)
+    return {"fillcolor": fill, "color": border, "style": style, "fontcolor": ink}
 
 
 def join(dot: Digraph, name: str, operator: str, **attributes: str) -> None:
@@ -135,10 +149,9 @@ def join(dot: Digraph, name: str, operator: str, **attributes: str) -> None:
         box(dot, name, [operator], "join", **{"height": "0.25", **attributes})
 
 
-def terminal(dot: Digraph, name: str, text: str, **attributes: str) -> None:
+def terminal(dot: Digraph, name: str, text: str) -> None:
     """What goes into a picture or comes out of it."""
-    look = {"fillcolor": "#404040", "color": "#404040", "fontcolor": "#fafafa", "height": "0.28"}
-    dot.node(name, label(text), **{**look, "penwidth": "0", **attributes})
+    box(dot, name, [text], "input", height="0.28")
 
 
 def frame(dot: Digraph, text: str, dashed: bool = False) -> None:
@@ -177,6 +190,30 @@ def block_frame(dot: Digraph, text: str, last: str) -> None:
         row.edge(last, name, style="invis", minlen="0")
 
 
+def drawn_bodies(space: SearchSpace, body: str | None) -> list[str]:
+    """The names of the bodies to draw: those with decisions, or else the first.
+
+    Raises:
+        ConfigError: there is no body of the name asked for (E804).
+    """
+    known = [name for b in space.bodies for name in b.names]
+    if body is None:
+        decided = dict.fromkeys(b.name for b, _ in space.statements)
+        return list(decided) or known[:1]
+    if body not in known:
+        raise ConfigError(
+            f"{space.name} has no cell `{body}`; there are {', '.join(known)}", code="E804",
+            hint=nearest(body, known),
+        )  # fmt: skip
+    return [body]
+
+
+def body_title(space: SearchSpace, name: str) -> str:
+    """All names of a body: `normal, reduction/2`."""
+    body = next(b for b in space.bodies if name in b.names)
+    return ", ".join(f"{n}/{s}" if s > 1 else n for n, s in body.names.items())
+
+
 def check_size(drawn: int) -> None:
     """Refuse what nobody could read.
 
@@ -188,28 +225,3 @@ def check_size(drawn: int) -> None:
             f"a picture of {drawn:,} nodes and edges is too large; the most is {MAX_DRAWN:,}",
             code="E803", hint="draw one cell, or the space with smaller parameters",
         )  # fmt: skip
-
-
-def table(chips: Sequence[tuple[str, str]], columns: int, above: str = "", below: str = "") -> str:
-    """An HTML-like label: a grid of texts, each in the colours of its family."""
-    cells = [
-        f'<TD BGCOLOR="{FAMILIES[kind][0]}" COLOR="{FAMILIES[kind][1]}" BORDER="1" '
-        f'STYLE="ROUNDED" CELLPADDING="2">{_chip(text, kind)}</TD>'
-        for text, kind in chips
-    ]
-    rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
-    grid = "".join(f"<TR>{''.join(row)}</TR>" for row in rows)
-    notes = [
-        f'<TR><TD COLSPAN="{columns}" BORDER="0"><I>{_html(text)}</I></TD></TR>' if text else ""
-        for text in (above, below)
-    ]
-    return f'<<TABLE BORDER="0" CELLSPACING="3">{notes[0]}{grid}{notes[1]}</TABLE>>'
-
-
-def _chip(text: str, kind: str) -> str:
-    lines = "<BR/>".join(map(_html, text.split("\n")))
-    return f'<FONT COLOR="{LEFT["fontcolor"]}">{lines}</FONT>' if kind == "left" else lines
-
-
-def _html(text: str) -> str:
-    return html.escape(printable(text[:200]))

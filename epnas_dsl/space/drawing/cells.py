@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from epnas_dsl.errors import ConfigError, nearest
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.drawing.canvas import (
     FAMILIES,
     PALE,
     block_frame,
+    body_title,
     box,
     canvas,
     check_size,
+    drawn_bodies,
     family,
     frame,
     join,
@@ -23,11 +24,11 @@ from epnas_dsl.space.drawing.canvas import (
     place,
     side_by_side,
     terminal,
-    title_lines,
 )
+from epnas_dsl.space.drawing.column import Column
+from epnas_dsl.space.drawing.stages import draw_column, draw_difference, folded, stages_of
 from epnas_dsl.space.genotype import runs
 from epnas_dsl.space.graph import Node, nodes, to_graph
-from epnas_dsl.space.search_space import SearchSpace
 
 if TYPE_CHECKING:
     from graphviz import Digraph
@@ -45,7 +46,9 @@ def draw_cell(architecture: Architecture, body: str | None = None) -> Digraph:
     """
     space = architecture.space
     shown = drawn_bodies(space, body)
-    dot = canvas(f"{space.name} {architecture.id}", *_title(architecture, 84 * min(2, len(shown))))
+    if shown == ["network"] and not space.cells:
+        return _draw_layers(architecture)
+    dot = canvas(f"{space.name} {architecture.id}", *_title(architecture), about=architecture.text)
     graphs = {name: nodes(to_graph(architecture, name)) for name in shown}
     dot.attr("graph", newrank=str("network" in shown).lower())
     check_size(sum(1 + len(n.inputs) for listing in graphs.values() for n in listing))
@@ -59,32 +62,18 @@ def draw_cell(architecture: Architecture, body: str | None = None) -> Digraph:
     return dot
 
 
-def _title(architecture: Architecture, width: int = 84) -> list[str]:
-    return title_lines(f"{architecture.space.name}  {architecture.id}", architecture.text, width)
+def _draw_layers(architecture: Architecture) -> Digraph:
+    """A network without cells: its statements in one column."""
+    space = architecture.space
+    dot = canvas(f"{space.name} {architecture.id}", about=architecture.text, fixed=True)
+    column = Column(dot)
+    column.title(*_title(architecture))
+    draw_column(column, folded(stages_of(space, nodes(to_graph(architecture, "network")), {})))
+    return dot
 
 
-def drawn_bodies(space: SearchSpace, body: str | None) -> list[str]:
-    """The names of the bodies to draw: those with decisions, or else the first.
-
-    Raises:
-        ConfigError: there is no body of the name asked for (E804).
-    """
-    known = [name for b in space.bodies for name in b.names]
-    if body is None:
-        decided = dict.fromkeys(b.name for b, _ in space.statements)
-        return list(decided) or known[:1]
-    if body not in known:
-        raise ConfigError(
-            f"{space.name} has no cell `{body}`; there are {', '.join(known)}", code="E804",
-            hint=nearest(body, known),
-        )  # fmt: skip
-    return [body]
-
-
-def body_title(space: SearchSpace, name: str) -> str:
-    """All names of a body: `normal, reduction/2`."""
-    body = next(b for b in space.bodies if name in b.names)
-    return ", ".join(f"{n}/{s}" if s > 1 else n for n, s in body.names.items())
+def _title(*architectures: Architecture) -> list[str]:
+    return [f"{a.space.name}  {a.id}" for a in architectures]
 
 
 def draw_body(dot: Digraph, listing: Sequence[Node], prefix: str) -> None:
@@ -190,8 +179,17 @@ def diff_cells(first: Architecture, second: Architecture, body: str | None = Non
         ConfigError: one of them has no such body (E804).
     """
     name = f"{first.id} and {second.id}"
-    dot = canvas(name, *_title(first), *_title(second))
     shown = drawn_bodies(first.space, body)
+    about = f"{first} becomes {second}"
+    if shown == ["network"] and not first.space.cells and not second.space.cells:
+        dot = canvas(name, about=about, fixed=True)
+        column = Column(dot)
+        column.title(f"{first.space.name}  {first.id}: dashed, hollow dots",
+                     f"{second.space.name}  {second.id}: blue")  # fmt: skip
+        one, two = (stages_of(a.space, nodes(to_graph(a, "network")), {}) for a in (first, second))
+        draw_difference(column, one, two, (_SAME, _CHANGED, _FIRST, _SECOND))
+        return dot
+    dot = canvas(name, *_title(first, second), about=about)
     for part_name in shown:
         drawn_bodies(second.space, part_name)
         pairs, last = _pairs(*(nodes(to_graph(a, part_name)) for a in (first, second)))

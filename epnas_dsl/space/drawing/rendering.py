@@ -72,7 +72,7 @@ def render(dot: Digraph | str, path: str | Path, dark: bool = False) -> Path:
 def to_svg(dot: Digraph | str) -> str:
     """An <svg> element that can stand alone or in a page: titled, its ids like no other's.
 
-    Its description is what stands above the picture. Where nothing renders, it shows the DOT text.
+    Its description is the text of what is drawn. Where nothing renders, it shows the DOT text.
     """
     source = _source(dot)
     data = _rendered(source, "svg")
@@ -83,12 +83,11 @@ def to_svg(dot: Digraph | str) -> str:
     prefix = "d" + hashlib.blake2b(source.encode(), digest_size=4).hexdigest()
     text = re.sub(r'\bid="((?:graph|node|edge|clust)\d+)"', rf'id="{prefix}-\1"', text)
     title = re.search(r'class="graph"[^>]*>\s*(<title>.*?</title>)', text, flags=re.DOTALL)
-    above = re.findall(
-        r"<text[^>]*>(.*?)</text>", re.split(r'<g id="[^"]*-(?:node|clust)', text)[0]
-    )
-    words = f"<desc>{' '.join(above)}</desc>" if above else ""
+    about = re.search(r'about="((?:[^"\\]|\\.)*)"', source)
+    words = html.escape(re.sub(r"\\(.)", r"\1", about[1])) if about else ""
     head, body = text.split(">", 1)
-    return f'{head} role="img">\n{title[1] if title else ""}{words}{body}'
+    body = re.sub(r"<title>.*?</title>\n?", "", body, flags=re.DOTALL)  # names of nodes in DOT
+    return f'{head} role="img">\n{title[1] if title else ""}<desc>{words}</desc>{body}'
 
 
 def mimebundle(shown: Architecture | SearchSpace) -> dict[str, str]:

@@ -1,0 +1,183 @@
+"""Turn the nodes of a network into stages, and a line of stages into DOT."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from epnas_dsl.space.drawing.canvas import chip, family
+from epnas_dsl.space.drawing.column import AFTER, BEFORE, FIXED, SKIP, Column, width_of
+from epnas_dsl.space.graph import Node
+from epnas_dsl.space.operations import OPERATIONS
+from epnas_dsl.space.search_space import SearchSpace
+from epnas_dsl.space.terms import Function, Statement, Term
+
+MAX_LINES = 6  # of operations in one box
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+@dataclass(slots=True)
+class Stage:
+    """A cell or a statement of the network, and as many equal ones as follow it.
+
+    Attributes:
+        place: the statement or the cell that it is.
+        inputs: the positions of the stages that it reads, the newest first: that one is the trunk.
+        key: equal for stages that may be folded into one; None: never.
+    """
+
+    place: str
+    inputs: list[int]
+    kind: str
+    lines: list[str]
+    shape: str
+    key: object = None
+    count: int = 1
+    name: str = ""
+
+    def told(self) -> list[str]:
+        """Its name and lines, as one where that is short."""
+        times = f"  {TIMES} {self.count}" if self.count > 1 else ""
+        told = [self.name]
+        for line in self.lines:
+            gap = ("   " if told == [self.name] else ", ") if told[-1] else ""
+            if told[-1] and len(told[-1] + line) > 56:
+                told.append(line)
+            else:
+                told[-1] += gap + line
+        return [*told[:-1], told[-1] + times]
+
+
+def draw_column(column: Column, stages: list[Stage]) -> None:
+    """Draw stages one below the other, what skips one as a dashed lane beside them."""
+    shapes = max(width_of(s.shape, 9) for s in stages)
+    left = shapes + 10 if shapes else 0.0
+    wide = max(width_of(line) for s in stages for line in s.told()) + 18
+    names: list[str] = []
+    for i, stage in enumerate(stages):
+        lines = stage.told()
+        high = 13.0 * len(lines) + 6
+        column.y -= high / 2
+        if stage.shape and (not i or stage.shape != stages[i - 1].shape):
+            column.text(shapes + 4, column.y, stage.shape, size=9, end=True)
+        look = chip(lines, stage.kind, FIXED)
+        names.append(column.node(left + wide / 2, column.y, wide, high, **look))
+        if i - 1 in stage.inputs:
+            column.dot.edge(names[i - 1], names[i])
+        skips = {str(j): SKIP for j in stage.inputs if j != i - 1}
+        column.wire(left + wide, column.y + 3, skips)
+        column.head(str(i), left + wide, column.y - 3)
+        column.y -= high / 2 + 13
+    column.finish()
+
+
+def draw_difference(
+    column: Column, first: list[Stage], second: list[Stage], looks: Sequence[dict[str, str]]
+) -> None:
+    """Draw two lines of stages as one: what both have, what changed, the first's, the second's."""
+    ours, theirs = ({s.place: s for s in stages} for stages in (first, second))
+    longer = max(first, second, key=len)
+    rows = [(s.place, ours.get(s.place), theirs.get(s.place)) for s in longer]
+    told: dict[str, tuple[list[str], dict[str, str]]] = {}
+    for place, one, two in rows:
+        before, after = one.told() if one else [], two.told() if two else []
+        if one and two and before != after:
+            after = replace(two, name="").told()
+            told[place] = [*before, f"becomes {after[0]}", *after[1:]], looks[1]
+        else:
+            told[place] = before or after, looks[0 if one and two else 2 if one else 3]
+    wide = max(width_of(line) for lines, _ in told.values() for line in lines) + 18
+    for place, one, two in rows:
+        lines, look = told[place]
+        high = 13.0 * len(lines) + 6
+        column.y -= high / 2
+        column.node(wide / 2, column.y, wide, high, **{**chip(lines, "join"), **look})
+        reads = [{stages[i].place for i in s.inputs} if s else set()
+                 for stages, s in ((first, one), (second, two))]  # fmt: skip
+        both = reads[0] & reads[1]
+        column.wire(wide, column.y + 3, {
+            p: FIXED if p in both else BEFORE if p in reads[0] else AFTER
+            for p in told if p in reads[0] | reads[1]
+        })  # fmt: skip
+        column.head(place, wide, column.y - 3)
+        column.y -= high / 2 + 9
+    column.finish()
+
+
+def stages_of(
+    space: SearchSpace, listing: Iterable[Node], shapes: Mapping[str, str]
+) -> list[Stage]:
+    """One for each cell and for each statement of the network's body, in order."""
+    stages: list[Stage] = []
+    owner: dict[str, int] = {}
+    for name, group in groupby(listing, key=lambda n: n.instance or n.name.split(".")[0]):
+        members = list(group)
+        position = len(stages)
+        owner.update((n.name, position) for n in members)
+        read = {owner[i] for n in members for i in n.inputs} - {position}
+        last = members[-1]
+        stage = Stage(name, sorted(read, reverse=True), "other", [], shapes.get(last.name, ""))
+        if last.operation == "input":
+            stage.kind, stage.lines = "input", [last.text]
+        elif last.instance:
+            stride = space.cells[last.cell].names[last.cell]
+            stage.kind, stage.lines = "reduction" if stride > 1 else "cell", [last.cell]
+            stage.key = (last.cell, stage.shape)
+        else:
+            _describe(stage, _statements(space, name), members)
+        stages.append(stage)
+    return stages
+
+
+def _statements(space: SearchSpace, name: str) -> list[Statement]:
+    """The statements of the network's body that nodes of a name may come from."""
+    label = "return" if name == "output" else name
+    body = (*space.network.statements, space.network.result)
+    return [s for s in body if re.fullmatch(rf"{re.escape(s.label)}(_\d+)?", label)]
+
+
+def _describe(stage: Stage, statements: list[Statement], members: list[Node]) -> None:
+    """Operations of a statement in the order in which they are done, a line each."""
+    done = [n for n in members if n.operation in OPERATIONS]
+    texts = [n.text for n in done] or [members[-1].text]
+    kinds = [family(n.operation) for n in done] or ["join"]
+    stage.kind = "head" if "head" in kinds else kinds[0]
+    stage.name = next((s.label for s in statements if s.array), "")
+    fixed = [s for s in statements if not s.term.decisions]
+    called = {name for s in fixed for name in _functions(s.term, set())}
+    if called and any(n.name.count(".") > 1 for n in members):
+        stage.kind, stage.lines = "cell", [" or ".join(sorted(called))]
+        stage.key = (*texts, stage.shape)
+        return
+    for text, same in groupby(texts):
+        count = len(list(same))
+        stage.lines.append(text if count == 1 else f"{text} {TIMES} {count}")
+    if len(stage.lines) > MAX_LINES:
+        stage.lines[MAX_LINES:] = [f"and {len(stage.lines) - MAX_LINES} more"]
+
+
+def _functions(term: Term, seen: set[bytes]) -> set[str]:
+    """The names of the functions called in a term."""
+    if term.digest in seen:
+        return set()
+    seen.add(term.digest)
+    if isinstance(term, Function):
+        return {term.name}
+    return {name for child in term.children for name in _functions(child, seen)}
+
+
+def folded(stages: list[Stage]) -> list[Stage]:
+    """Join neighbours of the same key into one stage; inputs are positions in the new list."""
+    folded: list[Stage] = []
+    place_of: list[int] = []
+    for i, stage in enumerate(stages):
+        last = folded[-1] if folded else None
+        if last and stage.key and stage.key == last.key and i - 1 in stage.inputs:
+            last.count += 1
+        else:
+            inputs = dict.fromkeys(place_of[j] for j in stage.inputs)
+            folded.append(replace(stage, inputs=list(inputs)))
+        place_of.append(len(folded) - 1)
+    return folded
