@@ -61,7 +61,7 @@ def canvas(name: str, *title: str, about: str = "", fixed: bool = False) -> Digr
     dot.attr(
         "graph", label=label(*title, justify="\\l") if title else "", labelloc="t", labeljust="l",
         bgcolor=PAPER, fontname=FONT, fontsize="11", fontcolor=INK,
-        nodesep="0.2", ranksep="0.3", pad="0.1", about=nohtml(_plain(" ".join(about.split()))),
+        nodesep="0.2", ranksep="0.3", pad="0.1", about=nohtml(_plain(short(" ".join(about.split()), 2_000))),
     )  # fmt: skip
     if fixed:
         dot.attr("graph", layout="nop", splines="line", outputorder="edgesfirst")
@@ -76,7 +76,7 @@ def canvas(name: str, *title: str, about: str = "", fixed: bool = False) -> Digr
 
 def darkened(source: str) -> str:
     """The same picture for a dark page."""
-    return re.sub(r'(?<=")#[0-9a-f]{6}(?=")', lambda m: DARK[m[0]], source)
+    return re.sub(r'(?<=")#[0-9a-f]{6}(?=")', lambda m: DARK.get(m[0], m[0]), source)
 
 
 def short(text: str, most: int) -> str:

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,7 +161,8 @@ def _quiet() -> Iterator[None]:
 
 
 def _text_svg(source: str) -> str:
-    lines = source.expandtabs(2).splitlines()
+    long = source.expandtabs(2).splitlines()
+    lines = [x for line in long for x in textwrap.wrap(line, 120, subsequent_indent="    ")]
     width, height = 8 * max(map(len, lines), default=1) + 20, 16 * len(lines) + 20
     rows = "\n".join(
         f'<text x="10" y="{16 * i + 20}" xml:space="preserve">{html.escape(line)}</text>'
