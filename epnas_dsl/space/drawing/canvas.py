@@ -58,10 +58,11 @@ def canvas(name: str, *title: str, about: str = "", fixed: bool = False) -> Digr
     from graphviz import Digraph, nohtml
 
     dot = Digraph(nohtml(_plain(name)))
+    told = nohtml(_plain(short(" ".join(about.split()), 2_000)))
     dot.attr(
         "graph", label=label(*title, justify="\\l") if title else "", labelloc="t", labeljust="l",
         bgcolor=PAPER, fontname=FONT, fontsize="11", fontcolor=INK,
-        nodesep="0.2", ranksep="0.3", pad="0.1", about=nohtml(_plain(short(" ".join(about.split()), 2_000))),
+        nodesep="0.2", ranksep="0.3", pad="0.1", about=told,
     )  # fmt: skip
     if fixed:
         dot.attr("graph", layout="nop", splines="line", outputorder="edgesfirst")

@@ -151,7 +151,7 @@ def sheets_of(
             title, rows, reads = reader.statement(s, tree, absent)
             size = count_text(s.term.size)
             note = f"level {s.level}: {size} options" if s.level else f"{size} options"
-            title = short(("output" if out else s.label) + " = " + title, 80)
+            title = short(f"{'output' if out else short(s.label, 32)} = {title}", 80)
             yield Sheet(title, note * bool(rows), rows, reads, _kind(s.term), value)
         if s.term.kind != "number":
             reader.values[s.label] = value
@@ -408,7 +408,9 @@ def _alternatives(term: Term, seen: set[bytes] | None = None) -> Iterator[Term]:
 def _kind(term: Term) -> str:
     while isinstance(term, Apply):
         term = term.callee
-    return family(term.name) if isinstance(term, Operation | Function) else "join"
+    if isinstance(term, Operation | Function):
+        return family(term.name)
+    return "cell" if isinstance(term, CellCall | Stack) else "join"
 
 
 def _given(function: Function, tree: Tree | None = None) -> list[str]:
@@ -437,6 +439,6 @@ def _open(term: Term) -> str:
             name = _open(term.callee) if isinstance(term, Apply) else term.name
             return f"{name}({', '.join(inputs)})" if inputs else name
         case Join():
-            texts = list(map(_open, term.parts))
+            texts = [f"({_open(p)})" if isinstance(p, Choice) else _open(p) for p in term.parts]
             return " + ".join(texts) if term.operator == "add" else f"concat({', '.join(texts)})"
     return print_term(term, (), {}) if term.size == 1 else "\N{HORIZONTAL ELLIPSIS}"
