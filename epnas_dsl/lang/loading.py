@@ -152,7 +152,7 @@ def check_shapes(space: SearchSpace, most: int = 64) -> None:
         for choices in _combinations([d.size for d in decisions], most):
             try:
                 layers = network_layers(Architecture(space, choices), IMAGE)
-                left -= len(layers)
+                left -= max(len(layers), space.places)
                 costs(layers, IMAGE)
             except EpnasError as error:
                 errors.setdefault((error.diagnostics[0].code, error.diagnostics[0].span), error)

@@ -39,7 +39,7 @@ def idle_requirements(space: SearchSpace) -> list[Diagnostic]:
     whole = math.prod(sizes) <= WHOLE
     rows = (itertools.product(*map(range, sizes[:width])) for width in set(space.widths[1:]))
     every = (_measured(space, choices) for choices in itertools.chain(*rows))
-    most = max(FEWEST, MAX_LAYERS // _layers(space))
+    most = max(FEWEST, MAX_LAYERS // max(_layers(space), space.places))
     whole = whole and math.prod(sizes) <= most
     met: list[set[bool]] = [set() for _ in space.requirements]
     looked_at = 0

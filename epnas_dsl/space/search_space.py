@@ -169,6 +169,11 @@ class SearchSpace:
             h.update(requirement.condition.digest)
         return h.hexdigest()
 
+    @cached_property
+    def places(self) -> int:
+        """How many values the statements of all bodies name or make, at most."""
+        return sum(s.term.places for b in self.bodies for s in (*b.statements, b.result))
+
     def level_size(self, level: int, unordered: bool = False) -> int:
         """The number of options of a level, over all of its decisions."""
         if unordered:

@@ -28,7 +28,7 @@ MANY = pytest.mark.slow
 def test_texts_of_spaces(seed: int) -> None:
     texts = fuzzing.space_texts(random.Random(seed))
     reached = set()
-    for i in range(800):
+    for i in range(500):
         source, text = next(texts)
         reached.add((source, fuzzing.examine_space(text, turns=i % 20 == 0).reached))
     assert {"derived", "made", "wild", "damaged", "soup"} <= {source for source, _ in reached}
@@ -36,10 +36,11 @@ def test_texts_of_spaces(seed: int) -> None:
 
 
 def test_texts_of_architectures() -> None:
-    spaces = [load_space(name) for name in SPACES[::3]]
+    few = ("darts", "enas_micro", "macro", "micro", "nasbench101", "nasbench201", "pnas")
+    spaces = [load_space(name) for name in few]
     texts = fuzzing.architecture_texts(random.Random(0), spaces)
     reached = set()
-    for _ in range(3_600):
+    for _ in range(6_000):
         _, text, space = next(texts)
         reached.add(fuzzing.examine_architecture(text, space).reached)
     assert reached == {"parse architecture", "match", "whole"}
