@@ -347,10 +347,11 @@ def _call_item(
         read = {i for node in body for i in node.inputs}
         sources = {x: adapted[s] if adapted.get(s) in read else s for x, s in sources.items()}
     items += _items(body, depth, f"{call.name}.", outputs, adapted)
-    inputs = tuple((label, outputs[source][0]) for label, source in sources.items())
+    alive = {label: outputs[source] for label, source in sources.items() if source in outputs}
+    inputs = tuple((x, alive[x][0] if x in alive else source) for x, source in sources.items())
     widths = {
-        "in_channels" if len(sources) == 1 else f"{label}_channels": outputs[source][1]
-        for label, source in sources.items()
+        "in_channels" if len(sources) == 1 else f"{label}_channels": channels
+        for label, (_, channels) in alive.items()
     }
     kind = "cell" if call.is_cell else "function"
     about = f"The {kind} `{call.callee}` of the space."
@@ -372,12 +373,13 @@ def _adapters(
     adapters = {made[n.name]: n for n in body if n.name in made and len(n.calls) == depth}
     items = []
     for label, source in call.inputs:
-        value, channels = outputs[source]
+        value, channels = outputs.get(source, (source, 0))  # absent where nothing reads the input
         if label in adapters:
             item = _node_item(adapters[label], label, outputs)
             assert item
         else:
-            numbers = {"in_channels": channels, "channels": width, "stride": 1}
+            known = {"in_channels": channels, "channels": width, "stride": 1}
+            numbers = known if channels else {}
             item = Item("", label, label, "conv_1x1", (value,), value, numbers=numbers)
         item.key, item.prefix = ("adapter", label), f"{label}_"
         items.append(item)

@@ -59,14 +59,18 @@ def to_python(original: Original) -> dict[str, bytes]:
     """
     trained = original.facts if "classes" in original.facts else {}
     file = export_python(original.architecture, original.image, trained)
-    state = renamed(original.network.state_dict(), file)
-    namespace: dict[str, Any] = {"__name__": "exported"}
-    exec(compile(file.text, "<exported>", "exec"), namespace)
-    module: nn.Module = namespace["Model"]()
-    module.load_state_dict(state)
     network, images = copy.deepcopy(original.network), original.images(3)
-    for training in (False, True):
-        found, expected = (_run(m.train(training), images) for m in (module, network))
+    namespace: dict[str, Any] = {"__name__": "exported"}
+    try:
+        state = renamed(original.network.state_dict(), file)
+        exec(compile(file.text, "<exported>", "exec"), namespace)
+        module: nn.Module = namespace["Model"]()
+        module.load_state_dict(state)
+        pairs = [(_run(m.train(t), images) for m in (module, network)) for t in (False, True)]
+        outputs = [(found, expected) for found, expected in pairs]
+    except Exception as error:  # whatever a file that is wrong can raise
+        raise _differs(".py") from error
+    for found, expected in outputs:
         _compare(found, expected, 0, ".py")
     if not trained:
         return {".py": file.text.encode()}
@@ -166,10 +170,14 @@ def _compare(found: Tensor, expected: Tensor, tolerance: float, suffix: str) -> 
         difference = float((found - expected).abs().max() / expected.abs().max())
         same = difference <= tolerance
     if not same:
-        raise DataError(
-            f"the {suffix} file would not compute what the network does", code="E661",
-            hint="a mistake in the exporter: please report the architecture",
-        )  # fmt: skip
+        raise _differs(suffix)
+
+
+def _differs(suffix: str) -> DataError:
+    return DataError(
+        f"the {suffix} file would not compute what the network does", code="E661",
+        hint="a mistake in the exporter: please report the architecture",
+    )  # fmt: skip
 
 
 EXPORTS = {".py": to_python, ".pt2": to_pt2, ".onnx": to_onnx}

@@ -749,7 +749,7 @@ class _Builder:
         node = Node(
             name, operation, (read.name,), tuple(settings.items()), trace.channels[output],
             read.scale * int(settings.get(ENTRY, 1)), scope.cell, scope.instance, scope.block,
-            f"{operation}({text})", tuple(trace.layers), output,
+            f"{operation}({text})", tuple(trace.layers), output, calls=scope.calls,
         )  # fmt: skip
         return replace(ref, node=self._add(node), entry=ref.entry and ENTRY not in settings)
 
