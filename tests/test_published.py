@@ -12,6 +12,7 @@ from epnas_dsl.lang import load_space, read_space
 from epnas_dsl.nn.export import export_python
 from epnas_dsl.nn.network import build_network
 from epnas_dsl.nn.operations import PointwiseConv2d
+from epnas_dsl.nn.portable import renamed
 from epnas_dsl.nn.supernet import Supernet
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.expansion import sample
@@ -125,10 +126,12 @@ def test_network_supernet_and_exported_file_agree(space: str) -> None:
         supernet = Supernet()
         networks = [supernet.extract(layers), build_network(layers)]
         found: dict[str, type[nn.Module]] = {}
-        exec(compile(export_python(graph, str(architecture)), "exported", "exec"), found)
+        file = export_python(architecture, (3, 32, 32))
+        exec(compile(file.text, "exported", "exec"), found)
         networks.append(found["Model"]())
-        for network in networks[1:]:
-            network.load_state_dict(networks[0].state_dict())
+        state = networks[0].state_dict()
+        networks[1].load_state_dict(state)
+        networks[2].load_state_dict(renamed(state, file))
         first, *others = [outputs(network, images) for network in networks]
         assert all(map(torch.equal, first * 2, others[0] + others[1]))
 

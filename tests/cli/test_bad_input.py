@@ -22,7 +22,7 @@ MISTAKES = [
     ("explain E51", 2, "E507", "did you mean"),
     ("summary ARCH --image 3x32", 2, "E532", "3x32x32"),
     ("summary ARCH --image 0x32x32", 2, "E532", "3x32x32"),
-    ("compile ARCH -o net.onnx", 2, "E534", ".py"),
+    ("compile ARCH -o net.pth", 2, "E534", ".py"),
     ("compile ARCH -o no/net.py", 2, "E505", "No such file"),
     ("draw micro -o x.gif", 2, "E801", ".svg"),
     ("draw micro", 2, "E530", "'-o'"),
