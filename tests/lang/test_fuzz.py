@@ -21,7 +21,7 @@ from epnas_dsl.space.graph import network_layers
 from epnas_dsl.space.search_space import SearchSpace
 
 SPACES = sorted(names("spaces"))
-MANY = pytest.mark.slow
+MANY = pytest.mark.exhaustive
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -106,7 +106,7 @@ def test_exported_and_compiled_networks_agree_to_the_bit(space: str) -> None:
         assert_agree(architecture, export_python(architecture, SIZE))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("space", SPACES)
 def test_fifty_of_every_space_agree_to_the_bit(space: str) -> None:
     for architecture in some(space, 50, seed=3):

@@ -252,7 +252,7 @@ def test_random_architectures_of_every_space_run_learn_and_count() -> None:
         assert_whole(architecture, (3, 32, 32))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_thousand_random_architectures_run_learn_and_count() -> None:
     found = list(some_of_every(-(-1000 // len(ALL_SPACES)), seed=7))
     assert len(found) >= 1000

@@ -62,7 +62,7 @@ def test_files_for_others_run_with_any_number_of_images(space: str) -> None:
     assert_onnx(original(space))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("space", SPACES)
 def test_every_space_has_all_exports(space: str) -> None:
     first = original(space)

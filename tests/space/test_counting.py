@@ -201,7 +201,7 @@ def test_arguments_agree_with_enumeration() -> None:
     assert compare(seed=0, spaces=240, most=200) > 70
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_arguments_agree_with_enumeration_of_larger_spaces() -> None:
     assert compare(seed=1, spaces=600, most=3000) > 200
 
