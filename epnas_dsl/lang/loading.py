@@ -34,6 +34,7 @@ from epnas_dsl.space.terms import Number as Value
 
 MAX_BYTES = 1 << 20
 IMAGE = (3, 32, 32)
+MIXED_LAYERS = 1_000  # after which no alternatives are combined at random any more
 MAX_LAYERS = 8_000  # that are worked out to check the shapes of one level
 
 
@@ -149,7 +150,10 @@ def check_shapes(space: SearchSpace, most: int = 64) -> None:
     for level in dict.fromkeys([space.depth, 1]):
         decisions = [d for row in space.levels[:level] for d in row]
         left = MAX_LAYERS
-        for choices in _combinations([d.size for d in decisions], most):
+        turns = min(max((d.size for d in decisions), default=1), most)
+        for turn, choices in enumerate(_combinations([d.size for d in decisions], most)):
+            if turn >= turns and left < MAX_LAYERS - MIXED_LAYERS:
+                break
             try:
                 layers = network_layers(Architecture(space, choices), IMAGE)
                 left -= max(len(layers), space.places)
