@@ -298,9 +298,15 @@ def _render(line: _Line) -> list[str]:
     rows: list[str] = []
     row: list[_Piece] = []
     indent, further = INDENT * line.indent, INDENT * (line.indent + 1)
+
+    def wrapped() -> list[str]:
+        if rows:
+            return _wrap(row, further, further + INDENT)
+        return _wrap(row, indent, further)
+
     for piece in line.pieces:
         if piece.fresh or piece.token.type == "COMMENT":
-            rows += _wrap(row, further if rows else indent, further)
+            rows += wrapped()
             row = []
         if piece.token.type != "COMMENT":
             row.append(piece)
@@ -308,7 +314,7 @@ def _render(line: _Line) -> list[str]:
             rows.append((further if rows else indent) + piece.token.rstrip())
         else:
             rows[-1] += piece.gap + piece.token.rstrip()
-    return rows + _wrap(row, further if rows else indent, further)
+    return rows + wrapped()
 
 
 def _wrap(pieces: list[_Piece], indent: str, further: str) -> list[str]:

@@ -249,3 +249,9 @@ def test_made_statements_keep_their_meaning(values: list[syntax.Expression]) -> 
 def test_what_the_limits_allow_is_printed(text: str) -> None:
     assert read(print_expression(read(text))) == read(text)
     assert format_space(format_space(f"space m op := {text}"))
+
+
+def test_a_row_broken_before_an_alternative_is_broken_alike_again() -> None:
+    once = format_space(f"space m op := a | none | (kernel | {'(' * 62}4{')' * 62})")
+    assert once.count("\n    | ") == 1
+    assert format_space(once) == once
