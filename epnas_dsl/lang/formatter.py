@@ -300,8 +300,9 @@ def _render(line: _Line) -> list[str]:
     indent, further = INDENT * line.indent, INDENT * (line.indent + 1)
 
     def wrapped() -> list[str]:
-        if rows:
-            return _wrap(row, further, further + INDENT)
+        outermost = any(piece.breakable and not piece.depth for piece in row[1:])
+        if rows:  # what is broken inside a later row stands deeper than it
+            return _wrap(row, further, further if outermost else further + INDENT)
         return _wrap(row, indent, further)
 
     for piece in line.pieces:
