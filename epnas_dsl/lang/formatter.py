@@ -333,7 +333,7 @@ def _wrap(pieces: list[_Piece], indent: str, further: str) -> list[str]:
     else:
         ends = _fill(pieces, places, indent, further)
     parts = [pieces[i:k] for i, k in itertools.pairwise([0, *ends, len(pieces)])]
-    rows = _wrap(parts[0], indent, further)
+    rows = _wrap(parts[0], indent, indent + INDENT)
     return rows + [row for part in parts[1:] for row in _wrap(part, further, further + INDENT)]
 
 

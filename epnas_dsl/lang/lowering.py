@@ -43,6 +43,7 @@ from epnas_dsl.space.terms import (
 )
 
 MAX_STATEMENTS = 10_000
+MAX_BITS = 13_000  # of a count; Python writes numbers of up to 4,300 digits
 MAX_ERRORS = 100  # after which the rest of the file is not looked at
 COORDINATES = ("cell", "block", "slot", "op", "input")
 ROLES = ("wire", "zero", "pure")
@@ -59,11 +60,16 @@ def lower(
 
     Raises:
         SpaceErrors: everything that is wrong with it.
+        LimitError: it has so many architectures that their number cannot be written (E919).
     """
     lowerer = _Lowerer(space, dict(given or {}))
     result = lowerer.space()
     if lowerer.errors or result is None:
         raise SpaceErrors(lowerer.errors)
+    if sum(d.size.bit_length() for d in result.decisions) > MAX_BITS:
+        place = space.name_span or space.span
+        raise LimitError(f"`{space.name}` has more than 2^{MAX_BITS:,} architectures",
+                         code="E919", span=place)  # fmt: skip
     lowerer.idle(result)
     return result, lowerer.warnings()
 

@@ -493,12 +493,15 @@ class _Matcher:
 
     def subset(self, term: Subset, taken: list[syntax.Expression], names: Names) -> Tree:
         chosen: dict[int, Tree] = {}
+        fixed = [print_term(e, (), {}) if not e.decisions else "" for e in term.elements]
         for node in taken:
-            for i, element in enumerate(term.elements):
+            text = node.name if isinstance(node, syntax.Name) else ""
+            likely = [fixed.index(text)] if text in fixed else []
+            for i in (*likely, *range(len(term.elements))):
                 if i in chosen:
                     continue
                 try:
-                    chosen[i] = self.match(element, node, names)
+                    chosen[i] = self.match(term.elements[i], node, names)
                     break
                 except _Mismatch:
                     continue

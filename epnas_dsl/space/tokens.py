@@ -66,7 +66,14 @@ def decode(space: SearchSpace, level: int, tokens: Symbols) -> Numbers:
 
 
 def to_tokens(architecture: Architecture) -> Symbols:
-    """The symbols of an architecture: [level, columns]."""
+    """The symbols of an architecture: [level, columns].
+
+    Raises:
+        LimitError: a decision has too many options to be written as symbols.
+    """
+    largest = max((d.size for d in architecture.space.decisions), default=1)
+    if largest > 1 << 62:
+        raise LimitError(f"a decision of more than {1 << 62:,} options has no symbols", code="E918")
     rows = [
         encode(architecture.space, level, np.array([row], np.int64).reshape(1, -1))
         for level, row in enumerate(architecture.rows(), 1)

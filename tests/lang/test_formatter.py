@@ -255,3 +255,9 @@ def test_a_row_broken_before_an_alternative_is_broken_alike_again() -> None:
     once = format_space(f"space m op := a | none | (kernel | {'(' * 62}4{')' * 62})")
     assert once.count("\n    | ") == 1
     assert format_space(once) == once
+
+
+def test_a_row_with_breaks_inside_and_outside_is_broken_alike_again() -> None:
+    long = " and ".join(f"operand_number_{i}" for i in range(9))
+    once = format_space(f"space m source := [] | f([({long})]) - channels if last(h) == 1 else []")
+    assert format_space(once) == once

@@ -10,7 +10,7 @@ import fuzzing
 import numpy as np
 import pytest
 
-from epnas_dsl.errors import EpnasError
+from epnas_dsl.errors import EpnasError, LimitError
 from epnas_dsl.lang import load_architecture, load_space, read_space
 from epnas_dsl.lang.parser import parse_space
 from epnas_dsl.resources import names
@@ -19,6 +19,7 @@ from epnas_dsl.space.canonical import canonical_key
 from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.graph import network_layers
 from epnas_dsl.space.search_space import SearchSpace
+from epnas_dsl.space.tokens import to_tokens
 
 SPACES = sorted(names("spaces"))
 MANY = pytest.mark.exhaustive
@@ -152,3 +153,13 @@ def test_many_values_of_one_name_take_no_longer_each() -> None:
     start = time.process_time()
     assert len(network_layers(Architecture(read_space(text), []), (3, 8, 8))) == 6003
     assert time.process_time() - start < 5
+
+
+def test_a_long_text_of_large_subsets_is_read_and_has_no_symbols() -> None:
+    space = read_space(f"""{HEAD}network (image) {{ h[0] = conv_3x3(image, 4)
+        for i in 1..80 {{ h[i] = op(conv_1x1(concat(some of h[0..i-1]), 4)) }}
+        x = last(h) {TAIL}""")
+    (architecture,) = drawn(space, 1)
+    assert load_architecture(str(architecture), space) == architecture
+    with pytest.raises(LimitError, match="has no symbols"):
+        to_tokens(architecture)
