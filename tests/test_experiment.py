@@ -67,6 +67,31 @@ def test_a_search_on_images_stops_moves_and_resumes(tmp_path):
     assert experiment.evaluate(moved / "final", config)["test"] == whole.test
 
 
+NOTHING = """space nothing(classes=10)
+network (image) {
+    x = conv_3x3(image, 4)
+    for i in 1..2 { h[i] = conv_1x1(x) }
+    s := h[1..2] | x
+    a = s + s
+    return linear(global_avg_pool(conv_1x1(concat(unused(h)), 4) + a), classes)
+}
+"""
+
+
+@pytest.mark.parametrize(("budget", "failed"), [("", 1), ("require params <= 5e6\n", 0)])
+def test_an_architecture_without_a_network_is_a_failed_trial(tmp_path, budget, failed):
+    path = tmp_path / "nothing.space"
+    path.write_text(NOTHING + budget)
+    words = [f"space={path}", *TINY[1:], "search.first_level_limit=10", "search.iterations=1"]
+    config = override(Config(), [*words, "evaluation.final_epochs=0"])
+    trials = experiment.run(config, tmp_path / "run").trials
+    assert len(trials) == 3 + failed  # h1 + h1, h1 + x, x + x; h1 + h2 leaves nothing to join
+    assert [t.architecture for t in trials if t.state == "failed"] == ["nothing: a = h1 + h2"][
+        :failed
+    ]
+    assert len(experiment.resume(tmp_path / "run").trials) == len(trials)
+
+
 def test_several_processes_give_the_same_trials(tmp_path):
     words = [*TINY, "search.iterations=1", "evaluation.evaluator=standalone"]
     words += ["evaluation.final_epochs=0"]

@@ -94,7 +94,11 @@ def simplify(nodes: Sequence[Node], space: SearchSpace, body: Body) -> tuple[lis
             made = vertex(f"input {node.name}", (), False, True)
         elif role == "wire" and not (stride > 1 and node.entry):
             made = inputs[0]
-        elif role == "zero" or not left or (node.operation == "multiply" and left != inputs):
+        elif (
+            role == "zero"
+            or (inputs and not left)
+            or (node.operation == "multiply" and left != inputs)
+        ):
             made = vertex(f"{ZERO}{shapes.known[node.name]}", (), False, True)
             zeros.add(made)
         elif node.operation == "add":
@@ -150,6 +154,8 @@ class _Shapes:
             read = [new if x in self.entries else old for x, old, new in pairs]
         if node.operation == "input":  # it is brought to the cell's width where it is read
             return (WIDTH if self.is_cell else node.name,), ()
+        if not read:  # a join of nothing, which no network has
+            return (), ()
         if node.operation == "add":
             return min(read)  # all are the same, perhaps in other words
         if node.operation == "concat":

@@ -651,11 +651,11 @@ class _Builder:
         for part, inner in zip(term.parts, tree or ((),) * len(term.parts), strict=True):
             refs += list(self._refs(part, inner, scope))
         with _noting(term.span):
-            if not refs:
+            if not refs and self.image:  # a network cannot; a body's graph tells what it is
                 raise ShapeError("there is nothing to join here", code="E402")
             if name is None:
                 name = self._unused_name(f"{scope.statement}.{term.operator}")
-            entry = all(r.entry for r in refs)
+            entry = bool(refs) and all(r.entry for r in refs)
             width = evaluate(term.width, (), scope.numbers) if term.width else 0
             if self.image is None:
                 text = term.operator

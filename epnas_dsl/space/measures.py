@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from epnas_dsl.errors import ShapeError
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import evaluate
 from epnas_dsl.space.graph import Image, network_layers, reads
@@ -38,7 +39,10 @@ def graph_measures(architecture: Architecture) -> dict[str, Number]:
 
 
 def satisfies(architecture: Architecture, image: Image = IMAGE) -> bool:
-    """Whether an architecture meets every requirement of its space."""
+    """Whether an architecture meets every requirement of its space.
+
+    One whose values do not fit together has no network, so it meets no requirement on its costs.
+    """
     requirements = architecture.space.requirements
     if not requirements:
         return True
@@ -48,5 +52,8 @@ def satisfies(architecture: Architecture, image: Image = IMAGE) -> bool:
         return False
     if len(quick) == len(requirements):
         return True
-    full = measures(architecture, image)
+    try:
+        full = measures(architecture, image)
+    except ShapeError:
+        return False
     return all(evaluate(r.condition, (), full) for r in requirements)

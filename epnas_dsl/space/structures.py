@@ -23,7 +23,7 @@ from functools import lru_cache
 from itertools import combinations, pairwise
 from typing import Any
 
-from epnas_dsl.errors import CountError, ShapeError
+from epnas_dsl.errors import CountError
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.canonical import STEP, ZERO, simplify
 from epnas_dsl.space.expansion import pick_unordered
@@ -91,6 +91,10 @@ def check_structure(structure: Structure) -> None:
     _check_shapes(structure.runs, structure.options, results)
 
 
+class _NothingLeft(CountError):
+    """A join of nothing."""
+
+
 class _Reader:
     """Carries the statements of one body out, each with all of its options."""
 
@@ -129,26 +133,33 @@ class _Reader:
             else:
                 self.values[s.label] = f"@{len(options)}"
                 options.append(found)
-        results, loose = self.returned(result)
+        results, loose = self.returned(result, options)
         own = frozenset(e for found in options for e in found if self.has_weights(e))
         inputs = len(self.body.inputs)
         return Structure(tuple(_runs(options)), tuple(options), results, loose, inputs, own)
 
-    def returned(self, result: Statement) -> tuple[dict[frozenset[int], Options], frozenset[int]]:
+    def returned(
+        self, result: Statement, options: Sequence[Options]
+    ) -> tuple[dict[frozenset[int], Options], frozenset[int]]:
         """The results and the loose statements of a `Structure`."""
         loose = {label: self.values[label] for label in self.loose}
         if not self.same.isdisjoint([*loose, *loose.values()]):
             raise CountError("`unused` names a value that has another name")
         if result.term.unordered << len(loose) > MAX_OPTIONS:
             raise CountError(f"more than {MAX_OPTIONS:,} results")
+        indices = frozenset(int(name[1:]) for name in loose.values())
+        others = (e for i, found in enumerate(options) if i not in indices for e in found)
+        read_by_others = not all(indices.isdisjoint(leaves(e)) for e in others)
         results = {}
         for left in _subsets(loose):
             numbers = frozenset(int(loose[x][1:]) for x in left)
             try:
                 results[numbers] = self.options(result, loose.keys() - left, left)
-            except ShapeError:  # nothing is left to be joined, which does not happen then
-                results[numbers] = frozenset()
-        return results, frozenset(int(name[1:]) for name in loose.values())
+            except _NothingLeft:
+                if left or read_by_others:
+                    raise
+                results[numbers] = frozenset()  # the last of them is read by none of them
+        return results, indices
 
     def options(
         self, statement: Statement, read: Set[str] = frozenset(), left: Set[str] = frozenset()
@@ -171,6 +182,8 @@ class _Reader:
         labels = {vertices[i].label for i in alive}
         if STEP in labels or any(label.startswith(ZERO) for label in labels):
             raise CountError("zeros or strides that depend on what is joined")
+        if any(not vertices[i].inputs and vertices[i].commutes for i in alive):
+            raise _NothingLeft("a join may have nothing to join")
         readers = Counter(j for i in alive for j in vertices[i].inputs)
         for i, v in enumerate(vertices[: root + 1]):
             sizes.append(1 + sum(sizes[j] for j in v.inputs))

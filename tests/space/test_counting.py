@@ -238,6 +238,21 @@ def test_where_no_argument_holds_all_are_looked_at(block: str, result: str, reas
     assert reason in told[0]
 
 
+@pytest.mark.parametrize(
+    ("before", "result"),
+    [("s := h[1..2] a = op(s) + op(s)", "conv_1x1(concat(unused(h))) + a"),
+     ("", "sum(h[1..2]) + conv_1x1(concat(unused(h)))")],
+)  # fmt: skip
+def test_where_nothing_may_be_left_all_are_looked_at(before: str, result: str) -> None:
+    space = read_space(f"""space s
+    op := conv_1x1 | conv_3x3
+    cell c (p) {{ for i in 1..2 {{ h[i] = op(p) }} {before} return {result} }}
+    {HEAD}""")
+    with pytest.raises(CountError, match="nothing to join"):
+        count_by_argument(space)
+    assert count_unique(space) == enumerated(space, 1)
+
+
 def test_out_of_reach_says_why() -> None:
     space = read_space(NASBENCH101 + "require params <= 1e6")
     with pytest.raises(CountError, match=r"2,000,000 at most.*a requirement speaks of params"):
