@@ -1,0 +1,37 @@
+"""Puts spaces, networks, searchers and runs together: the only part that knows them all.
+
+Torch is loaded where it is needed, not before.
+"""
+
+from epnas_dsl.experiment.assembly import plan
+from epnas_dsl.experiment.networks import Trained, device, evaluate, export, load_model, train
+from epnas_dsl.experiment.records import (
+    Status,
+    image_of,
+    recorded,
+    report,
+    run_config,
+    status,
+    trials,
+)
+from epnas_dsl.experiment.searching import Found, resume, run
+
+__all__ = [
+    "Found",
+    "Status",
+    "Trained",
+    "device",
+    "evaluate",
+    "export",
+    "image_of",
+    "load_model",
+    "plan",
+    "recorded",
+    "report",
+    "resume",
+    "run",
+    "run_config",
+    "status",
+    "train",
+    "trials",
+]

@@ -1,0 +1,247 @@
+"""Turn one architecture into a trained network, a loaded one, a tested one, an exported one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from epnas_dsl.config import Config
+from epnas_dsl.errors import ConfigError, DataError, RunError
+from epnas_dsl.lang.loading import read_space
+from epnas_dsl.lang.matching import match_architecture
+from epnas_dsl.lang.parser import parse_architecture
+from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.graph import network_layers, to_layers, to_network
+
+if TYPE_CHECKING:
+    from epnas_dsl.nn.trained import TrainedModel
+    from epnas_dsl.nn.training import Epoch
+
+WEIGHTS = "model.safetensors"
+FINAL = "final"  # where a run keeps the final training of its best architecture
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What became of a training.
+
+    Attributes:
+        path: the file of the weights.
+        accuracy: in [0, 1], by part: `validation` and `test`.
+        params: trainable numbers.
+        curve: validation accuracy after each epoch.
+    """
+
+    path: Path
+    accuracy: dict[str, float]
+    params: int
+    curve: tuple[float, ...]
+
+
+def train(
+    architecture: Architecture,
+    config: Config,
+    out: Path,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> Trained:
+    """Train an architecture from scratch; if `out` holds a part of it, go on from there.
+
+    Writes `model.safetensors` (the weights, and all that it takes to use them), `best.arch`
+    (the architecture's text) and `training.json` (the curve) into `out`.
+
+    Raises:
+        DataError: the images are missing or damaged, or `out` holds another training (E631).
+        ConfigError: settings that do not fit the images or this machine.
+    """
+    from epnas_dsl.nn.data import load_data
+    from epnas_dsl.nn.evaluators import layers_for, place
+    from epnas_dsl.nn.network import build_network, count_parameters
+    from epnas_dsl.nn.trained import save_trained
+    from epnas_dsl.nn.training import evaluate as score
+    from epnas_dsl.nn.training import prepare_device
+    from epnas_dsl.nn.training import train as fit
+
+    if (out / "run.db").exists():
+        raise RunError(f"`{out}` holds a search", code="E701", hint="choose another `--out`")
+    out.mkdir(parents=True, exist_ok=True)
+    settings = config.training
+    data = load_data(config.data, prepare_device(settings))
+    layers = layers_for(architecture, data, settings)
+    network = place(build_network(layers, config.search.seed), data, settings)
+    checkpoint = out / "training.ckpt"
+    history = fit(
+        network, data, settings, config.search.seed, checkpoint=checkpoint, on_epoch=on_epoch
+    )
+    curve = tuple(epoch.validation.accuracy for epoch in history)
+    test = score(network, data.test, data.preprocessing, settings).accuracy
+    accuracy = {"validation": curve[-1], "test": test}
+    facts = {
+        **describe(architecture),
+        "data": data.name,
+        "image": data.shape,
+        "classes": data.classes,
+        "mean": data.preprocessing.mean,
+        "std": data.preprocessing.std,
+        "accuracy": accuracy,
+    }
+    save_trained(out / WEIGHTS, network, facts)
+    (out / "best.arch").write_text(f"{architecture}\n", encoding="utf-8")
+    report = {"accuracy": accuracy, "epochs": [epoch_facts(e) for e in history]}
+    (out / "training.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    checkpoint.unlink(missing_ok=True)
+    return Trained(out / WEIGHTS, accuracy, count_parameters(network), curve)
+
+
+def epoch_facts(epoch: Epoch) -> dict[str, float]:
+    """An epoch as plain data."""
+    return {
+        "epoch": epoch.number,
+        "learning_rate": epoch.learning_rate,
+        "training_loss": epoch.training.loss,
+        "training_accuracy": epoch.training.accuracy,
+        "validation_loss": epoch.validation.loss,
+        "validation_accuracy": epoch.validation.accuracy,
+    }
+
+
+def describe(architecture: Architecture) -> dict[str, Any]:
+    """An architecture and the whole of its space, as plain data."""
+    space = architecture.space
+    return {
+        "architecture": str(architecture),
+        "space": space.source,
+        "parameters": space.changed,
+        "digest": space.digest,
+    }
+
+
+def load_model(path: str | Path) -> TrainedModel:
+    """A trained network from the file that `epnas train` wrote, or from the folder that holds it.
+
+    Returns:
+        A module, in evaluation mode, from images (N, C, H, W) of values 0 to 255 to the scores of
+        the classes; `classes` names them.
+
+    Raises:
+        DataError: the file is missing, damaged, or written by something else.
+    """
+    from epnas_dsl.nn.augmentation import Preprocessing
+    from epnas_dsl.nn.network import build_network
+    from epnas_dsl.nn.trained import TrainedModel, read_trained, restore
+
+    path = _weights_file(path)
+    state, facts = read_trained(path)
+    try:
+        channels, height, width = map(int, facts["image"])
+        preprocessing = Preprocessing(tuple(facts["mean"]), tuple(facts["std"]))
+        text, classes = str(facts["architecture"]), tuple(map(str, facts["classes"]))
+        space = read_space(facts["space"], f"{path} (space)", **facts["parameters"])
+    except (KeyError, TypeError, ValueError):
+        raise DataError(f"the metadata of {path} is incomplete", code="E621") from None
+    architecture = match_architecture(parse_architecture(text, str(path)), space)
+    network = build_network(to_layers(to_network(architecture, (channels, height, width))))
+    restore(network, state, path)
+    return TrainedModel(network, preprocessing, classes, text)
+
+
+def _weights_file(path: str | Path) -> Path:
+    """The file of weights itself, or the one in the folder of a training or of a search."""
+    place = Path(str(path).removesuffix(":best"))
+    if not place.is_dir():
+        return place
+    inner = place / FINAL / WEIGHTS
+    return inner if inner.is_file() else place / WEIGHTS
+
+
+def evaluate(path: str | Path, config: Config) -> dict[str, float]:
+    """The accuracy of a trained network on the validation and on the test part of a data set.
+
+    Raises:
+        DataError: the weights or the images are missing or damaged, or do not fit (E623).
+    """
+    from epnas_dsl.nn.data import load_data
+    from epnas_dsl.nn.training import evaluate as score
+    from epnas_dsl.nn.training import prepare_device
+
+    model = load_model(path)
+    device = prepare_device(config.training)
+    data = load_data(config.data, device)
+    if data.shape[0] != len(model.preprocessing.mean) or len(data.classes) != len(model.classes):
+        raise DataError(
+            f"{path} tells {len(model.classes)} classes apart in images of "
+            f"{len(model.preprocessing.mean)} channels; {data.name} has {len(data.classes)} in "
+            f"images of {data.shape[0]}", code="E623",
+        )  # fmt: skip
+    network = model.network.to(device)
+    parts = {"validation": data.validation, "test": data.test}
+    return {
+        name: score(network, part, model.preprocessing, config.training).accuracy
+        for name, part in parts.items()
+    }
+
+
+def export(
+    architecture: Architecture, image: tuple[int, int, int], suffix: str, weights: str | None = None
+) -> dict[str, bytes]:
+    """An architecture as files that run without this program.
+
+    Args:
+        image: channels, height and width; of no account with weights, which know theirs.
+        suffix: `.py`, `.pt2` or `.onnx`.
+        weights: from `epnas train`: the file, its folder, or a run (`DIR:best`).
+
+    Returns:
+        The content of each file, by its suffix; each was checked against the network.
+
+    Raises:
+        ConfigError: there is no such export (E534), or what it needs is not installed (E535).
+        DataError: the weights are damaged, or belong to another architecture (E624).
+        ShapeError: the architecture does not fit such images.
+    """
+    from epnas_dsl.nn.network import build_network
+    from epnas_dsl.nn.portable import EXPORTS, Original
+
+    if suffix not in EXPORTS:
+        raise ConfigError(
+            f"there is no export to `{suffix}`", code="E534", hint=f"there is {', '.join(EXPORTS)}"
+        )
+    facts: dict[str, Any] = {"architecture": str(architecture)}
+    if weights:
+        image = check_weights(weights, architecture)
+        model = load_model(weights)
+        network = model.network
+        facts |= {"mean": model.preprocessing.mean, "std": model.preprocessing.std}
+        facts["classes"] = model.classes
+    else:
+        network = build_network(network_layers(architecture, image))
+    facts["image"] = image
+    return EXPORTS[suffix](Original(architecture, image, network.eval(), facts))
+
+
+def check_weights(path: str | Path, architecture: Architecture) -> tuple[int, int, int]:
+    """The size of the images that trained weights are for.
+
+    Raises:
+        DataError: the file is damaged, or its weights belong to another architecture (E624).
+    """
+    from epnas_dsl.nn.trained import read_trained
+
+    path = _weights_file(path)
+    facts = read_trained(path)[1]
+    if facts["architecture"] != str(architecture):
+        raise DataError(
+            f"{path} holds the weights of another architecture", code="E624",
+            hint=f"that of `{facts['architecture']}`",
+        )  # fmt: skip
+    channels, height, width = facts["image"]
+    return channels, height, width
+
+
+def device() -> str:
+    """What computes here: the names of the GPUs, or the processor with its number of threads."""
+    from epnas_dsl.nn.trained import device_name
+
+    return device_name()

@@ -1,0 +1,233 @@
+"""Turn a run folder into what people want to know of it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from epnas_dsl.config import Config
+from epnas_dsl.errors import RunError
+from epnas_dsl.experiment.assembly import load_plugin
+from epnas_dsl.experiment.networks import FINAL, WEIGHTS
+from epnas_dsl.lang.loading import read_space
+from epnas_dsl.lang.matching import match_architecture
+from epnas_dsl.lang.parser import parse_architecture
+from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.search_space import SearchSpace
+
+if TYPE_CHECKING:
+    from epnas_dsl.runs.store import Store
+    from epnas_dsl.runs.trial import Trial
+
+FOR_PEOPLE = ("best.arch", "best.svg", "best.png", "report.html")
+
+
+def recorded(folder: Path, which: str) -> Architecture:
+    """The architecture of a trial of a run: `best`, or the trial's number.
+
+    Raises:
+        RunError: there is no such run, or no such trial in it (E711).
+    """
+    from epnas_dsl.runs.store import Store
+    from epnas_dsl.runs.trial import best
+
+    with Store(folder) as store:
+        trials = store.trials()
+        by_number = {str(trial.number): trial for trial in trials}
+        trial = best(trials) if which == "best" else by_number.get(which.lstrip("0") or "0")
+        if trial is None:
+            raise RunError(
+                f"`{folder}` has no trial `{which}`; it has {len(trials)}", code="E711",
+                hint=f"`epnas top {folder}` lists the best",
+            )  # fmt: skip
+        return reader(space_of(store))(trial.architecture)
+
+
+def space_of(store: Store) -> SearchSpace:
+    """The space of a run, from the text that is kept with it.
+
+    Raises:
+        RunError: this version of the program understands it otherwise (E712).
+    """
+    load_plugin(store.config)
+    space = read_space(store.space_text, str(store.path / "search.space"), **store.parameters)
+    if store.space_digest and space.digest != store.space_digest:
+        raise RunError(f"the space of `{store.path}` means something else now", code="E712",
+            hint="go on with the version of epnas-dsl that began the run")  # fmt: skip
+    return space
+
+
+def reader(space: SearchSpace) -> Callable[[str], Architecture]:
+    """Makes architectures of texts."""
+    return lambda text: match_architecture(parse_architecture(text), space)
+
+
+def trials(folder: Path) -> list[Trial]:
+    """All trials of a run, by number; another process may be writing it."""
+    from epnas_dsl.runs.store import Store
+
+    with Store(folder) as store:
+        return store.trials()
+
+
+def run_config(folder: Path) -> Config:
+    """The settings of a run."""
+    from epnas_dsl.runs.store import Store
+
+    with Store(folder) as store:
+        return store.config
+
+
+def image_of(folder: Path) -> tuple[int, int, int]:
+    """Channels, height and width of the images of a run."""
+    from epnas_dsl.nn.trained import read_trained
+
+    weights = folder / FINAL / WEIGHTS
+    if weights.is_file():
+        channels, height, width = read_trained(weights)[1]["image"]
+        return channels, height, width
+    data = run_config(folder).data
+    known = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashionmnist": (1, 28, 28)}
+    return known.get(data.name, (3, data.size or 32, data.size or 32))
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How far a run is.
+
+    Attributes:
+        state: `running`, `stopped` (it can be resumed) or `done`.
+        planned: the largest number of trials that it takes.
+        seconds: spent on evaluations.
+        best: the complete trial of the highest accuracy.
+        test: its test accuracy after the final training, in [0, 1]; None without such a training.
+        files: those for people: the architecture, pictures, the report.
+        commands: what can be done next: a few words, and the command to type.
+    """
+
+    state: Literal["running", "stopped", "done"]
+    trials: int
+    failed: int
+    planned: int
+    seconds: float
+    best: Trial | None
+    test: float | None
+    files: tuple[Path, ...]
+    commands: list[tuple[str, str]]
+
+
+def status(folder: Path) -> Status:
+    """How far a run is; another process may be writing it.
+
+    Raises:
+        RunError: there is no run, or it is damaged.
+    """
+    from epnas_dsl.runs.store import Store
+    from epnas_dsl.runs.trial import best
+    from epnas_dsl.search import planned_trials
+
+    with Store(folder) as store:
+        found = store.trials()
+        planned = planned_trials(space_of(store), store.config.search)
+        winner, next_ = best(found), commands(folder, store.config)
+        final = final_training(store, winner.architecture) if winner else {}
+    files = tuple(p for p in map(folder.joinpath, FOR_PEOPLE) if p.is_file())
+    done = (folder / "best.arch").is_file()
+    return Status(
+        "running" if _is_locked(folder) else "done" if done else "stopped",
+        len(found),
+        sum(trial.state == "failed" for trial in found),
+        planned,
+        sum(trial.seconds for trial in found),
+        winner,
+        final.get("accuracy", {}).get("test"),
+        files,
+        next_,
+    )
+
+
+def _is_locked(folder: Path) -> bool:
+    """Whether a process is writing a run."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder / "run.lock", timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a folder that may only be read
+        return False
+
+
+def final_training(store: Store, architecture: str) -> dict[str, Any]:
+    """What the final training of an architecture wrote; empty if none came to its end."""
+    out = store.path / FINAL
+    try:
+        text = (out / "best.arch").read_text("utf-8").strip()
+        found = json.loads((out / "training.json").read_text("utf-8"))
+        whole = found["accuracy"]["test"] >= 0 and found["epochs"][0]["validation_accuracy"] >= 0
+    except (OSError, ValueError, TypeError, LookupError):
+        return {}
+    return found if whole and text == architecture else {}
+
+
+def report(folder: Path) -> Path:
+    """Write the report of a run, finished or not; another process may be writing the run.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        RunError: there is no such run, or it is damaged.
+    """
+    from epnas_dsl.runs.charts import percent
+    from epnas_dsl.runs.report import render
+    from epnas_dsl.runs.store import Store
+    from epnas_dsl.runs.trial import best
+    from epnas_dsl.space.drawing import draw_cell, to_svg
+
+    with Store(folder) as store:
+        trials = store.trials()
+        winner, drawing, facts, curves = best(trials), "", {}, {}
+        if winner:
+            drawing = to_svg(draw_cell(reader(space_of(store))(winner.architecture)))
+            final = final_training(store, winner.architecture)
+            if final:
+                facts["test accuracy"] = percent(final["accuracy"]["test"])
+                for name in ("training", "validation"):
+                    curves[name] = [epoch[f"{name}_accuracy"] for epoch in final["epochs"]]
+            rest = {k: v for k, v in winner.metrics.items() if k not in {"accuracy", "loss"}}
+            names = {"params": "parameters", "macs": "MACs for an image"}
+            facts |= {
+                names.get(k, k): f"{v:,.6g}" if v % 1 else f"{v:,.0f}" for k, v in rest.items()
+            }
+        page = render(
+            trials,
+            store.config,
+            facts=facts,
+            drawing=drawing,
+            curves=curves,
+            commands=commands(folder, store.config),
+        )
+        return store.write("report.html", page)
+
+
+def commands(folder: Path, config: Config) -> list[tuple[str, str]]:
+    """What can be done with a run next: words, and what to type."""
+    run, best = shlex.quote(str(folder)), shlex.quote(f"{folder}:best")
+    if not (folder / "best.arch").is_file():
+        return [("go on with the search", f"epnas resume {run}")]
+    found = [
+        ("write it as a Python file that needs torch only", f"epnas compile {best} -o best.py"),
+        ("see its layers and their costs", f"epnas summary {best}"),
+        ("list the best trials", f"epnas top {run}"),
+    ]
+    if config.evaluation.evaluator == "table":
+        return found
+    data, out = shlex.quote(config.data.name), shlex.quote(str(folder / "trained"))
+    longer = f"epnas train {best} --data {data} --set training.epochs=100 --out {out}"
+    return [("train the best architecture for longer", longer), *found]

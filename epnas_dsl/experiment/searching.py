@@ -1,0 +1,134 @@
+"""Turn settings into a search carried to its end: run, resume, the final training."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from epnas_dsl.config import Config
+from epnas_dsl.errors import RunError
+from epnas_dsl.experiment.assembly import make_evaluator, make_searcher, settle
+from epnas_dsl.experiment.networks import FINAL, train
+from epnas_dsl.experiment.records import commands, final_training, reader, report, space_of
+from epnas_dsl.lang.loading import load_space
+from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.search_space import SearchSpace
+
+if TYPE_CHECKING:
+    from epnas_dsl.nn.training import Epoch
+    from epnas_dsl.runs.evaluator import Evaluator
+    from epnas_dsl.runs.runner import Watcher
+    from epnas_dsl.runs.store import Store
+    from epnas_dsl.runs.trial import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search came to.
+
+    Attributes:
+        path: the run folder; it holds `best.arch`, `best.svg`, `best.png` and `report.html`.
+        trials: all of them, by number.
+        best: the trial of the highest validation accuracy.
+        test: test accuracy after the final training, in [0, 1]; None without such a training.
+        commands: what can be done next: a few words, and the command to type.
+    """
+
+    path: Path
+    trials: list[Trial]
+    best: Trial
+    test: float | None
+    commands: list[tuple[str, str]]
+
+
+def run(config: Config, out: Path, watcher: Watcher | None = None) -> Found:
+    """Search a space from the beginning, in a new run folder.
+
+    Args:
+        config: what to search, how, and on what.
+        out: a folder that does not exist yet, or is empty.
+        watcher: is told of the trials, and of the final training in notes.
+
+    Raises:
+        Stopped: on SIGINT or SIGTERM; `resume` goes on.
+        SpaceError, ConfigError, DataError: the space, the settings or the data are wrong; no
+            folder is made then.
+        RunError: the folder is taken or cannot be written.
+    """
+    from epnas_dsl.runs.store import create
+
+    space, config = load_space(config.space), settle(config)
+    evaluator = make_evaluator(space, config)
+    with create(out, config, space.source, space.changed, space.digest) as store:
+        if watcher:
+            watcher.note(f"the run is kept in {store.path}")
+        return _search(store, space, watcher, evaluator)
+
+
+def resume(folder: Path, watcher: Watcher | None = None) -> Found:
+    """Go on with a run; the result is that of one never stopped. As `run`."""
+    from epnas_dsl.runs.store import Store
+
+    with Store(folder, writing=True) as store:
+        return _search(store, space_of(store), watcher)
+
+
+def _search(
+    store: Store,
+    space: SearchSpace,
+    watcher: Watcher | None,
+    evaluator: Evaluator | None = None,
+) -> Found:
+    """Run the loop of a run to its end, then train, draw and report the best."""
+    from epnas_dsl.runs import runner
+    from epnas_dsl.runs.executor import ProcessExecutor, SerialExecutor
+    from epnas_dsl.runs.trial import best
+
+    config, watcher = store.config, watcher or runner.Silence()
+    factory, workers = partial(make_evaluator, space, config), config.evaluation.workers
+    executor = (
+        ProcessExecutor(factory, workers) if workers > 1 else SerialExecutor(factory, evaluator)
+    )
+    with contextlib.closing(executor):
+        trials = runner.run(make_searcher(space, config), executor, store, watcher)
+    winner = best(trials)
+    if winner is None:
+        raise RunError(f"none of the {len(trials)} trials succeeded", code="E710")
+    architecture = reader(space)(winner.architecture)
+    if config.evaluation.evaluator != "table" and config.evaluation.final_epochs:
+        _train_finally(store, architecture, watcher)
+    _write_best(store, architecture)
+    report(store.path)
+    test = final_training(store, winner.architecture).get("accuracy", {}).get("test")
+    return Found(store.path, trials, winner, test, commands(store.path, config))
+
+
+def _train_finally(store: Store, architecture: Architecture, watcher: Watcher) -> None:
+    """Train the best architecture from scratch, unless that is done; goes on where it stopped."""
+    out, config = store.path / FINAL, store.config
+    if final_training(store, str(architecture)):
+        return
+    epochs = config.evaluation.final_epochs
+
+    def tell(epoch: Epoch) -> None:
+        accuracy = f"{100 * epoch.validation.accuracy:.2f} % on validation"
+        watcher.note(f"final training, epoch {epoch.number} of {epochs}: {accuracy}")
+
+    out.mkdir(exist_ok=True)
+    training = msgspec.structs.replace(config.training, epochs=epochs)
+    train(architecture, msgspec.structs.replace(config, training=training), out, tell)
+
+
+def _write_best(store: Store, architecture: Architecture) -> None:
+    """The best architecture, as text and as pictures."""
+    from epnas_dsl.space.drawing import draw_cell, render
+
+    drawing = draw_cell(architecture)
+    for suffix in ("svg", "png"):
+        render(drawing, store.path / f"best.{suffix}")
+    store.write("best.arch", f"{architecture}\n")
