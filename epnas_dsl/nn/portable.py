@@ -12,7 +12,9 @@ import importlib.util
 import io
 import json
 import logging
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,15 +93,15 @@ def to_pt2(original: Original) -> dict[str, bytes]:
     Raises:
         DataError: it does not compute what the network does (E661).
     """
-    with torch.no_grad():
+    content = io.BytesIO()
+    with torch.no_grad(), _exporter():
         program = torch.export.export(
             original.network,
             (original.images(3),),
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
-    content = io.BytesIO()
-    torch.export.save(program, content, extra_files={"epnas.json": json.dumps(original.facts)})
-    loaded = torch.export.load(io.BytesIO(content.getvalue())).module()
+        torch.export.save(program, content, extra_files={"epnas.json": json.dumps(original.facts)})
+        loaded = torch.export.load(io.BytesIO(content.getvalue())).module()
     _check(original, lambda images: loaded(images), 0, ".pt2")
     return {".pt2": content.getvalue()}
 
@@ -126,11 +128,12 @@ def to_onnx(original: Original) -> dict[str, bytes]:
     import onnxruntime
 
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
-    program = torch.onnx.export(
-        original.network, (original.images(3),), dynamo=True, verbose=False, opset_version=OPSET,
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-        input_names=["image"], output_names=["scores"],
-    )  # fmt: skip
+    with _exporter():
+        program = torch.onnx.export(
+            original.network, (original.images(3),), dynamo=True, verbose=False,
+            opset_version=OPSET, dynamic_shapes=({0: torch.export.Dim("batch")},),
+            input_names=["image"], output_names=["scores"],
+        )  # fmt: skip
     assert program
     model = program.model_proto
     facts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in original.facts.items()}
@@ -145,6 +148,14 @@ def to_onnx(original: Original) -> dict[str, bytes]:
 
     _check(original, run, TOLERANCE, ".onnx")
     return {".onnx": content}
+
+
+@contextmanager
+def _exporter() -> Iterator[None]:
+    """Some versions of torch warn of their own old parts whenever they export."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _check(
