@@ -54,12 +54,14 @@ def draw_network(architecture: Architecture, image: Image = (3, 32, 32)) -> Digr
 def _draw_beside(
     dot: Digraph, architecture: Architecture, stages: list[Stage], cells: list[str]
 ) -> None:
-    """The column of stages, and beside it what the cells are made of."""
-    bodies = {architecture.space.cells[c].name: architecture.space.cells[c] for c in cells}
-    for name in bodies:
+    """The column of stages, and beside it what the cells are made of, one below the other."""
+    bodies = list(dict.fromkeys(architecture.space.cells[c].name for c in cells))
+    for above, name in zip(("", *bodies), bodies, strict=False):
         with dot.subgraph(name=f"cluster_{place(name)}") as part:
             frame(part, body_title(architecture.space, name))
             draw_body(part, nodes(to_graph(architecture, name)), name)
+        for label in architecture.space.cells[name].inputs if above else ():
+            dot.edge(place(above, "return"), place(name, label), style="invis")
     for i, stage in enumerate(stages):
         _draw_stage(dot, f"stage{i}", stage)
 
