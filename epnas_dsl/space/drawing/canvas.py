@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from graphviz import Digraph
 
 FONT = "Helvetica,Arial,sans-serif"
+TIMES = "\N{MULTIPLICATION SIGN}"
 MAX_DRAWN = 2_000  # nodes and edges: the layout of more takes minutes, and nobody could read it
 
 PAPER, INK, GREY, PALE, FADED = "#ffffff", "#1a1a1a", "#595959", "#8c8c8c", "#c9c9c9"

@@ -116,6 +116,10 @@ class Column:
         if reads:
             self.wires.append(_Wire(x, y, reads))
 
+    def arrow(self, x: float, top: float, bottom: float, use: str) -> None:
+        """From what ends at the top straight down to what begins at the bottom."""
+        self._line([self._point(x, top), self._point(x, bottom)], [use], dir="forward")
+
     def head(self, value: str, x: float, y: float) -> None:
         """The lane of a value begins at (x, y)."""
         self.heads[value] = (x, y)

@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.drawing.canvas import PALE, body_title, box, canvas, check_size, frame, place
+from epnas_dsl.space.drawing.canvas import (
+    PALE,
+    TIMES,
+    body_title,
+    box,
+    canvas,
+    check_size,
+    frame,
+    place,
+)
 from epnas_dsl.space.drawing.cells import draw_body
 from epnas_dsl.space.drawing.column import Column
-from epnas_dsl.space.drawing.stages import TIMES, Stage, draw_column, folded, stages_of
+from epnas_dsl.space.drawing.stages import Stage, draw_column, folded, stages_of
 from epnas_dsl.space.graph import Image, Node, nodes, to_graph, to_layers, to_network
 from epnas_dsl.space.shapes import costs, sizes
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.drawing.canvas import family, short
+from epnas_dsl.space.drawing.canvas import TIMES, family, short
 from epnas_dsl.space.drawing.column import CHOSEN, FIXED, GONE, OPEN, strongest, width_of
 from epnas_dsl.space.genotype import print_callee, print_cells, print_term
 from epnas_dsl.space.search_space import Body, SearchSpace
@@ -62,7 +62,7 @@ class Row:
     @property
     def lead(self) -> str:
         """What stands before the alternatives."""
-        times = f"\N{MULTIPLICATION SIGN} {self.count}" if self.count > 1 else ""
+        times = f"{TIMES} {self.count}" if self.count > 1 else ""
         return "  ".join(x for x in (self.mark, times, self.note) if x)
 
     @property
@@ -78,7 +78,7 @@ class Row:
 
 @dataclass(slots=True)
 class Sheet:
-    """What is drawn of one statement."""
+    """What is drawn of one statement, or of `count` equal ones."""
 
     title: str
     note: str
@@ -86,6 +86,17 @@ class Sheet:
     reads: dict[str, str]
     kind: str
     value: str = ""
+    count: int = 1
+
+    @property
+    def read(self) -> set[str]:
+        """The values that it or a row of it reads."""
+        return {*self.reads, *(value for row in self.rows for value in row.reads)}
+
+    @property
+    def told(self) -> str:
+        """Its title, and how often it is done."""
+        return f"{self.title}  {TIMES} {self.count}" if self.count > 1 else self.title
 
 
 @dataclass(slots=True)

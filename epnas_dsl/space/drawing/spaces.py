@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.drawing.canvas import PALE, body_title, canvas, chip, drawn_bodies
 from epnas_dsl.space.drawing.column import FIXED, Column, strongest, width_of
-from epnas_dsl.space.drawing.sheets import GAP, Functions, Sheet, count_text, sheets_of
+from epnas_dsl.space.drawing.sheets import GAP, Functions, Row, Sheet, count_text, sheets_of
 from epnas_dsl.space.genotype import print_reference
 from epnas_dsl.space.search_space import SearchSpace
 
 if TYPE_CHECKING:
     from graphviz import Digraph
 
-SHELF = 700.0  # points: beyond it, the next body begins a new row
-LINE = 19.0
+LINE, BELOW, GUTTER = 19.0, 12.0, 36.0  # points: of a line, below a statement, between columns
+STEM = 18.0  # points from the left edge to an arrow between boxes
 
 
 def draw_space(
@@ -52,18 +52,22 @@ def draw_space(
         found = next(b for b in space.bodies if name in b.names)
         title = body_title(space, name) if len(names) > 1 else ""
         waiting.append((title, sheets_of(space, found, functions, path, trees)))
-    x, top, bottom = 0.0, 0.0, 0.0
-    for number, (title, sheets) in enumerate(chain(waiting, functions.opened(space))):
-        if x > SHELF:
-            x, top = 0.0, bottom - 24
-        column = Column(dot, f"{number}.", x, top)
-        if not top:
-            column.title(*([head, *notes] if not number else [""] * (1 + len(notes))))
-        if title:
-            column.title(title)
-        _draw_body(column, list(sheets))
-        x, bottom = x + column.right + 36, min(bottom, column.y)
+    _set(dot, [head, *notes], [
+        (title, _together(sheets)) for title, sheets in chain(waiting, functions.opened(space))
+    ])  # fmt: skip
     return dot
+
+
+def _together(sheets: Iterable[Sheet]) -> list[Sheet]:
+    """The sheets, those that do the same once more to the value before them as one."""
+    found: list[Sheet] = []
+    for sheet in sheets:
+        last = found[-1] if found else None
+        if last and not sheet.rows and sheet.title == last.title and [*sheet.reads] == [last.value]:
+            last.value, last.count = sheet.value, last.count + 1
+        else:
+            found.append(sheet)
+    return found
 
 
 def _numbers(space: SearchSpace) -> str:
@@ -74,24 +78,93 @@ def _numbers(space: SearchSpace) -> str:
     )
 
 
-def _draw_body(column: Column, sheets: list[Sheet]) -> None:
-    inputs = [s for s in sheets if s.kind == "input"]
-    lead = max((width_of(r.lead) + 14 for s in sheets for r in s.rows), default=0)
-    wide = max((lead + r.grid[0] * (r.grid[1] + GAP) for s in sheets for r in s.rows), default=0)
-    wide = max(wide, *(width_of(s.title) + width_of(s.note, 9) + 16 for s in sheets))
-    for sheet in sheets:
-        if sheet.rows:
-            _draw_frame(column, sheet, lead, wide)
-            continue
-        high = 19.0
-        column.y -= high / 2
-        right = width_of(sheet.title) + 16
-        state = strongest(sheet.reads.values() or [FIXED])
-        column.node(right / 2, column.y, right, high, **chip([sheet.title], sheet.kind, state))
-        column.wire(right, column.y + 4 * bool(sheet.value), sheet.reads)
-        column.head(sheet.value, right, column.y - 4 * bool(sheet.reads))
-        column.y -= high / 2 + (4 if sheet in inputs[:-1] else 10)
+def _set(dot: Digraph, head: list[str], parts: list[tuple[str, list[Sheet]]]) -> None:
+    """Set the parts in columns like those of a newspaper, the whole about as wide as high."""
+    page = Column(dot)
+    page.title(*head)
+    wide = max(_measures(sheets)[1] for _, sheets in parts) + 2 * GUTTER
+    total = sum(_height(s) for _, sheets in parts for s in sheets)
+    most = min((total / n for n in range(1, 9)), key=lambda m: max(m, wide * total / m))
+    x, y, right = 0.0, page.y, 0.0
+    for number, (title, sheets) in enumerate(parts):
+        room, high = most - (page.y - y), sum(map(_height, sheets))
+        if number and room < 0.6 * min(high, most):
+            x, y, room = right, page.y, most
+        if high < 1.25 * most:
+            room = high  # stays whole
+        starts = _breaks([_height(s) for s in sheets], room, most)
+        for start, end in pairwise([*starts, len(sheets)]):
+            if start:
+                x, y = right, page.y
+            column = Column(dot, f"{number}.{start}.", x, y)
+            if title:
+                column.title(f"{title}, continued" if start else title)
+            _draw_sheets(column, sheets, start, end)
+            right = max(right, x + column.right + GUTTER)
+            y = column.y - LINE
+
+
+def _breaks(heights: list[float], room: float, most: float) -> list[int]:
+    """Where columns begin; a rest that is not much too long stays where it is."""
+    starts, used, left = [0], 0.0, sum(heights)
+    for i, high in enumerate(heights):
+        if used and used + high > room and used + left > room + most / 4:
+            starts.append(i)
+            used, room = 0.0, most
+        used, left = used + high, left - high
+    return starts
+
+
+def _measures(sheets: list[Sheet]) -> tuple[float, float]:
+    """How wide the lead of a row is, and a frame."""
+    rows = [r for s in sheets for r in s.rows]
+    lead = max((width_of(r.lead) + 14 for r in rows), default=0)
+    wide = max((lead + r.grid[0] * (r.grid[1] + GAP) for r in rows), default=0)
+    return lead, max(wide, *(width_of(s.told) + width_of(s.note, 9) + 16 for s in sheets))
+
+
+def _height(sheet: Sheet) -> float:
+    """Of a sheet and the gap below it."""
+    rows = sum(3 + high for row in sheet.rows for _, high in _lines(row))
+    return LINE + BELOW + (6 + rows if sheet.rows else 0)
+
+
+def _lines(row: Row) -> Iterator[tuple[list[tuple[str, str, str]], float]]:
+    """The alternatives of a row, line by line, and how high each line is."""
+    columns = row.grid[0] or 1
+    for i in range(0, max(1, len(row.chips)), columns):
+        line = row.chips[i : i + columns]
+        yield line, LINE + 12 * max((text.count("\n") for text, *_ in line), default=0)
+
+
+def _draw_sheets(column: Column, sheets: list[Sheet], start: int, end: int) -> None:
+    """Those from start to end; above them, by their names, the values that earlier ones made."""
+    lead, wide = _measures(sheets)
+    for sheet in sheets[:start]:
+        if any(sheet.value in s.read for s in sheets[start:end]):
+            column.text(wide, column.y, sheet.told.partition(" = ")[0], size=9, end=True)
+            column.head(sheet.value, wide + 4, column.y)
+            column.y -= 11
+    for i in range(start, end):
+        if sheets[i].rows:
+            _draw_frame(column, sheets[i], lead, wide)
+        else:
+            _draw_box(column, sheets[i], sheets[i - 1].value if i > start else None)
+        column.y -= BELOW
     column.finish()
+
+
+def _draw_box(column: Column, sheet: Sheet, above: str | None) -> None:
+    """What has no choices, with an arrow from above where it reads nothing but that."""
+    right, middle = width_of(sheet.told) + 16, column.y - LINE / 2
+    use = strongest(sheet.reads.values() or [FIXED])
+    column.node(right / 2, middle, right, LINE, **chip([sheet.told], sheet.kind, use))
+    if [*sheet.reads] == [above]:
+        column.arrow(STEM, column.y + BELOW, column.y, use)
+    else:
+        column.wire(right, middle + 4 * bool(sheet.value), sheet.reads)
+    column.head(sheet.value, right, middle - 4 * bool(sheet.reads))
+    column.y -= LINE
 
 
 def _draw_frame(column: Column, sheet: Sheet, lead: float, wide: float) -> None:
@@ -99,16 +172,13 @@ def _draw_frame(column: Column, sheet: Sheet, lead: float, wide: float) -> None:
     column.y -= 6
     for row in sheet.rows:
         columns, chip_wide = row.grid
-        lines = [row.chips[i : i + columns] for i in range(0, len(row.chips), columns or 1)]
         start = column.y
-        for line in lines:
-            high = LINE + 12 * max(text.count("\n") for text, *_ in line)
+        for line, high in _lines(row):
             for i, (text, kind, state) in enumerate(line):
                 x = lead + i * (chip_wide + GAP) + chip_wide / 2
                 look = chip(text.split("\n"), kind, state)
                 column.node(x, column.y - high / 2, chip_wide, high - 4, **look)
             column.y -= high
-        column.y -= 0 if lines else LINE
         middle = (start + column.y) / 2
         column.text(6, middle, row.lead)
         column.y -= 3
@@ -123,4 +193,3 @@ def _draw_frame(column: Column, sheet: Sheet, lead: float, wide: float) -> None:
     )  # fmt: skip
     column.wire(wide + 4, bottom + 4, sheet.reads)
     column.head(sheet.value, wide + 4, bottom - 4 * bool(sheet.reads))
-    column.y -= 10

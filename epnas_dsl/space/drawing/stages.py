@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from epnas_dsl.space.drawing.canvas import chip, family
+from epnas_dsl.space.drawing.canvas import TIMES, chip, family
 from epnas_dsl.space.drawing.column import AFTER, BEFORE, FIXED, SKIP, Column, width_of
+from epnas_dsl.space.genotype import print_callee
 from epnas_dsl.space.graph import Node
 from epnas_dsl.space.operations import OPERATIONS
 from epnas_dsl.space.search_space import SearchSpace
 from epnas_dsl.space.terms import Function, Statement, Term
 
 MAX_LINES = 6  # of operations in one box
-TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 @dataclass(slots=True)
@@ -112,6 +112,7 @@ def stages_of(
     """One for each cell and for each statement of the network's body, in order."""
     stages: list[Stage] = []
     owner: dict[str, int] = {}
+    statements = _statements(space)
     for name, group in groupby(listing, key=lambda n: n.instance or n.name.split(".")[0]):
         members = list(group)
         position = len(stages)
@@ -126,31 +127,35 @@ def stages_of(
             stage.kind, stage.lines = "reduction" if stride > 1 else "cell", [last.cell]
             stage.key = (last.cell, stage.shape)
         else:
-            _describe(stage, _statements(space, name), members)
+            _describe(stage, statements.get(name), members)
         stages.append(stage)
     return stages
 
 
-def _statements(space: SearchSpace, name: str) -> list[Statement]:
-    """The statements of the network's body that nodes of a name may come from."""
-    label = "return" if name == "output" else name
-    body = (*space.network.statements, space.network.result)
-    return [s for s in body if re.fullmatch(rf"{re.escape(s.label)}(_\d+)?", label)]
+def _statements(space: SearchSpace) -> dict[str, Statement]:
+    """The statements of the network's body by the names of their nodes: `x`, `x_2`."""
+    turns = Counter(space.network.inputs)
+    found = {"output": space.network.result}
+    for statement in space.network.statements:
+        if statement.term.kind != "number":
+            turns[statement.label] += 1
+            turn = turns[statement.label]
+            found[statement.label + (f"_{turn}" if turn > 1 else "")] = statement
+    return found
 
 
-def _describe(stage: Stage, statements: list[Statement], members: list[Node]) -> None:
-    """Operations of a statement in the order in which they are done, a line each."""
+def _describe(stage: Stage, statement: Statement | None, members: list[Node]) -> None:
+    """Operations of a statement, or the functions that it calls, in the order they are done."""
     done = [n for n in members if n.operation in OPERATIONS]
     texts = [n.text for n in done] or [members[-1].text]
     kinds = [family(n.operation) for n in done] or ["join"]
     stage.kind = "head" if "head" in kinds else kinds[0]
-    stage.name = next((s.label for s in statements if s.array), "")
-    fixed = [s for s in statements if not s.term.decisions]
-    called = {name for s in fixed for name in _functions(s.term, set())}
-    if called and any(n.name.count(".") > 1 for n in members):
-        stage.kind, stage.lines = "cell", [" or ".join(sorted(called))]
-        stage.key = (*texts, stage.shape)
-        return
+    stage.name = statement.label if statement and statement.array else ""
+    nested = any(n.name.count(".") > 1 for n in members)
+    if nested and statement and not statement.term.decisions:
+        called = list(_functions(statement.term))[::-1]
+        if called:
+            stage.kind, stage.key, texts = "cell", () if stage.name else tuple(texts), called
     for text, same in groupby(texts):
         count = len(list(same))
         stage.lines.append(text if count == 1 else f"{text} {TIMES} {count}")
@@ -158,14 +163,13 @@ def _describe(stage: Stage, statements: list[Statement], members: list[Node]) ->
         stage.lines[MAX_LINES:] = [f"and {len(stage.lines) - MAX_LINES} more"]
 
 
-def _functions(term: Term, seen: set[bytes]) -> set[str]:
-    """The names of the functions called in a term."""
-    if term.digest in seen:
-        return set()
-    seen.add(term.digest)
+def _functions(term: Term) -> Iterator[str]:
+    """The functions called in a term, from the last one done to the first."""
     if isinstance(term, Function):
-        return {term.name}
-    return {name for child in term.children for name in _functions(child, seen)}
+        yield print_callee(term, (), [], [])
+        return
+    for child in term.children:
+        yield from _functions(child)
 
 
 def folded(stages: list[Stage]) -> list[Stage]:
@@ -175,7 +179,7 @@ def folded(stages: list[Stage]) -> list[Stage]:
     for i, stage in enumerate(stages):
         last = folded[-1] if folded else None
         if last and stage.key and stage.key == last.key and i - 1 in stage.inputs:
-            last.count += 1
+            last.count, last.shape = last.count + 1, stage.shape
         else:
             inputs = dict.fromkeys(place_of[j] for j in stage.inputs)
             folded.append(replace(stage, inputs=list(inputs)))
