@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from epnas_dsl.space.architecture import Architecture
@@ -181,15 +180,17 @@ def diff_cells(first: Architecture, second: Architecture, body: str | None = Non
     name = f"{first.id} and {second.id}"
     shown = drawn_bodies(first.space, body)
     about = f"{first} becomes {second}"
+    looks = ("dashed, orange", "bold, blue")
+    legend = [f"{t}: {x}" for t, x in zip(_title(first, second), looks, strict=True)]
+    legend.append("both: grey")
     if shown == ["network"] and not first.space.cells and not second.space.cells:
         dot = canvas(name, about=about, fixed=True)
         column = Column(dot)
-        column.title(f"{first.space.name}  {first.id}: dashed, hollow dots",
-                     f"{second.space.name}  {second.id}: blue")  # fmt: skip
+        column.title(*legend)
         one, two = (stages_of(a.space, nodes(to_graph(a, "network")), {}) for a in (first, second))
         draw_difference(column, one, two, (_SAME, _CHANGED, _FIRST, _SECOND))
         return dot
-    dot = canvas(name, *_title(first, second), about=about)
+    dot = canvas(name, *legend, about=about)
     for part_name in shown:
         drawn_bodies(second.space, part_name)
         pairs, last = _pairs(*(nodes(to_graph(a, part_name)) for a in (first, second)))
@@ -197,16 +198,6 @@ def diff_cells(first: Architecture, second: Architecture, body: str | None = Non
         with dot.subgraph(name=f"cluster_{place(part_name)}") as part:
             frame(part, body_title(first.space, part_name))
             _draw_pairs(part, pairs, last, part_name)
-    with dot.subgraph(name="cluster_legend") as part:
-        frame(part, "legend", dashed=True)
-        looks = {
-            "in both": _SAME, "changed": _CHANGED, f"only in {first.id}": _FIRST,
-            f"only in {second.id}": _SECOND,
-        }  # fmt: skip
-        for key, look in looks.items():
-            box(part, place("legend", key), [key], "join", **look)
-        for above, below in pairwise(looks):
-            part.edge(place("legend", above), place("legend", below), style="invis")
     return dot
 
 

@@ -89,6 +89,7 @@ def draw_difference(
         else:
             told[place] = before or after, looks[0 if one and two else 2 if one else 3]
     wide = max(width_of(line) for lines, _ in told.values() for line in lines) + 18
+    above = ""
     for place, one, two in rows:
         lines, look = told[place]
         high = 13.0 * len(lines) + 6
@@ -97,12 +98,15 @@ def draw_difference(
         reads = [{stages[i].place for i in s.inputs} if s else set()
                  for stages, s in ((first, one), (second, two))]  # fmt: skip
         both = reads[0] & reads[1]
+        if above in both:
+            column.arrow(wide / 2, column.y + high / 2 + 11, column.y + high / 2, FIXED)
         column.wire(wide, column.y + 3, {
             p: FIXED if p in both else BEFORE if p in reads[0] else AFTER
-            for p in told if p in reads[0] | reads[1]
+            for p in told if p in reads[0] | reads[1] and (p != above or p not in both)
         })  # fmt: skip
         column.head(place, wide, column.y - 3)
-        column.y -= high / 2 + 9
+        column.y -= high / 2 + 11
+        above = place
     column.finish()
 
 
