@@ -339,6 +339,27 @@ def test_every_space_and_a_path_through_it_is_drawn() -> None:
             assert not set(re.findall(r'"(#[0-9a-f]{6})"', dot.source)) - DARK.keys()
 
 
+def test_long_spaces_fold_into_columns() -> None:
+    """About as wide as high; each value keeps its name in the next column."""
+    one = sample(load_space("macro(layers=24)"), 1, np.random.default_rng(7))[0]
+    source = draw_space(one.space, path=one).source
+    places = [tuple(map(float, p)) for p in re.findall(r'pos="([-\d.e+]+),([-\d.e+]+)"', source)]
+    width, height = (max(x) - min(x) for x in zip(*places, strict=True))
+    assert 0.7 < width / height < 1.4
+    assert source.count('label="h7\\r"') == 2
+    columns = {float(x) for x in re.findall(r'label="h\d+ = .*?pos="([\d.e+]+),', source)}
+    assert max(columns) - min(columns) > height / 2
+
+
+def test_equal_statements_are_one_with_their_number() -> None:
+    source = draw_space(load_space("resnet_cifar")).source
+    assert source.count("x = block(x, width=16)  × 17") == 1
+    assert source.count('"x = block(') == 6
+    network = draw_network(Architecture(load_space("densenet_cifar(layers=40)"), ())).source
+    assert network.count("dense  × 6") == 3
+    assert network.count("transition(width=") == 2
+
+
 def test_a_lane_for_what_skips_a_stage() -> None:
     from epnas_dsl.space.drawing.canvas import canvas
     from epnas_dsl.space.drawing.column import FIXED, SKIP, Column
