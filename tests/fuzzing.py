@@ -23,18 +23,21 @@ import numpy as np
 from lark import Lark
 from lark.grammar import NonTerminal, Symbol
 
-from epnas_dsl.errors import CountError, EpnasError, LimitError, Source
+from epnas_dsl.errors import ArchitectureError, CountError, EpnasError, LimitError, Source
 from epnas_dsl.lang import load_architecture, parse_architecture, parse_space
 from epnas_dsl.lang.formatter import format_space
 from epnas_dsl.lang.lexer import read
 from epnas_dsl.lang.loading import check_shapes
 from epnas_dsl.lang.lowering import lower
 from epnas_dsl.lang.matching import match_architecture
+from epnas_dsl.lang.notations import from_notation, print_json
 from epnas_dsl.lang.parser import SPACE_BYTES, tokenize
 from epnas_dsl.resources import names, resource
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.expansion import sample
+from epnas_dsl.space.graph import nodes, to_graph
 from epnas_dsl.space.operations import OPERATIONS
+from epnas_dsl.space.recognition import from_graph, from_nodes
 from epnas_dsl.space.requirements import idle_requirements
 from epnas_dsl.space.search_space import SearchSpace
 from epnas_dsl.space.tokens import from_tokens, to_tokens
@@ -555,7 +558,7 @@ def promised(action: Callable[[], T]) -> T:
 
 
 def survives(architecture: Architecture) -> None:
-    """Text, symbols and key of an architecture hold their promises."""
+    """Text, symbols, graphs, JSON and key of an architecture hold their promises."""
     text = str(architecture)
     back = promised(lambda: load_architecture(text, architecture.space))
     expect(back == architecture, "the text is another architecture")
@@ -563,8 +566,27 @@ def survives(architecture: Architecture) -> None:
     with suppress(LimitError):  # a decision may be too large to be written as symbols
         symbols = from_tokens(architecture.space, to_tokens(architecture))
         expect(symbols == architecture, "the symbols are another architecture")
+    plain = promised(lambda: from_notation(print_json(architecture), "json", architecture.space))
+    expect(plain == architecture, "the JSON is another architecture")
+    _graphs_survive(architecture)
     with suppress(LimitError):  # a graph may be too regular to be told apart
         expect(back.key == architecture.key, "one architecture has two keys")
+
+
+def _graphs_survive(architecture: Architecture) -> None:
+    """Its graphs are of the architecture; their nodes alone are of an equal one, or do not say."""
+    space = architecture.space
+    graphs = {b.name: to_graph(architecture, b.name) for b, _ in space.statements}
+    back = promised(lambda: from_graph(space, graphs))
+    expect(back == architecture, "the graphs are another architecture")
+    try:
+        equal = from_nodes(space, {name: nodes(graph) for name, graph in graphs.items()}, True)
+    except ArchitectureError as error:
+        expect(error.diagnostics[0].code == "E314", f"its nodes are not recognised: {error}")
+    except LimitError:
+        pass  # a value may be read in more ways than are tried
+    else:
+        expect(equal == architecture or equal.key == architecture.key, "the nodes are of another")
 
 
 def examine_architecture(text: str, space: SearchSpace) -> Outcome:

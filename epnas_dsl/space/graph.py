@@ -48,6 +48,7 @@ from epnas_dsl.space.terms import (
     Tree,
     Unused,
     Value,
+    disassemble,
 )
 from epnas_dsl.space.widths import shared, wanted
 
@@ -130,6 +131,9 @@ class Node:
 def to_graph(architecture: Architecture, body: str | None = None) -> Graph:
     """The graph of one body.
 
+    Its attribute `choices` holds the numbers chosen in that body, level by level: what stands in
+    dead code, or leaves no node behind, would be lost without them.
+
     Args:
         body: a cell's name or `network`; by default the first body that has decisions.
 
@@ -140,7 +144,11 @@ def to_graph(architecture: Architecture, body: str | None = None) -> Graph:
     decided = next((b for b, _ in space.statements), space.bodies[0])
     found = {name: b for b in space.bodies for name in b.names}[body] if body else decided
     builder = _Builder(architecture, None)
-    return builder.graph(builder.body(found))
+    chosen = [
+        (s, builder.trees[s]) for b, s in space.statements if b is found and s in builder.trees
+    ]
+    choices = tuple(n for s, tree in chosen for n in disassemble(s.term, tree))
+    return builder.graph(builder.body(found), choices=choices)
 
 
 def to_network(architecture: Architecture, image: Image = (3, 32, 32)) -> Graph:
@@ -349,10 +357,10 @@ class _Builder:
             )  # fmt: skip
         return result
 
-    def graph(self, result: _Ref) -> Graph:
+    def graph(self, result: _Ref, **attributes: object) -> Graph:
         import networkx as nx  # half of the start-up of commands that need no graph
 
-        graph: Graph = nx.DiGraph()
+        graph: Graph = nx.DiGraph(None, **attributes)
         for node in self.alive(result):
             graph.add_node(node.name, node=node)
             graph.add_edges_from((i, node.name) for i in node.inputs)

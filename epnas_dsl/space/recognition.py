@@ -8,9 +8,12 @@ node, so that nothing is read into a graph that is not there.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TypeVar
 
 from epnas_dsl.errors import ArchitectureError, LimitError, Span, nearest
 from epnas_dsl.space.architecture import Architecture
@@ -36,10 +39,12 @@ from epnas_dsl.space.terms import (
     Unused,
     Value,
     Variable,
+    decisions,
     disassemble,
     pick,
 )
 
+T = TypeVar("T")
 MAX_ATTEMPTS = 20_000
 MAX_NUMBERS = 10_000  # options of a number that are tried
 
@@ -47,17 +52,60 @@ MAX_NUMBERS = 10_000  # options of a number that are tried
 def from_graph(space: SearchSpace, graphs: Mapping[str, Graph]) -> Architecture:
     """The architecture that some graphs are of: the inverse of `to_graph`.
 
-    The nodes carry the names that `to_graph` gives: a statement's value stands at the last node
-    of its label, so `h2` or `h2.op1`.
+    The choices noted at the graphs are taken where they make these graphs. Where they do not, or
+    are missing, the nodes are recognised. They carry the names that `to_graph` gives: a
+    statement's value stands at the last node of its label, so `h2` or `h2.op1`.
 
     Args:
         graphs: for every body with decisions, by one of its names, its graph.
 
     Raises:
-        ArchitectureError: a graph is none of this space's (E313), or does not say everything, as
-            where a choice stands in dead code (E314).
+        ArchitectureError: a graph is none of this space's (E313), or has no choices noted and does
+            not say everything, as where a choice stands in dead code (E314).
     """
-    return from_nodes(space, {name: nodes(graph) for name, graph in graphs.items()}, True)
+    listings = {name: nodes(graph) for name, graph in graphs.items()}
+    noted = {
+        name: graph.graph["choices"] for name, graph in graphs.items() if "choices" in graph.graph
+    }
+    with suppress(ArchitectureError):
+        return _from_choices(space, noted, listings)
+    return from_nodes(space, listings, True)
+
+
+def _from_choices(
+    space: SearchSpace, choices: Mapping[str, Sequence[int]], listings: Mapping[str, Sequence[Node]]
+) -> Architecture:
+    """The architecture with these choices in its bodies, if those have these nodes.
+
+    Raises:
+        ArchitectureError: they have not, or the choices are none.
+    """
+    given = _by_body(space, choices)
+    left = {body: iter(numbers) for body, numbers in given.items()}
+    found = [n for b, s in space.statements for n in islice(left[b], len(decisions(s.term)))]
+    architecture = Architecture(space, found)
+    for body, listing in _by_body(space, listings).items():
+        _compare(body, listing, body_nodes(architecture, body.name), True)
+    return architecture
+
+
+def _by_body(space: SearchSpace, named: Mapping[str, Sequence[T]]) -> dict[Body, Sequence[T]]:
+    """What is given for every body with decisions, by one of its names.
+
+    Raises:
+        ArchitectureError: there is nothing for one of them (E305).
+    """
+    decided = dict.fromkeys(body for body, _ in space.statements)
+    found = {}
+    for body in decided:
+        name = next((n for n in body.names if n in named), None)
+        if name is None:
+            raise ArchitectureError(
+                f"there is no graph of `{body.name}`", code="E305",
+                hint=f"{space.name} decides {', '.join(b.name for b in decided)}",
+            )  # fmt: skip
+        found[body] = named[name]
+    return found
 
 
 def from_nodes(
@@ -72,16 +120,7 @@ def from_nodes(
         whole: results are there also where nothing is decided in them.
     """
     found: dict[Statement, Tree] = {}
-    decided = dict.fromkeys(body for body, _ in space.statements)
-    given = {}
-    for body in decided:
-        name = next((n for n in body.names if n in bodies), None)
-        if name is None:
-            raise ArchitectureError(
-                f"there is no graph of `{body.name}`", code="E305",
-                hint=f"{space.name} decides {', '.join(b.name for b in decided)}",
-            )  # fmt: skip
-        given[body] = bodies[name]
+    given = _by_body(space, bodies)
     present = {_block(n) for listing in given.values() for n in listing}
     level = max([1, *(s.level for _, s in space.statements if s.label in present)])
     for body, listing in given.items():
@@ -115,21 +154,34 @@ class _Mismatch(Exception):
 
 @dataclass(slots=True)
 class _Scope:
-    """What is known inside one body or function: which nodes values are, which numbers."""
+    """What is known inside one body or function: which nodes values are, which numbers.
+
+    Attributes:
+        terms: what stands behind the labels that are given once, with the scope that it reads
+            (None: this one).
+    """
 
     values: dict[str, str] = field(default_factory=dict)
     numbers: dict[str, Number] = field(default_factory=dict)
     arrays: dict[str, list[str]] = field(default_factory=dict)
     choices: dict[str, Term] = field(default_factory=dict)
+    terms: dict[str, tuple[Term, _Scope | None]] = field(default_factory=dict)
+
+    def copy(self) -> _Scope:
+        """The same, with values and numbers of its own."""
+        return replace(self, values=dict(self.values), numbers=dict(self.numbers))
 
 
-def _scope(statements: Sequence[Statement]) -> _Scope:
+def _scope(statements: Sequence[Statement], inputs: Sequence[str]) -> _Scope:
     scope = _Scope(numbers={"channels": NOMINAL_WIDTH})
+    times = Counter([*inputs, *(s.label for s in statements)])
     for s in statements:
         if s.array:
             scope.arrays.setdefault(s.array, []).append(s.label)
         if s.term.kind == "number":
             scope.choices[s.label] = s.term
+        elif times[s.label] == 1:
+            scope.terms[s.label] = s.term, None
     return scope
 
 
@@ -150,17 +202,17 @@ class _Body:
         Raises:
             ArchitectureError: there are none, or not all can be told.
         """
-        scope = _scope(self.present[:-1])
+        scope = _scope(self.present[:-1], self.body.inputs)
         versions: dict[str, list[str]] = {x: [x] for x in self.body.inputs}
         for s in self.present[:-1]:
             if s.term.kind != "number":
                 seen = versions.setdefault(s.label, [])
                 seen.append(f"{s.label}_{len(seen) + 1}" if seen else s.label)
-        if self.result:
-            versions["return"] = [self.result]
         found: dict[Statement, Tree] = {}
         for label in versions:
             self.bind(label, versions, scope)
+        if self.result:
+            scope.values["return"] = self.result
         for statement in reversed(self.present):
             target = scope.values.get(statement.label)
             if versions.get(statement.label):  # what is read below is an earlier value
@@ -248,12 +300,24 @@ class _Body:
         return ()
 
     def same(self, label: str, target: str, scope: _Scope) -> None:
+        if label not in scope.values and label in scope.terms:  # it must be able to stand there
+            term, around = scope.terms[label]
+            self.match(term, target, (around or scope).copy())
         if scope.values.setdefault(label, target) != target:
             raise _Mismatch(f"`{target}` where `{label}` stands", self.nodes[target])
 
+    def is_value(self, term: Term, target: str, scope: _Scope) -> bool:
+        before = dict(scope.values), dict(scope.numbers)
+        try:
+            self.match(term, target, scope)
+        except _Mismatch:
+            scope.values, scope.numbers = before
+            return False
+        return True
+
     def choice(self, term: Choice, target: str, scope: _Scope) -> Tree:
         best: _Mismatch | None = None
-        for i, alternative in enumerate(term.alternatives):
+        for i, alternative in _likely(term.alternatives, target, scope):
             before = dict(scope.values), dict(scope.numbers)
             try:
                 return (i, self.match(alternative, target, scope))
@@ -276,7 +340,9 @@ class _Body:
         trees = [callee]
         for inner, read in zip(term.inputs, reads, strict=True):
             if read is None and inner.decisions:
-                raise _Mismatch(f"nothing reads what `{node.name}` is made of", node, 1)
+                raise _Mismatch(
+                    f"nothing reads what `{node.name}` is made of", node, 1, code="E314"
+                )
             try:
                 trees.append(self.match(inner, read, scope) if read is not None else ())
             except _Mismatch as e:
@@ -315,6 +381,8 @@ class _Body:
         missing = [n for n, _ in (*callee.arguments, *term.arguments) if n not in known]
         if missing:
             raise _Mismatch(f"`{node.operation}` needs `{missing[0]}=`", node, 1)
+        if term.width and WIDTH not in known and node.width.isdecimal():
+            self.number(term.width, int(node.width), scope, node)
         own = [self.number(t, known[n], scope, node) for n, t in callee.arguments]
         given = [self.number(t, known[n], scope, node) for n, t in term.arguments]
         return tuple(own), len(term.inputs), given
@@ -323,7 +391,11 @@ class _Body:
         self, term: Apply, function: Function, node: Node, scope: _Scope
     ) -> tuple[Tree, list[str | None], list[Tree]]:
         """The body of a function is compared like that of a cell; its names are its own."""
-        inner = _scope(function.statements)
+        inner = _scope(function.statements, function.inputs)
+        made = {s.label for s in function.statements}
+        for label, read in zip(function.inputs, term.inputs, strict=True):
+            if label not in made:
+                inner.terms[label] = read, scope
         for name, argument in (*function.arguments, *term.arguments):
             inner.choices[name] = argument
             inner.numbers.pop(name, None)  # `channels` of the cell, where a function has its own
@@ -337,7 +409,9 @@ class _Body:
                 continue
             target = inner.values.pop(s.label, None)  # what is read below is an earlier value
             if target is None and s.term.decisions:
-                raise _Mismatch(f"nothing reads `{s.label}` of `{function.name}`", node, 1)
+                raise _Mismatch(
+                    f"nothing reads `{s.label}` of `{function.name}`", node, 1, code="E314"
+                )
             trees.append(self.match(s.term, target, inner) if target else ())
         own = self.arguments(function.arguments, inner, scope, node)
         given = self.arguments(term.arguments, inner, scope, node)
@@ -443,9 +517,11 @@ class _Body:
             case Each():
                 return self.each(part, taken, scope)
             case Unused():
-                labels = {scope.values.get(x) for x in scope.arrays.get(part.array, [])}
+                elements = [Value(x) for x in scope.arrays.get(part.array, [])]
                 for target in taken:
-                    if target not in labels:
+                    if not any(
+                        self.is_value(v, target, scope) for _, v in _likely(elements, target, scope)
+                    ):
                         raise _Mismatch(f"`{target}` is none of the values `{part.array}[..]`",
                                         self.nodes[target])  # fmt: skip
                 return ()
@@ -463,7 +539,7 @@ class _Body:
         self, term: Subset, target: str, taken: Mapping[int, object], scope: _Scope
     ) -> tuple[int, Tree]:
         """The first element not taken that this node can be."""
-        for i, element in enumerate(term.elements):
+        for i, element in _likely(term.elements, target, scope):
             before = dict(scope.values), dict(scope.numbers)
             try:
                 if i not in taken:
@@ -502,6 +578,15 @@ class _Body:
             need = str(term.least) if term.least == term.most else f"at least {term.least}"
             last = self.nodes[taken[-1]] if taken else None
             raise _Mismatch(f"{len(chosen)} values where {need} are needed", last, 1)
+
+
+def _likely(terms: Sequence[Term], target: str, scope: _Scope) -> list[tuple[int, Term]]:
+    """The terms with their positions, the value known to be that node first."""
+
+    def unknown(pair: tuple[int, Term]) -> bool:
+        return not (isinstance(pair[1], Value) and scope.values.get(pair[1].label) == target)
+
+    return sorted(enumerate(terms), key=unknown)
 
 
 def _splits(

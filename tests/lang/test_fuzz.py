@@ -84,7 +84,7 @@ def drawn(space: SearchSpace, count: int) -> list[Architecture]:
 
 @pytest.mark.parametrize("count", [25, pytest.param(10_000, marks=MANY)])
 @pytest.mark.parametrize("name", SPACES)
-def test_architectures_survive_text_and_tokens(name: str, count: int) -> None:
+def test_architectures_survive_text_tokens_graph_and_json(name: str, count: int) -> None:
     for architecture in drawn(load_space(name), count):
         fuzzing.survives(architecture)
 

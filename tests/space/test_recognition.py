@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -66,8 +68,27 @@ def graphs(architecture: Architecture) -> dict[str, Graph]:
     return {name: to_graph(architecture, name) for name in names}
 
 
+def bare(architecture: Architecture) -> dict[str, Graph]:
+    """Graphs without the choices noted at them, as others make them."""
+    found = {}
+    for name, graph in graphs(architecture).items():
+        found[name] = nx.DiGraph(graph)
+        found[name].graph.clear()
+    return found
+
+
 def spaces() -> list[SearchSpace]:
-    published = map(load_space, ("micro", "macro", "darts", "pnas", "nasbench201"))
+    names = (
+        "micro",
+        "macro",
+        "darts",
+        "pnas",
+        "nasbench201",
+        "amoebanet",
+        "enas_macro",
+        "nats_size",
+    )
+    published = map(load_space, names)
     return [*published, *map(read_space, (NESTED, NUMBERS, STAGES))]
 
 
@@ -76,14 +97,14 @@ def test_graphs_of_every_level_come_back(space: SearchSpace) -> None:
     for level in range(1, space.depth + 1):
         for architecture in sample(space, 40, np.random.default_rng(level), level):
             assert from_graph(space, graphs(architecture)) == architecture
+            assert from_graph(space, bare(architecture)) == architecture
 
 
 def test_the_order_of_operands_does_not_count() -> None:
     space = load_space("darts")
     for architecture in sample(space, 20, np.random.default_rng(0)):
         turned = {}
-        for name, graph in graphs(architecture).items():
-            copy = nx.DiGraph(graph)
+        for name, copy in bare(architecture).items():
             for key in copy:
                 node = copy.nodes[key]["node"]
                 if node.operation in {"add", "concat"}:
@@ -131,7 +152,7 @@ def test_what_is_fixed_has_to_be_there() -> None:
         from_graph(here, {"c": graph})
 
 
-def test_dead_code_cannot_be_told() -> None:
+def test_choices_in_dead_code_are_noted() -> None:
     space = read_space("""space dead cell c (p, q) {
         x = (conv_3x3(p) | conv_5x5(q))
         y = conv_1x1(concat(any of [p, x], q))
@@ -139,8 +160,9 @@ def test_dead_code_cannot_be_told() -> None:
     network (image) { return linear(global_avg_pool(stack(conv_3x3(image, 4), [c])), 10) }""")
     alive, dead = (Architecture(space, [0, mask]) for mask in (2, 1))
     assert from_graph(space, graphs(alive)) == alive
+    assert from_graph(space, graphs(dead)) == dead
     with pytest.raises(ArchitectureError, match=r"does not say what `c.x` is") as error:
-        from_graph(space, graphs(dead))
+        from_graph(space, bare(dead))
     assert error.value.diagnostics[0].code == "E314"
 
 
@@ -148,3 +170,32 @@ def test_every_body_is_needed() -> None:
     architecture = sample(load_space("darts"), 1, np.random.default_rng(0))[0]
     with pytest.raises(ArchitectureError, match="no graph of `reduction`"):
         from_graph(architecture.space, {"normal": to_graph(architecture, "normal")})
+
+
+def test_choices_noted_of_other_graphs_do_not_count() -> None:
+    space = load_space("micro")
+    one, other = sample(space, 2, np.random.default_rng(0))
+    graph = nx.DiGraph(to_graph(one))
+    for wrong in (other.choices, one.choices[:-1], (10**9,), ()):
+        graph.graph["choices"] = wrong
+        assert from_graph(space, {"normal": graph}) == one
+
+
+def test_a_value_without_a_node_is_what_it_can_be() -> None:
+    """`u` is `y` there or `x`, but never `h1`, though nothing else says what it is."""
+    space = read_space("""space aliases treat none as zero
+    cell c (x, y) {
+        u = none(x)
+        for i in 1..2 {
+            s := h[1..i-1] | x | y | u
+            h[i] = conv_3x3(s) + skip_connect(s)
+        }
+        return last(h) }
+    network (image) { return linear(global_avg_pool(stack(conv_3x3(image, 4), [c])), 10) }""")
+    told = 0
+    for architecture in sample(space, 60, np.random.default_rng(0)):
+        assert from_graph(space, graphs(architecture)) == architecture
+        with suppress(ArchitectureError):  # where h2 does not read h1
+            assert from_graph(space, bare(architecture)) == architecture
+            told += 1
+    assert told > 15
