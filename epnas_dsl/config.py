@@ -100,6 +100,13 @@ class TrainingSettings(Struct, frozen=True, forbid_unknown_fields=True):
         channels_last: memory format of images and weights.
         threads: of torch on the CPU; 0 means as many as torch chooses.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
+        precision: of convolutions and products; `auto` means `bfloat16` (by autocast; weights stay
+            float32) on GPUs made for it, else `float32`.
+        cuda_graphs: record a step once and replay it; `auto` and `yes` do so on a GPU, and where
+            that fails the steps are launched one by one and the log says why (on a processor with
+            `yes` only).
+        compile: run the steps of a final training (`epnas train`, the end of a search) through
+            `torch.compile`; the short trainings of a search never are.
     """
 
     epochs: Count = 3
@@ -117,6 +124,9 @@ class TrainingSettings(Struct, frozen=True, forbid_unknown_fields=True):
     channels_last: bool = True
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
     device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    cuda_graphs: Literal["auto", "yes", "no"] = "auto"
+    compile: bool = False
 
 
 class DataSettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,7 +1,8 @@
 """Turn uint8 images in memory into normalised, randomly altered float batches, all at once.
 
 All random numbers of a pass are drawn before it, on the CPU, so a pass is the same on every device
-and nothing in it waits for the host.
+and nothing in it waits for the host: what was drawn is sent to the device in one piece, and images
+are picked, altered and normalised there.
 """
 
 from __future__ import annotations
@@ -116,6 +117,71 @@ def _within(centre: Tensor, size: int, side: int) -> Tensor:
     return (offset >= 0) & (offset < side)
 
 
+Pick = tuple[Tensor, Tensor]
+"""Which images are in a batch, int64 [k], and what was drawn for them, int64 [k, 5]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Feed:
+    """Makes batches of a part, where its images lie.
+
+    Attributes:
+        part: n images with their labels.
+        mean, std: as by `Preprocessing.tensors`, on the device of the images.
+        augmentation: what is done with the numbers drawn for a batch.
+        channels_last: the order in memory of what comes out.
+    """
+
+    part: Part
+    mean: Tensor
+    std: Tensor
+    augmentation: Augmentation
+    channels_last: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        part: Part,
+        preprocessing: Preprocessing,
+        augmentation: Augmentation | None = None,
+        channels_last: bool = True,
+    ) -> Feed:
+        """A feed on the device of the part; unaltered images without an augmentation."""
+        mean, std = (send(v, part.images.device) for v in preprocessing.tensors())
+        return cls(part, mean, std, augmentation or Augmentation(), channels_last)
+
+    def picks(self, size: int, generator: torch.Generator | None = None) -> list[Pick]:
+        """All images once, in batches of at most `size` that are as equal as can be.
+
+        Args:
+            size: the most images in a batch.
+            generator: on the CPU; shuffles and augments. None: in order, unaltered.
+        """
+        images, count = self.part.images, len(self.part)
+        order = torch.arange(count)
+        draws = torch.zeros(count, 5, dtype=torch.int64)
+        if generator:
+            order = torch.randperm(count, generator=generator)
+            draws = self.augmentation.draw(count, (images.shape[2], images.shape[3]), generator)
+        pieces = ceil(count / size)
+        parts = (send(v, images.device).tensor_split(pieces) for v in (order, draws))
+        return list(zip(*parts, strict=True))
+
+    def make(self, chosen: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
+        """The batch of a pick: float32 [k, channels, height, width] and int64 [k]."""
+        memory = torch.channels_last if self.channels_last else torch.contiguous_format
+        shifted = self.augmentation.shift(self.part.images[chosen], draws)
+        images = self.augmentation.blank(normalise(shifted, self.mean, self.std), draws)
+        return images.contiguous(memory_format=memory), self.part.labels[chosen]
+
+
+def send(values: Tensor, device: torch.device) -> Tensor:
+    """Values from the CPU on a device, which nobody waits for: from pinned memory to a GPU."""
+    if device.type != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
+
+
 def batches(
     part: Part,
     preprocessing: Preprocessing,
@@ -125,32 +191,7 @@ def batches(
     augmentation: Augmentation | None = None,
     channels_last: bool = True,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Go once through all images, in batches as equal in size as can be.
-
-    Args:
-        part: n images with their labels.
-        preprocessing: of every image.
-        size: the most images in a batch.
-        generator: on the CPU; shuffles and augments. None: in order, unaltered.
-        augmentation: none unless given.
-        channels_last: the order in memory of what comes out.
-
-    Yields:
-        float32 [k, channels, height, width] and int64 [k].
-    """
-    images, labels, count = part.images, part.labels, len(part)
-    device = images.device
-    order = torch.arange(count)
-    plan = augmentation if augmentation and generator else Augmentation()
-    draws = torch.zeros(count, 5, dtype=torch.int64)
-    if generator:
-        order = torch.randperm(count, generator=generator)
-        draws = plan.draw(count, (images.shape[2], images.shape[3]), generator)
-    mean, std = preprocessing.tensors(device)
-    memory = torch.channels_last if channels_last else torch.contiguous_format
-    pieces = ceil(count / size)
-    for chosen, drawn in zip(
-        order.to(device).tensor_split(pieces), draws.to(device).tensor_split(pieces), strict=True
-    ):
-        batch = normalise(plan.shift(images[chosen], drawn), mean, std)
-        yield plan.blank(batch, drawn).contiguous(memory_format=memory), labels[chosen]
+    """Go once through all images, as `Feed.picks` and `Feed.make` do; altered by a generator."""
+    plan = augmentation if generator else None
+    feed = Feed.of(part, preprocessing, plan, channels_last)
+    return (feed.make(*pick) for pick in feed.picks(size, generator))

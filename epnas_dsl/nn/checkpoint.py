@@ -52,30 +52,38 @@ def save_checkpoint(
     write_whole(path, lambda draft: torch.save(content, draft))
 
 
-def load_checkpoint(
-    path: Path, key: str, module: nn.Module, optimizer: torch.optim.Optimizer
-) -> list[dict[str, Any]]:
-    """Put network and optimizer back to where they were; returns the history.
+def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
+    """What `save_checkpoint` wrote, on the CPU.
 
     Raises:
         DataError: the file is damaged, or belongs to another training.
     """
-    device = next(module.parameters()).device
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
-        found, history = content["key"], list(content["history"])
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        found = content["key"], list(content["history"]), content["module"], content["optimizer"]
     except Exception as error:  # unpickling what is damaged raises a dozen kinds
         raise DataError(
             f"the checkpoint {path} is damaged ({type(error).__name__})",
             code="E630",
             hint="remove it to begin anew",
         ) from None
-    if found != key:
+    if found[0] != key:
         raise DataError(
             f"the checkpoint {path} belongs to a training with other settings, data or seed",
             code="E631",
             hint="go on with the settings that it was begun with, or remove it to begin anew",
         )
+    return content
+
+
+def restore_checkpoint(
+    content: dict[str, Any], module: nn.Module, optimizer: torch.optim.Optimizer
+) -> list[dict[str, Any]]:
+    """Put network and optimizer back to where they were; returns the history.
+
+    The optimizer keeps its settings: which of its kernels fits differs from device to device.
+    """
     module.load_state_dict(content["module"])
-    optimizer.load_state_dict(content["optimizer"])
-    return history
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": content["optimizer"]["state"], "param_groups": groups})
+    return list(content["history"])

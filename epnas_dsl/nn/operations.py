@@ -58,15 +58,19 @@ def gate(x: Tensor, weight: Tensor) -> Tensor:
 
 
 class DropPath(nn.Module):
-    """Drops the whole value of an image with probability p in training: Larsson et al. 2017."""
+    """Drops the whole value of an image with probability p in training: Larsson et al. 2017.
+
+    Attributes:
+        p: a number, or a tensor () on the device that changes without a change of the program.
+    """
 
     def __init__(self, p: float = 0.0) -> None:
         super().__init__()
-        self.p = p
+        self.p: float | Tensor = p
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, ...) to the same shape; what is kept grows by 1 / (1 - p)."""
-        if not self.training or self.p == 0:
+        if not self.training or (isinstance(self.p, float) and self.p == 0):
             return x
         kept = x.new_empty((x.shape[0], *[1] * (x.dim() - 1))).bernoulli_(1 - self.p)
         return x * (kept / (1 - self.p))
@@ -213,7 +217,7 @@ def initial(layer: Layer, name: str, shape: Sequence[int], seed: int, key: str) 
     return values.normal_(0, math.sqrt(2 / fan_out), generator=generator)
 
 
-def set_drop_path(module: nn.Module, p: float) -> None:
+def set_drop_path(module: nn.Module, p: float | Tensor) -> None:
     """Set the probability of every drop-path layer of a network."""
     for part in module.modules():
         if isinstance(part, DropPath):

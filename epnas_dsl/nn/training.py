@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,13 +13,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from epnas_dsl.config import TrainingSettings
 from epnas_dsl.errors import ConfigError, EpnasError
-from epnas_dsl.nn.augmentation import Part, Preprocessing, batches
-from epnas_dsl.nn.checkpoint import load_checkpoint, save_checkpoint
+from epnas_dsl.nn.augmentation import Feed, Part, Preprocessing
+from epnas_dsl.nn.checkpoint import read_checkpoint, restore_checkpoint, save_checkpoint
 from epnas_dsl.nn.data import ImageData
 from epnas_dsl.nn.operations import set_drop_path
+from epnas_dsl.nn.peers import ALONE, Peers
+from epnas_dsl.nn.stepping import GraphStep, Recorder, Step, recorder_for
 
 
 class TrainingFailed(EpnasError):
@@ -100,6 +103,8 @@ def train(
     epochs: int | None = None,
     checkpoint: Path | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    compiled: bool = False,
+    peers: Peers = ALONE,
 ) -> tuple[Epoch, ...]:
     """Train a network by Nesterov SGD and validate it after every epoch.
 
@@ -112,30 +117,35 @@ def train(
         epochs: instead of `settings.epochs`.
         checkpoint: written after every epoch; if it exists, the training goes on from there.
         on_epoch: called after every epoch.
+        compiled: run the steps through `torch.compile`.
+        peers: the processes that train together; the first one reads and writes the checkpoint,
+            and calls `on_epoch`.
 
     Raises:
         TrainingFailed: the loss is not finite, or the memory of the device does not suffice.
         DataError: the checkpoint is damaged, or of another training.
+        ConfigError: nothing compiles here (E522), or the batches are too small for so many
+            processes (E523).
     """
     epochs = epochs or settings.epochs
+    key = repr((settings, seed, epochs, data.name, data.shape, len(data.train), outline(module)))
     optimizer = _sgd(module, settings)
     history: list[Epoch] = []
-    key = repr((settings, seed, epochs, data.name, data.shape, len(data.train), outline(module)))
-    if checkpoint and checkpoint.exists():
-        history = [_epoch(h) for h in load_checkpoint(checkpoint, key, module, optimizer)]
-    for number in range(len(history) + 1, epochs + 1):
-        with _random_state(seed, number, data.train.images.device) as generator, _memory():
-            training = _pass(module, optimizer, data, settings, epochs, number, generator)
-            if settings.calibration:
-                recalibrate(module, data, settings, generator)
-            validation = evaluate(module, data.validation, data.preprocessing, settings)
-        _refuse_infinite(training.loss + validation.loss, number)
-        rate = learning_rate(settings, epochs, number - 1)
-        history.append(Epoch(number, rate, training, validation))
-        if checkpoint:
-            save_checkpoint(checkpoint, key, module, optimizer, [asdict(h) for h in history])
-        if on_epoch:
-            on_epoch(history[-1])
+    if peers.told(checkpoint is not None and checkpoint.exists()):
+        assert checkpoint
+        content = peers.told(read_checkpoint(checkpoint, key) if peers.rank == 0 else None)
+        history = [_epoch(h) for h in restore_checkpoint(content, module, optimizer)]
+    with _Fit(module, optimizer, data, settings, epochs, compiled, peers) as fit:
+        for number in range(len(history) + 1, epochs + 1):
+            with _random_state(seed, number, fit.device, peers.rank) as generator, _memory():
+                training, validation = fit.epoch(number, generator)
+            _refuse_infinite(training.loss + validation.loss, number)
+            rate = learning_rate(settings, epochs, number - 1)
+            history.append(Epoch(number, rate, training, validation))
+            if checkpoint and peers.rank == 0:
+                save_checkpoint(checkpoint, key, module, optimizer, [asdict(h) for h in history])
+            if on_epoch and peers.rank == 0:
+                on_epoch(history[-1])
     return tuple(history)
 
 
@@ -164,62 +174,195 @@ def outline(module: nn.Module) -> str:
     return hashlib.sha256(repr((module, codes, shapes)).encode()).hexdigest()
 
 
-def _pass(
-    module: nn.Module,
-    optimizer: torch.optim.SGD,
-    data: ImageData,
-    settings: TrainingSettings,
-    epochs: int,
-    number: int,
-    generator: torch.Generator,
-) -> Score:
-    """One epoch; nothing in it waits for the device, so a bad loss is only seen afterwards."""
-    module.train()
-    set_drop_path(module, settings.drop_path * (number - 1) / max(1, epochs - 1))
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    steps = math.ceil(len(data.train) / settings.batch)
-    tally = Tally(data.train.labels.device)
-    found = batches(
-        data.train,
-        data.preprocessing,
-        settings.batch,
-        generator=generator,
-        augmentation=data.augmentation,
-        channels_last=settings.channels_last,
-    )
-    for step, (images, labels) in enumerate(found):
-        rate = learning_rate(settings, epochs, number - 1 + step / steps)
-        for group in optimizer.param_groups:
+class _Fit:
+    """A network in training: everything that its steps read and change, made once.
+
+    All of it stays where it is in memory, so that steps can be recorded and replayed. Nothing in
+    an epoch waits for the device before its end, where the scores are read.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        optimizer: torch.optim.SGD,
+        data: ImageData,
+        settings: TrainingSettings,
+        epochs: int,
+        compiled: bool,
+        peers: Peers,
+    ) -> None:
+        peers.refuse_empty(len(data.train), settings.batch)
+        self.module, self.optimizer, self.data = module, optimizer, data
+        self.settings, self.epochs, self.peers = settings, epochs, peers
+        self.device = data.train.labels.device
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        self.forward: Callable[[Tensor], Tensor] = peers.join(module)
+        if compiled:
+            _refuse_to_compile_in_vain(self.device)
+            self.forward = torch.compile(self.forward, dynamic=False)
+        self.feed = Feed.of(
+            data.train, data.preprocessing, data.augmentation, settings.channels_last
+        )
+        self.tally = Tally(self.device)
+        self.step: Step = self._step
+        recorder = recorder_for(settings, self.device, peers.count)
+        if recorder or self.device.type == "cuda":
+            _hold_still(optimizer, self.device)
+        if recorder:
+            momenta = [v for state in optimizer.state.values() for v in state.values()]
+            changed = [*module.parameters(), *module.buffers(), *momenta, *self.tally.tensors]
+            self.step = GraphStep(self._step, recorder, changed)
+        self.drop_path = torch.zeros((), device=self.device) if recorder or compiled else None
+        self.scoring = _Scoring(
+            module, data.validation, data.preprocessing, settings, recorder, peers
+        )
+
+    def __enter__(self) -> _Fit:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of gradients, which may lie in a graph's memory."""
+        self.optimizer.zero_grad()
+        set_drop_path(self.module, self._drop_path(self.epochs))
+
+    def epoch(self, number: int, generator: torch.Generator) -> tuple[Score, Score]:
+        """Train on every image once, then validate; the scores of both."""
+        self.module.train()
+        rate = self._drop_path(number)
+        set_drop_path(self.module, rate if self.drop_path is None else self.drop_path.fill_(rate))
+        self.tally.clear()
+        picks = self.feed.picks(self.settings.batch, generator)
+        for step, (chosen, draws) in enumerate(picks):
+            elapsed = number - 1 + step / len(picks)
+            _set_rate(self.optimizer, learning_rate(self.settings, self.epochs, elapsed))
+            self.step(chosen, draws)
+        if self.settings.calibration:
+            recalibrate(self.module, self.data, self.settings, generator, self.peers)
+        validation = self.scoring()
+        return self.tally.score(len(self.data.train), self.peers), validation
+
+    def _step(self, chosen: Tensor, draws: Tensor) -> None:
+        images, labels = self.feed.make(self.peers.share(chosen), self.peers.share(draws))
+        with _autocast(self.settings, self.device):
+            logits = self.forward(images).float()
+        smoothing = self.settings.label_smoothing
+        loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        self.optimizer.zero_grad()
+        if self.peers.count == 1:
+            loss.backward()
+        else:  # the gradients are averaged over processes, whose shares may differ in size
+            (loss * (len(labels) * self.peers.count / len(chosen))).backward()
+        if self.settings.clip:
+            nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
+        self.optimizer.step()
+        self.tally.add(logits, labels, loss)
+
+    def _drop_path(self, number: int) -> float:
+        return self.settings.drop_path * (number - 1) / max(1, self.epochs - 1)
+
+
+def _hold_still(optimizer: torch.optim.SGD, device: torch.device) -> None:
+    """Give an optimizer a rate and momenta in tensors that stay, so that all its steps are alike.
+
+    A momentum of zero makes the first step what it is without one. Only the fused kernels read a
+    rate where it lies: as float32 on a GPU, as float64 on the CPU.
+    """
+    kind = torch.float32 if device.type == "cuda" else torch.float64
+    for group in optimizer.param_groups:
+        group["fused"], group["foreach"] = True, False
+        group["lr"] = torch.full((), float(group["lr"]), dtype=kind, device=device)
+        for parameter in group["params"] if group["momentum"] else ():
+            state = optimizer.state[parameter]
+            if state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(parameter)
+
+
+def _set_rate(optimizer: torch.optim.SGD, rate: float) -> None:
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
             group["lr"] = rate
-        logits = module(images)
-        loss = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
-        optimizer.zero_grad()
-        loss.backward()
-        if settings.clip:
-            nn.utils.clip_grad_norm_(parameters, settings.clip)
-        optimizer.step()
-        tally.add(logits, labels, loss)
-    return tally.score()
+
+
+def _autocast(settings: TrainingSettings, device: torch.device) -> AbstractContextManager[object]:
+    """Half of the precision where the settings want it; `auto`: on GPUs made for it."""
+    half = settings.precision == "bfloat16"
+    if settings.precision == "auto" and device.type == "cuda":
+        half = torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.autocast(device.type, torch.bfloat16) if half else nullcontext()
+
+
+def _refuse_to_compile_in_vain(device: torch.device) -> None:
+    """See that `torch.compile` finds the compilers that it needs, before hours are spent.
+
+    Raises:
+        ConfigError: it does not (E522).
+    """
+    try:
+        torch.compile(lambda x: (x + 1).relu())(torch.zeros(8, device=device))
+    except Exception as error:  # of dynamo, inductor, triton, the compiler or the linker
+        reason = str(error).strip().partition("\n")[0]
+        raise ConfigError(
+            f"`torch.compile` does not work here: {reason}", code="E522",
+            hint="it needs a C++ compiler, for GPUs also triton; or `training.compile=false`",
+        ) from None  # fmt: skip
+
+
+class _Scoring:
+    """Measures a network on one part, unaltered and in order, again and again."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        part: Part,
+        preprocessing: Preprocessing,
+        settings: TrainingSettings,
+        recorder: Recorder | None = None,
+        peers: Peers = ALONE,
+    ) -> None:
+        peers.refuse_empty(len(part), settings.batch)
+        self.module, self.settings, self.peers = module, settings, peers
+        self.feed = Feed.of(part, preprocessing, channels_last=settings.channels_last)
+        self.tally = Tally(part.labels.device)
+        self.step: Step = self._step
+        if recorder:
+            self.step = GraphStep(self._step, recorder, self.tally.tensors)
+
+    def __call__(self) -> Score:
+        was_training = self.module.training
+        self.module.eval()
+        self.tally.clear()
+        for chosen, draws in self.feed.picks(self.settings.batch):
+            self.step(chosen, draws)
+        self.module.train(was_training)
+        return self.tally.score(len(self.feed.part), self.peers)
+
+    @torch.inference_mode()
+    def _step(self, chosen: Tensor, draws: Tensor) -> None:
+        images, labels = self.feed.make(self.peers.share(chosen), self.peers.share(draws))
+        with _autocast(self.settings, labels.device):
+            logits = self.module(images).float()
+        self.tally.add(logits, labels, F.cross_entropy(logits, labels))
 
 
 def evaluate(
-    module: nn.Module, part: Part, preprocessing: Preprocessing, settings: TrainingSettings
+    module: nn.Module,
+    part: Part,
+    preprocessing: Preprocessing,
+    settings: TrainingSettings,
+    peers: Peers = ALONE,
 ) -> Score:
     """The accuracy and the loss of a network on one part, unaltered and in order."""
-    was_training = module.training
-    module.eval()
-    tally = Tally(part.labels.device)
-    with torch.inference_mode():
-        found = batches(part, preprocessing, settings.batch, channels_last=settings.channels_last)
-        for images, labels in found:
-            logits = module(images)
-            tally.add(logits, labels, F.cross_entropy(logits, labels))
-    module.train(was_training)
-    return tally.score()
+    return _Scoring(module, part, preprocessing, settings, peers=peers)()
 
 
 def recalibrate(
-    module: nn.Module, data: ImageData, settings: TrainingSettings, generator: torch.Generator
+    module: nn.Module,
+    data: ImageData,
+    settings: TrainingSettings,
+    generator: torch.Generator,
+    peers: Peers = ALONE,
 ) -> None:
     """Measure the batch-norm statistics anew: the mean over some unaltered training batches.
 
@@ -227,23 +370,20 @@ def recalibrate(
     after few steps that costs several percent of accuracy. `settings.calibration` is the number
     of batches.
     """
-    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     was_training = module.training
     module.eval()
     for norm in norms:
         norm.reset_running_stats()
         norm.train()
-        norm.momentum = None  # the plain mean of all batches
-    found = batches(
-        data.train,
-        data.preprocessing,
-        settings.batch,
-        generator=generator,
-        channels_last=settings.channels_last,
-    )
-    with torch.no_grad():
-        for _, (images, _labels) in zip(range(settings.calibration), found, strict=False):
+    feed = Feed.of(data.train, data.preprocessing, channels_last=settings.channels_last)
+    picks = feed.picks(settings.batch, generator)[: settings.calibration]
+    for number, (chosen, draws) in enumerate(picks, 1):
+        for norm in norms:
+            norm.momentum = 1 / number  # the plain mean; None would read the number from the device
+        images, _ = feed.make(peers.share(chosen), peers.share(draws))
+        with torch.no_grad(), _autocast(settings, images.device):
             module(images)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
@@ -256,26 +396,41 @@ class Tally:
     def __init__(self, device: torch.device) -> None:
         self.loss = torch.zeros((), device=device)
         self.hits = torch.zeros((), dtype=torch.int64, device=device)
-        self.count = 0
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """What it counts in."""
+        return self.loss, self.hits
+
+    def clear(self) -> None:
+        """Begin anew, in the same memory."""
+        for tensor in self.tensors:
+            tensor.zero_()
 
     def add(self, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
         """Count a batch: logits [n, classes], labels [n] and the mean loss."""
         self.loss += loss.detach() * len(labels)
         self.hits += (logits.detach().argmax(1) == labels).sum()
-        self.count += len(labels)
 
-    def score(self) -> Score:
-        """Means over everything counted."""
-        return Score(int(self.hits) / self.count, float(self.loss) / self.count)
+    def score(self, count: int, peers: Peers = ALONE) -> Score:
+        """Means over everything counted, `count` images in all processes together."""
+        for tensor in self.tensors:
+            peers.add_up(tensor)
+        return Score(int(self.hits) / count, float(self.loss) / count)
 
 
 @contextmanager
-def _random_state(seed: int, epoch: int, device: torch.device) -> Iterator[torch.Generator]:
-    """A generator for the images, and the global state for dropout, both from (seed, epoch)."""
+def _random_state(
+    seed: int, epoch: int, device: torch.device, rank: int = 0
+) -> Iterator[torch.Generator]:
+    """A generator for the images, and the global state for dropout, both from (seed, epoch).
+
+    Processes that train together see the same images and drop what they drop on their own.
+    """
     state = int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(state)
+        torch.manual_seed(state + rank)
         yield torch.Generator().manual_seed(state)
 
 

@@ -1,0 +1,150 @@
+"""Turn several processes into one training: each takes its share of every batch.
+
+`torchrun` starts the processes and tells each its place by environment variables. What they work
+out together is what one process does with the whole batches, up to the order of sums: gradients
+are averaged (DistributedDataParallel), batch norms see the statistics of the joined batch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from epnas_dsl.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """The processes that train together.
+
+    Attributes:
+        rank: which of them this one is, from 0; the first one writes the files.
+        count: how many there are.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    def share(self, values: Tensor) -> Tensor:
+        """This process's part of the rows of a batch; shares differ by one row at most."""
+        return values if self.count == 1 else values.tensor_split(self.count)[self.rank]
+
+    def add_up(self, values: Tensor) -> None:
+        """Replace values by their sums over all processes."""
+        if self.count > 1:
+            dist.all_reduce(values)
+
+    def told(self, value: Any) -> Any:
+        """What the first process has; the others' values do not count."""
+        if self.count == 1:
+            return value
+        found = [value]
+        dist.broadcast_object_list(found, src=0)
+        return found[0]
+
+    def join(self, module: nn.Module) -> nn.Module:
+        """The module with batch norms over joined batches, and gradients averaged in backward."""
+        if self.count == 1:
+            return module
+        if next(module.parameters()).is_cuda:
+            module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        else:  # where the library's does not run
+            for norm in [m for m in module.modules() if type(m) is nn.BatchNorm2d]:
+                norm.__class__ = JointBatchNorm2d
+        return DistributedDataParallel(module, broadcast_buffers=False)
+
+    def refuse_empty(self, part: int, batch: int) -> None:
+        """See that every process has an image of every batch of a part of so many images.
+
+        Raises:
+            ConfigError: the batches are too small for so many processes (E523).
+        """
+        if self.count > 1 and part // -(-part // batch) < self.count:
+            raise ConfigError(
+                f"{self.count} processes cannot share batches of "
+                f"{part // -(-part // batch)} images", code="E523",
+                hint="a larger training.batch, or fewer processes",
+            )  # fmt: skip
+
+
+ALONE = Peers()
+
+
+@contextmanager
+def gathered(device: torch.device) -> Iterator[Peers]:
+    """The processes that `torchrun` started together with this one; without it, this one alone.
+
+    Raises:
+        ConfigError: they do not find each other (E524).
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1 or not dist.is_available():
+        yield ALONE
+        return
+    try:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"the {count} processes of this training do not find each other: {error}",
+            code="E524", hint="start them by torchrun, all at the same time",
+        ) from None  # fmt: skip
+    try:
+        yield Peers(dist.get_rank(), count)
+    finally:
+        dist.destroy_process_group()
+
+
+class JointBatchNorm2d(nn.BatchNorm2d):
+    """A batch norm over the batches of all processes together, on any device.
+
+    Mean and variance are summed over the processes one after the other, so that the variance is
+    the mean square of differences, as nn.BatchNorm2d has it.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape; N may differ between processes."""
+        if not self.training:
+            return super().forward(x)
+        kind, x = x.dtype, x.float()
+        count = x.new_full((1,), x.numel() // x.shape[1])
+        sums = _Sum.apply(torch.cat([x.sum((0, 2, 3)), count]))
+        count, mean = sums[-1], sums[:-1] / sums[-1]
+        centred = x - mean[:, None, None]
+        variance = _Sum.apply(centred.square().sum((0, 2, 3))) / count
+        self._follow(mean.detach(), variance.detach() * count / (count - 1))
+        scale = self.weight * (variance + self.eps).rsqrt()
+        normed: Tensor = centred * scale[:, None, None] + self.bias[:, None, None]
+        return normed.to(kind)
+
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance, self.momentum)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum of a tensor over all processes; its gradient is summed over them too."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total
