@@ -212,7 +212,8 @@ class _Fit:
             momenta = [v for state in optimizer.state.values() for v in state.values()]
             changed = [*module.parameters(), *module.buffers(), *momenta, *self.tally.tensors]
             self.step = GraphStep(self._step, recorder, changed)
-        self.drop_path = torch.zeros((), device=self.device) if recorder or compiled else None
+        changing = settings.drop_path > 0 and (recorder or compiled)
+        self.drop_path = torch.zeros((), device=self.device) if changing else None
         self.scoring = _Scoring(
             module, data.validation, data.preprocessing, settings, recorder, peers
         )
