@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import time
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +84,14 @@ def compile_command(arch: str, out: Path, image: str | None, weights: str | None
 @click.argument("arch")
 @arguments.settings
 @click.option("--out", type=Path, help="Folder of the weights; goes on where one was stopped.")
+@arguments.minutes
 @as_json
-def train_command(arch: str, out: Path | None, as_json: bool, **given: Any) -> int:
+def train_command(arch: str, out: Path | None, minutes: float, as_json: bool, **given: Any) -> int:
     """Train an architecture from scratch.
 
     Takes 30 epochs, unless `--set training.epochs=` or the settings of `--config` say otherwise.
-    The folder then holds the weights, with all that it takes to use them.
+    The folder then holds the weights, with all that it takes to use them. Several processes do it
+    together: torchrun --nproc-per-node 2 -m epnas_dsl train ARCH --out DIR.
     """
     from epnas_dsl import experiment
     from epnas_dsl.config import Config, override
@@ -97,18 +101,25 @@ def train_command(arch: str, out: Path | None, as_json: bool, **given: Any) -> i
     usual = override(experiment.run_config(run) if run else Config(), [f"training.epochs={EPOCHS}"])
     config = arguments.config([], usual=usual, **given)
     folder = out or arguments.free_folder(f"{architecture.space.name}-{architecture.id}")
-    epochs = config.training.epochs
+    epochs, until = config.training.epochs, time.monotonic() + 60 * minutes
+    leads = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun
 
     def tell(epoch: Any) -> None:
         measured = epoch.training.loss, percent(epoch.validation.accuracy)
         log(f"epoch {epoch.number}/{epochs}  loss {measured[0]:.4f}  validation {measured[1]}")
+        if time.monotonic() > until and epoch.number < epochs:
+            raise KeyboardInterrupt
 
-    note(f"the weights go to {folder}")
+    if leads:
+        note(f"the weights go to {folder}")
     try:
         done = experiment.train(architecture, config, folder, tell)
     except KeyboardInterrupt:
-        note(f"stopped; the same command with --out {shlex.quote(str(folder))} goes on")
+        if leads:
+            note(f"stopped; the same command with --out {shlex.quote(str(folder))} goes on")
         return 3
+    if not leads:
+        return 0
     if as_json:
         facts = {"architecture": str(architecture), "params": done.params, "curve": done.curve}
         document(**facts, accuracy=done.accuracy, weights=str(done.path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -101,6 +102,12 @@ def settings(command: Callable[..., Any]) -> Callable[..., Any]:
     ):  # fmt: skip
         command = option(command)
     return command
+
+
+minutes = click.option(
+    "--minutes", type=click.FloatRange(0, min_open=True), default=math.inf, show_default=False,
+    metavar="M", help="Stop after so long, with exit status 3; it can be gone on with.",
+)  # fmt: skip
 
 
 def config(

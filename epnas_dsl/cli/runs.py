@@ -28,10 +28,11 @@ directory = click.argument("folder", metavar="DIR", type=Path)
 @click.option("--table", "csv", help="Look accuracies up in this CSV file; train nothing.")
 @click.option("--metric", metavar="COLUMN", help="The column of the table to search by.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and all settings as TOML.")
+@arguments.minutes
 @as_json
 def search_command(
     space: str, csv: str | None, metric: str | None, searcher: str | None, out: Path | None,
-    dry_run: bool, as_json: bool, **given: Any,
+    dry_run: bool, minutes: float, as_json: bool, **given: Any,
 ) -> int:  # fmt: skip
     """Search a space for its best architecture."""
     from epnas_dsl import experiment
@@ -49,17 +50,18 @@ def search_command(
     if dry_run:
         _print_plan(config, folder)
         return 0
-    return _watched(folder, as_json, lambda watch: experiment.run(config, folder, watch))
+    return _watched(folder, as_json, lambda watch: experiment.run(config, folder, watch, minutes))
 
 
 @click.command("resume")
 @directory
+@arguments.minutes
 @as_json
-def resume_command(folder: Path, as_json: bool) -> int:
+def resume_command(folder: Path, minutes: float, as_json: bool) -> int:
     """Go on with a run that was stopped."""
     from epnas_dsl import experiment
 
-    return _watched(folder, as_json, lambda watch: experiment.resume(folder, watch))
+    return _watched(folder, as_json, lambda watch: experiment.resume(folder, watch, minutes))
 
 
 def _watched(folder: Path, as_json: bool, work: Callable[[Any], object]) -> int:

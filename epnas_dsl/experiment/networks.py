@@ -50,7 +50,8 @@ def train(
     """Train an architecture from scratch; if `out` holds a part of it, go on from there.
 
     Writes `model.safetensors` (the weights, and all that it takes to use them), `best.arch`
-    (the architecture's text) and `training.json` (the curve) into `out`.
+    (the architecture's text) and `training.json` (the curve) into `out`. Processes that `torchrun`
+    started do it together; the first one alone writes, and calls `on_epoch`.
 
     Raises:
         DataError: the images are missing or damaged, or `out` holds another training (E631).
@@ -59,6 +60,7 @@ def train(
     from epnas_dsl.nn.data import load_data
     from epnas_dsl.nn.evaluators import layers_for, place
     from epnas_dsl.nn.network import build_network, count_parameters
+    from epnas_dsl.nn.peers import gathered
     from epnas_dsl.nn.trained import save_trained
     from epnas_dsl.nn.training import evaluate as score
     from epnas_dsl.nn.training import prepare_device
@@ -68,16 +70,22 @@ def train(
         raise RunError(f"`{out}` holds a search", code="E701", hint="choose another `--out`")
     out.mkdir(parents=True, exist_ok=True)
     settings = config.training
-    data = load_data(config.data, prepare_device(settings))
+    device, seed = prepare_device(settings), config.search.seed
+    data = load_data(config.data, device)
     layers = layers_for(architecture, data, settings)
-    network = place(build_network(layers, config.search.seed), data, settings)
+    network = place(build_network(layers, seed), data, settings)
     checkpoint = out / "training.ckpt"
-    history = fit(
-        network, data, settings, config.search.seed, checkpoint=checkpoint, on_epoch=on_epoch
-    )
+    with gathered(device) as peers:
+        history = fit(
+            network, data, settings, seed,
+            checkpoint=checkpoint, on_epoch=on_epoch, compiled=settings.compile, peers=peers,
+        )  # fmt: skip
+        test = score(network, data.test, data.preprocessing, settings, peers).accuracy
     curve = tuple(epoch.validation.accuracy for epoch in history)
-    test = score(network, data.test, data.preprocessing, settings).accuracy
     accuracy = {"validation": curve[-1], "test": test}
+    trained = Trained(out / WEIGHTS, accuracy, count_parameters(network), curve)
+    if peers.rank:
+        return trained
     facts = {
         **describe(architecture),
         "data": data.name,
@@ -92,7 +100,7 @@ def train(
     report = {"accuracy": accuracy, "epochs": [epoch_facts(e) for e in history]}
     (out / "training.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     checkpoint.unlink(missing_ok=True)
-    return Trained(out / WEIGHTS, accuracy, count_parameters(network), curve)
+    return trained
 
 
 def epoch_facts(epoch: Epoch) -> dict[str, float]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,42 +48,48 @@ class Found:
     commands: list[tuple[str, str]]
 
 
-def run(config: Config, out: Path, watcher: Watcher | None = None) -> Found:
+def run(
+    config: Config, out: Path, watcher: Watcher | None = None, minutes: float = math.inf
+) -> Found:
     """Search a space from the beginning, in a new run folder.
 
     Args:
         config: what to search, how, and on what.
         out: a folder that does not exist yet, or is empty.
         watcher: is told of the trials, and of the final training in notes.
+        minutes: after which it stops, between two trials or two epochs of the final training.
 
     Raises:
-        Stopped: on SIGINT or SIGTERM; `resume` goes on.
+        Stopped: on SIGINT or SIGTERM, or when its time is over; `resume` goes on.
         SpaceError, ConfigError, DataError: the space, the settings or the data are wrong; no
             folder is made then.
         RunError: the folder is taken or cannot be written.
     """
     from epnas_dsl.runs.store import create
 
+    until = time.monotonic() + 60 * minutes
     space, config = load_space(config.space), settle(config)
     evaluator = make_evaluator(space, config)
     with create(out, config, space.source, space.changed, space.digest) as store:
         if watcher:
             watcher.note(f"the run is kept in {store.path}")
-        return _search(store, space, watcher, evaluator)
+        return _search(store, space, watcher, until, evaluator)
 
 
-def resume(folder: Path, watcher: Watcher | None = None) -> Found:
+def resume(folder: Path, watcher: Watcher | None = None, minutes: float = math.inf) -> Found:
     """Go on with a run; the result is that of one never stopped. As `run`."""
     from epnas_dsl.runs.store import Store
 
+    until = time.monotonic() + 60 * minutes
     with Store(folder, writing=True) as store:
-        return _search(store, space_of(store), watcher)
+        return _search(store, space_of(store), watcher, until)
 
 
 def _search(
     store: Store,
     space: SearchSpace,
     watcher: Watcher | None,
+    until: float,
     evaluator: Evaluator | None = None,
 ) -> Found:
     """Run the loop of a run to its end, then train, draw and report the best."""
@@ -95,21 +103,29 @@ def _search(
         ProcessExecutor(factory, workers) if workers > 1 else SerialExecutor(factory, evaluator)
     )
     with contextlib.closing(executor):
-        trials = runner.run(make_searcher(space, config), executor, store, watcher)
+        trials = runner.run(make_searcher(space, config), executor, store, watcher, until)
     winner = best(trials)
     if winner is None:
         raise RunError(f"none of the {len(trials)} trials succeeded", code="E710")
     architecture = reader(space)(winner.architecture)
     if config.evaluation.evaluator != "table" and config.evaluation.final_epochs:
-        _train_finally(store, architecture, watcher)
+        _train_finally(store, architecture, watcher, until)
     _write_best(store, architecture)
     report(store.path)
     test = final_training(store, winner.architecture).get("accuracy", {}).get("test")
     return Found(store.path, trials, winner, test, commands(store.path, config))
 
 
-def _train_finally(store: Store, architecture: Architecture, watcher: Watcher) -> None:
-    """Train the best architecture from scratch, unless that is done; goes on where it stopped."""
+def _train_finally(
+    store: Store, architecture: Architecture, watcher: Watcher, until: float
+) -> None:
+    """Train the best architecture from scratch, unless that is done; goes on where it stopped.
+
+    Raises:
+        Stopped: after an epoch, if it is later than `until`.
+    """
+    from epnas_dsl.runs.runner import Stopped
+
     out, config = store.path / FINAL, store.config
     if final_training(store, str(architecture)):
         return
@@ -118,6 +134,8 @@ def _train_finally(store: Store, architecture: Architecture, watcher: Watcher) -
     def tell(epoch: Epoch) -> None:
         accuracy = f"{100 * epoch.validation.accuracy:.2f} % on validation"
         watcher.note(f"final training, epoch {epoch.number} of {epochs}: {accuracy}")
+        if time.monotonic() > until and epoch.number < epochs:
+            raise Stopped(0, at_once=False)
 
     out.mkdir(exist_ok=True)
     training = msgspec.structs.replace(config.training, epochs=epochs)

@@ -78,6 +78,15 @@ class Peers:
 ALONE = Peers()
 
 
+def local_device(device: torch.device) -> torch.device:
+    """The GPU of this process, where each of several on a machine has one of its own."""
+    rank = os.environ.get("LOCAL_RANK")
+    if rank is None or device != torch.device("cuda"):
+        return device
+    torch.cuda.set_device(int(rank))
+    return torch.device("cuda", int(rank))
+
+
 @contextmanager
 def gathered(device: torch.device) -> Iterator[Peers]:
     """The processes that `torchrun` started together with this one; without it, this one alone.

@@ -21,7 +21,7 @@ from epnas_dsl.nn.augmentation import Feed, Part, Preprocessing
 from epnas_dsl.nn.checkpoint import read_checkpoint, restore_checkpoint, save_checkpoint
 from epnas_dsl.nn.data import ImageData
 from epnas_dsl.nn.operations import set_drop_path
-from epnas_dsl.nn.peers import ALONE, Peers
+from epnas_dsl.nn.peers import ALONE, Peers, local_device
 from epnas_dsl.nn.stepping import GraphStep, Recorder, Step, recorder_for
 
 
@@ -65,10 +65,11 @@ def prepare_device(settings: TrainingSettings) -> torch.device:
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    if settings.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name = settings.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(settings.device)
+        device = local_device(torch.device(name))
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
         raise ConfigError(

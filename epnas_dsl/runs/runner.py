@@ -8,8 +8,10 @@ that could be wrong.
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import Protocol
@@ -28,12 +30,12 @@ class Stopped(KeyboardInterrupt):
     """The run was asked to stop; every finished trial is recorded, and it can be resumed.
 
     Attributes:
-        signal: the number of the signal that asked.
+        signal: the number of the signal that asked; 0: its time was over.
         at_once: whether it had to be in the middle of a trial.
     """
 
     def __init__(self, signal: int, at_once: bool) -> None:
-        super().__init__(f"stopped by signal {signal}")
+        super().__init__(f"stopped by signal {signal}" if signal else "its time was over")
         self.signal, self.at_once = signal, at_once
 
 
@@ -70,18 +72,26 @@ class Silence:
 
 
 def run(
-    searcher: Searcher, executor: Executor, store: Store, watcher: Watcher | None = None
+    searcher: Searcher,
+    executor: Executor,
+    store: Store,
+    watcher: Watcher | None = None,
+    until: float = math.inf,
 ) -> list[Trial]:
     """Search until the searcher asks for no more; returns all trials, by number.
 
+    Args:
+        until: by the clock of `time.monotonic`; then the run stops, not before it made a trial.
+
     Raises:
-        Stopped: on SIGINT or SIGTERM; after the evaluations under way, or at once on the second.
+        Stopped: on SIGINT or SIGTERM, or `until`; after the evaluations under way, or at once on
+            the second signal.
         RunError: the searcher asks for other architectures than those recorded (E708), nothing
             but failures so far (E710), or the folder can't be written.
         ConfigError: the evaluator refuses its settings.
     """
     with _signals(watcher or Silence()) as received:
-        return _Run(searcher, executor, store, watcher or Silence(), received).loop()
+        return _Run(searcher, executor, store, watcher or Silence(), received, until).loop()
 
 
 class _Run:
@@ -94,9 +104,10 @@ class _Run:
         store: Store,
         watcher: Watcher,
         received: list[int],
+        until: float,
     ) -> None:
         self.searcher, self.executor, self.store = searcher, executor, store
-        self.watcher, self.received = watcher, received
+        self.watcher, self.received, self.until = watcher, received, until
         self.recorded = {trial.number: trial for trial in store.trials()}
         self.found = len(self.recorded)
 
@@ -150,6 +161,8 @@ class _Run:
             self.recorded[trial.number] = trial
             self.watcher.ended(trial, progress)
             self._check_hope(trial)
+        if time.monotonic() > self.until:
+            raise Stopped(0, at_once=False)
 
     def _trial(self, outcome: Outcome, architecture: Architecture, progress: Progress) -> Trial:
         """The record of an outcome, with the shared weights that it leaves on the disk."""

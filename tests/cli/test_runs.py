@@ -173,3 +173,29 @@ def test_the_help_of_every_command_is_what_the_list_says() -> None:
         command = epnas.get_command(click.Context(epnas), name)
         assert command.get_short_help_str(100) == about
         assert main([name, "--help"]) == 0
+
+
+def test_a_search_in_pieces_is_the_whole_search(epnas, finished) -> None:
+    statuses = [epnas("search", SMALL, *SETS, "--out", "r", "--minutes", "0.0001").status]
+    while statuses[-1] == 3 and len(statuses) < 9:
+        done = epnas("resume", "r", "--minutes", "0.0001")
+        statuses.append(done.status)
+        assert done.status == 0 or "stopped; go on with: epnas resume r" in done.err
+    assert statuses == [3, 3, 3, 0]
+    assert Path("r/best.arch").read_text() == (finished / "best.arch").read_text()
+    again = json.loads(Path("r/final/training.json").read_text())
+    assert again == json.loads((finished / "final" / "training.json").read_text())
+
+
+def test_final_trainings_stop_after_an_epoch_and_go_on(epnas) -> None:
+    sets = [*SETS, "--set", "evaluation.final_epochs=2", "--set", "search.evaluations=1"]
+    assert epnas("search", SMALL, *sets, "--out", "r", "--minutes", "0.0001").status == 3
+    stopped = epnas("resume", "r", "--minutes", "0.0001")
+    assert stopped.status == 3
+    assert "final training, epoch 1 of 2" in stopped.err
+    done = epnas("resume", "r", "--minutes", "0.0001")
+    assert done.status == 0
+    assert "epoch 1 of 2" not in done.err
+    train = ["train", "r:best", "--out", "t", "--set", "training.epochs=2", "--minutes", "0.0001"]
+    assert [epnas(*train).status for _ in range(2)] == [3, 0]
+    assert epnas("search", SMALL, "--minutes", "0").status == 2

@@ -82,6 +82,17 @@ def test_a_stopped_run_resumes_as_if_unbroken(tmp_path, store, after):
         ]
 
 
+def test_a_run_in_pieces_is_the_whole_run(tmp_path, store):
+    whole = timeless(run(FakeSearcher(), serial(failing={2, 11}), store))
+    with create(tmp_path / "other", Config(), "") as other:
+        for done in range(1, 21):  # no time at all is still enough for a trial
+            with pytest.raises(Stopped, match="its time was over") as stopped:
+                run(FakeSearcher(), serial(failing={2, 11}), other, until=time.monotonic())
+            assert (stopped.value.signal, stopped.value.at_once) == (0, False)
+            assert len(other.trials()) == done
+        assert timeless(run(FakeSearcher(), serial(failing={2, 11}), other, until=0)) == whole
+
+
 def test_the_handlers_of_before_are_put_back(store):
     before = signal.getsignal(signal.SIGINT)
     run(FakeSearcher(1, 1), serial(), store)
