@@ -59,7 +59,7 @@ class Peers:
         else:  # where the library's does not run
             for norm in [m for m in module.modules() if type(m) is nn.BatchNorm2d]:
                 norm.__class__ = JointBatchNorm2d
-        return DistributedDataParallel(module, broadcast_buffers=False)
+        return DistributedDataParallel(module)
 
     def refuse_empty(self, part: int, batch: int) -> None:
         """See that every process has an image of every batch of a part of so many images.
@@ -122,10 +122,11 @@ class JointBatchNorm2d(nn.BatchNorm2d):
         """(N, C, H, W) to the same shape; N may differ between processes."""
         if not self.training:
             return super().forward(x)
-        kind, x = x.dtype, x.float()
+        kind, x = x.dtype, x.float() if x.dtype.itemsize < 4 else x
         count = x.new_full((1,), x.numel() // x.shape[1])
         sums = _Sum.apply(torch.cat([x.sum((0, 2, 3)), count]))
-        count, mean = sums[-1], sums[:-1] / sums[-1]
+        count = sums[-1].detach()
+        mean = sums[:-1] / count
         centred = x - mean[:, None, None]
         variance = _Sum.apply(centred.square().sum((0, 2, 3))) / count
         self._follow(mean.detach(), variance.detach() * count / (count - 1))

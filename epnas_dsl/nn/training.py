@@ -205,14 +205,14 @@ class _Fit:
             data.train, data.preprocessing, data.augmentation, settings.channels_last
         )
         self.tally = Tally(self.device)
-        self.step: Step = self._step
+        self.recorded: Step | None = None
         recorder = recorder_for(settings, self.device, peers.count)
         if recorder or self.device.type == "cuda":
             _hold_still(optimizer, self.device)
         if recorder:
             momenta = [v for state in optimizer.state.values() for v in state.values()]
             changed = [*module.parameters(), *module.buffers(), *momenta, *self.tally.tensors]
-            self.step = GraphStep(self._step, recorder, changed)
+            self.recorded = GraphStep(self._step, recorder, changed)
         changing = settings.drop_path > 0 and (recorder or compiled)
         self.drop_path = torch.zeros((), device=self.device) if changing else None
         self.scoring = _Scoring(
@@ -223,9 +223,10 @@ class _Fit:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go of gradients, which may lie in a graph's memory."""
+        """Let go of graphs and of gradients in their memory now, not when cycles are looked for."""
         self.optimizer.zero_grad()
         set_drop_path(self.module, self._drop_path(self.epochs))
+        self.scoring.recorded = self.recorded = None
 
     def epoch(self, number: int, generator: torch.Generator) -> tuple[Score, Score]:
         """Train on every image once, then validate; the scores of both."""
@@ -233,11 +234,12 @@ class _Fit:
         rate = self._drop_path(number)
         set_drop_path(self.module, rate if self.drop_path is None else self.drop_path.fill_(rate))
         self.tally.clear()
+        step = self.recorded or self._step
         picks = self.feed.picks(self.settings.batch, generator)
-        for step, (chosen, draws) in enumerate(picks):
-            elapsed = number - 1 + step / len(picks)
+        for done, (chosen, draws) in enumerate(picks):
+            elapsed = number - 1 + done / len(picks)
             _set_rate(self.optimizer, learning_rate(self.settings, self.epochs, elapsed))
-            self.step(chosen, draws)
+            step(chosen, draws)
         if self.settings.calibration:
             recalibrate(self.module, self.data, self.settings, generator, self.peers)
         validation = self.scoring()
@@ -327,16 +329,17 @@ class _Scoring:
         self.module, self.settings, self.peers = module, settings, peers
         self.feed = Feed.of(part, preprocessing, channels_last=settings.channels_last)
         self.tally = Tally(part.labels.device)
-        self.step: Step = self._step
+        self.recorded: Step | None = None
         if recorder:
-            self.step = GraphStep(self._step, recorder, self.tally.tensors)
+            self.recorded = GraphStep(self._step, recorder, self.tally.tensors)
 
     def __call__(self) -> Score:
         was_training = self.module.training
         self.module.eval()
         self.tally.clear()
+        step = self.recorded or self._step
         for chosen, draws in self.feed.picks(self.settings.batch):
-            self.step(chosen, draws)
+            step(chosen, draws)
         self.module.train(was_training)
         return self.tally.score(len(self.feed.part), self.peers)
 

@@ -6,8 +6,10 @@ ask of Python anew at every turn is baked in, as in a graph, and what reads a va
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -215,6 +217,20 @@ def test_a_warm_up_that_fails_leaves_everything_as_it_was(recorder: TapeRecorder
     with pytest.raises(torch.OutOfMemoryError):
         stepping.GraphStep(step, recorder, [value])(torch.ones(3), torch.ones(3))
     assert value.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("graphs", ["no", "yes"])
+def test_a_training_holds_nothing_when_it_is_over(recorder: TapeRecorder, graphs: str) -> None:
+    net = Net()
+    held = weakref.ref(net)
+    gc.disable()  # memory of a GPU cannot wait for the collector
+    try:
+        train(net, DATA, settings(cuda_graphs=graphs), 0)
+        recorder.state.clear()
+        del net
+        assert held() is None
+    finally:
+        gc.enable()
 
 
 def test_who_records(caplog: pytest.LogCaptureFixture) -> None:
