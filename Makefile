@@ -9,11 +9,21 @@ STAMP := $(VENV)/.installed
 SEARCH ?= 'micro(blocks=3, channels=8, repeats=1)' --data digits \
 	--set search.kept=12 --set search.iterations=2 --set training.epochs=2 --set training.batch=64 --set training.threads=1
 
-.PHONY: help install search test bench check clean
+# The paper's search and final training, for a GPU: a call does a piece of so many minutes and ends with
+# status 3 until all is done, `until make gpu-search; do :; done` does the whole.
+SPACE ?= micro
+DATA ?= cifar10
+MINUTES ?= 9
+RUN ?= runs/paper-$(firstword $(subst (, ,$(SPACE)))
+FINAL ?= $(if $(findstring macro,$(SPACE)),macro(channels=200),micro(channels=96, repeats=3))
+
+.PHONY: help install search gpu-search gpu-final test bench check clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make search   search the micro space on the embedded digits (about 3 minutes)"
+	@echo "make gpu-search   the paper's search on a GPU, in pieces (SPACE=macro DATA=imagefolder:PATH)"
+	@echo "make gpu-final    the final training of what it found (FINAL='micro(channels=128, repeats=3)')"
 	@echo "make test     run the tests"
 	@echo "make bench    run the benchmarks"
 	@echo "make check    layout, lint, types, who imports whom"
@@ -23,6 +33,15 @@ install: $(STAMP)
 
 search: $(STAMP)
 	$(BIN)/epnas search $(SEARCH)
+
+gpu-search: $(STAMP)
+	@if [ -e '$(RUN)/run.db' ]; then $(BIN)/epnas resume '$(RUN)' --minutes $(MINUTES); \
+	else $(BIN)/epnas search '$(SPACE)' --config examples/paper_search.toml --data '$(DATA)' \
+		--out '$(RUN)' --minutes $(MINUTES); fi
+
+gpu-final: $(STAMP)
+	@sed 's/^[^:]*:/$(FINAL):/' '$(RUN)/best.arch' | $(BIN)/epnas train - \
+		--config examples/paper_final.toml --data '$(DATA)' --out '$(RUN)-final' --minutes $(MINUTES)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4

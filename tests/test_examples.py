@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from epnas_dsl.config import Config, load_config
+from epnas_dsl.lang.loading import load_architecture, load_space
+
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 
@@ -19,3 +22,17 @@ def test_an_example(
     assert printed
     assert "equal outputs: False" not in printed
     assert len(path.read_text().splitlines()) < 60
+
+
+def test_the_paper_in_settings() -> None:
+    folder = Path(__file__).parents[1] / "examples"
+    search, final = (load_config(folder / f"paper_{name}.toml") for name in ("search", "final"))
+    assert (search.search, search.training) == (Config().search, Config().training)
+    assert search.data.validation == final.data.validation == 5000
+    assert load_space(search.space).parameters.items() >= {
+        ("blocks", 5), ("channels", 24), ("repeats", 2),
+    }  # fmt: skip
+    assert load_space("macro").parameters["layers"] == 12
+    assert (final.training.epochs, final.data.cutout, final.training.drop_path) == (600, 16, 0.2)
+    text = "micro(channels=96, repeats=3): h1 = skip_connect(prev2) + conv_3x3(prev1)"
+    assert load_architecture(text).space.parameters["channels"] == 96

@@ -136,7 +136,7 @@ def train(
         assert checkpoint
         content = peers.told(read_checkpoint(checkpoint, key) if peers.rank == 0 else None)
         history = [_epoch(h) for h in restore_checkpoint(content, module, optimizer)]
-    with _Fit(module, optimizer, data, settings, epochs, compiled, peers) as fit:
+    with Fit(module, optimizer, data, settings, epochs, compiled, peers) as fit:
         for number in range(len(history) + 1, epochs + 1):
             with _random_state(seed, number, fit.device, peers.rank) as generator, _memory():
                 training, validation = fit.epoch(number, generator)
@@ -175,7 +175,7 @@ def outline(module: nn.Module) -> str:
     return hashlib.sha256(repr((module, codes, shapes)).encode()).hexdigest()
 
 
-class _Fit:
+class Fit:
     """A network in training: everything that its steps read and change, made once.
 
     All of it stays where it is in memory, so that steps can be recorded and replayed. Nothing in
@@ -219,7 +219,7 @@ class _Fit:
             module, data.validation, data.preprocessing, settings, recorder, peers
         )
 
-    def __enter__(self) -> _Fit:
+    def __enter__(self) -> Fit:
         return self
 
     def __exit__(self, *_: object) -> None:

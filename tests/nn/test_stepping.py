@@ -253,7 +253,7 @@ def test_who_records(caplog: pytest.LogCaptureFixture) -> None:
 
 def one_epoch(module: nn.Module, data: ImageData, s: Any) -> None:
     optimizer = training._sgd(module, s)
-    with training._Fit(module, optimizer, data, s, 3, False, training.ALONE) as fit:
+    with training.Fit(module, optimizer, data, s, 3, False, training.ALONE) as fit:
         fit.epoch(2, torch.Generator().manual_seed(1))
 
 
@@ -357,7 +357,7 @@ def test_no_epoch_waits_for_the_gpu(unread: None, graphs: str) -> None:
     device, data = on_gpu(s)
     net = Net().to(device)
     optimizer = training._sgd(net, s)
-    with training._Fit(net, optimizer, data, s, 3, False, training.ALONE) as fit:
+    with training.Fit(net, optimizer, data, s, 3, False, training.ALONE) as fit:
         fit.epoch(1, torch.Generator().manual_seed(1))  # records
         torch.cuda.set_sync_debug_mode("error")
         try:
