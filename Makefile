@@ -14,7 +14,8 @@ SEARCH ?= 'micro(blocks=3, channels=8, repeats=1)' --data digits \
 SPACE ?= micro
 DATA ?= cifar10
 MINUTES ?= 9
-RUN ?= runs/paper-$(firstword $(subst (, ,$(SPACE)))
+OPEN := (
+RUN ?= runs/paper-$(firstword $(subst $(OPEN), ,$(SPACE)))
 FINAL ?= $(if $(findstring macro,$(SPACE)),macro(channels=200),micro(channels=96, repeats=3))
 
 .PHONY: help install search gpu-search gpu-final test bench check clean

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import shutil
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from epnas_dsl.errors import ConfigError
 from epnas_dsl.lang.loading import load_architecture
 from epnas_dsl.nn import augmentation, stepping, training
 from epnas_dsl.nn.augmentation import Augmentation, Part, Preprocessing
@@ -320,6 +322,31 @@ def test_bfloat16_learns_alike_and_keeps_its_weights_in_float32() -> None:
     assert half.validation != whole.validation
     assert half.validation.loss == pytest.approx(whole.validation.loss, rel=0.1)
     assert half.validation.accuracy > 0.9
+
+
+# --- compiled ------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(not shutil.which("g++"), reason="there is no g++ here")
+def test_compiled_steps_learn_alike() -> None:
+    nets = [Net(), Net()]
+    s = settings(batch=20, drop_path=0.0, epochs=2)  # five batches of one size
+    plain, compiled = (
+        train(net, DATA, s, 0, compiled=c)[-1] for net, c in zip(nets, (False, True), strict=True)
+    )
+    assert compiled.validation.loss == pytest.approx(plain.validation.loss, rel=0.05)
+    assert nets[1].state_dict().keys() == nets[0].state_dict().keys()
+
+
+def test_nothing_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("No working C++ compiler found\nmore")
+
+    monkeypatch.setattr(torch, "compile", fails)
+    with pytest.raises(ConfigError, match=r"E522: .*: No working C\\+\\+ compiler found\n"):
+        train(Net(), DATA, SETTINGS, 0, compiled=True)
 
 
 # --- on a GPU ------------------------------------------------------------------------------------
