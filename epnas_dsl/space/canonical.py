@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 
 from epnas_dsl.errors import LimitError
@@ -37,24 +37,7 @@ def canonical_key(architecture: Architecture) -> str:
     Raises:
         LimitError: its graphs are too large or too regular to be told apart.
     """
-    return _key(architecture.space, architecture.level, architecture.choices)
-
-
-def canonical_keys(space: SearchSpace, rows: Iterable[Sequence[int]]) -> list[str]:
-    """The keys of rows of choices, complete up to some level; faster than an `Architecture` each.
-
-    Raises:
-        LimitError: as in `canonical_key`.
-    """
-    levels = {width: level for level, width in reversed([*enumerate(space.widths)][1:])}
-    found = []
-    for row in rows:
-        choices = tuple(row)
-        found.append(_key(space, levels[len(choices)], choices))
-    return found
-
-
-def _key(space: SearchSpace, level: int, choices: tuple[int, ...]) -> str:
+    space, level, choices = architecture.space, architecture.level, architecture.choices
     forms = []
     for body in _decided(space):
         vertices, result = body_vertices(space, body, level, choices)
@@ -135,8 +118,7 @@ class _Form:
         return best
 
     def refine(self, colours: dict[int, bytes]) -> dict[int, bytes]:
-        """Tell shared vertices apart by what they are made of and, where alike, by who reads them.
-        """
+        """Tell shared vertices apart by what they are made of, those alike by who reads them."""
         if len(self.shared) == 1:
             return {self.shared[0]: _colour(0)}
         count = len(set(colours.values()))

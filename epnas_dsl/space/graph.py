@@ -189,9 +189,7 @@ def _statement(name: str) -> str:
     return name.partition(".")[0]
 
 
-Carrier = Callable[
-    [Statement, Tree, Iterable[str], Container[str]], tuple[list[Node], set[str]]
-]
+Carrier = Callable[[Statement, Tree, Iterable[str], Container[str]], tuple[list[Node], set[str]]]
 
 
 def carrier(

@@ -139,9 +139,7 @@ def _step(node: Node, space: SearchSpace, shapes: _Shapes) -> Step:
             return Step(role, "", True)
     elif node.operation in {"add", "concat"}:
         stepped = [n for n, i in enumerate(node.inputs) if i in shapes.entries]
-        return Step(
-            node.operation, node.text, True, tuple(stepped) if shapes.steps(node) else ()
-        )
+        return Step(node.operation, node.text, True, tuple(stepped) if shapes.steps(node) else ())
     kind = "multiply" if node.operation == "multiply" else "operation"
     return Step(kind, _label(node), role == "pure")
 
@@ -214,10 +212,9 @@ class _Statement:
         self.asks = _asks(term)
         self.parts: list[_Statement] = []
         self._plans: dict[object, _Plan] = {}
-        if isinstance(term, Join) and not term.width and not self.asks and len(term.parts) > 1:
-            if all(map(_is_one, term.parts)):
-                alike = {p.digest: _Statement(place, replace(statement, term=p)) for p in term.parts}
-                self.parts = [alike[p.digest] for p in term.parts]
+        if _is_plain_sum(term) and not self.asks:
+            alike = {p.digest: _Statement(place, replace(statement, term=p)) for p in term.children}
+            self.parts = [alike[p.digest] for p in term.children]
 
     def plan(
         self, choices: tuple[int, ...], entries: frozenset[str], read: frozenset[str]
@@ -339,6 +336,12 @@ def _positions(space: SearchSpace) -> dict[Statement, tuple[int, int]]:
         found[statement] = position, position + statement.term.decisions
         position += statement.term.decisions
     return found
+
+
+def _is_plain_sum(term: Term) -> bool:
+    """Whether a term joins two values or more, of the widths that they have."""
+    several = isinstance(term, Join) and not term.width and len(term.parts) > 1
+    return several and all(map(_is_one, term.children))
 
 
 def _is_one(term: Term) -> bool:
