@@ -15,7 +15,7 @@ SEARCH ?= 'micro(blocks=3, channels=8, repeats=1)' --data digits \
 help:
 	@echo "make search   search the micro space on the embedded digits (about 3 minutes)"
 	@echo "make test     run the tests"
-	@echo "make bench    run the benchmarks"
+	@echo "make bench    run the benchmarks (about 10 minutes): one table, benchmarks/results.json"
 	@echo "make check    layout, lint, types, who imports whom"
 	@echo "make clean    remove the virtual environment and everything else that is made here"
 
@@ -28,7 +28,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 bench: $(STAMP)
-	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
+	$(BIN)/python benchmarks/everything.py
 
 check: $(STAMP)
 	$(BIN)/ruff format --check
