@@ -5,8 +5,8 @@
 Expansions: 25 parents with each of the 1,764 rows of the fifth level of micro (4 rows before), by
 the surrogate's shortcut and by nn.LSTM over all 44,100 whole sequences in batches of 4,096, symbols
 prepared beforehand; the two take turns within one process, on one thread. Fit: 50 epochs over 525
-points, 25 of them new. Listing: the 12,288 options of level 12 of macro as choices and as symbols, and the
-307,200 token arrays that 25 parents make of them.
+points, 25 of them new. Listing: the 12,288 options of level 12 of macro as choices and as symbols,
+and the 307,200 token arrays that 25 parents make of them.
 """
 
 from __future__ import annotations

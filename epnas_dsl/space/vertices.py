@@ -74,8 +74,9 @@ class Vertices:
     def add(self, step: Step, inputs: list[int], zero: str = "") -> int:
         """The vertex of a step; `zero` is the label of zeros of its shape."""
         role, label, merges, stepped = step
-        if role == "operation" and not self._zeros:  # most are
-            return self._new(Vertex(label, tuple(inputs), False), merges)
+        if role == "operation" and not (merges or self._zeros):  # most are
+            self.made.append(Vertex(label, tuple(inputs), False))
+            return len(self.made) - 1
         if stepped:
             inputs = [
                 self._new(Vertex(STEP, (i,), False), False)
