@@ -26,7 +26,7 @@ help:
 	@echo "make gpu-search   the paper's search on a GPU, in pieces (SPACE=macro DATA=imagefolder:PATH)"
 	@echo "make gpu-final    the final training of what it found (FINAL='micro(channels=128, repeats=3)')"
 	@echo "make test     run the tests"
-	@echo "make bench    run the benchmarks"
+	@echo "make bench    run the benchmarks (about 10 minutes): one table, benchmarks/results.json"
 	@echo "make check    layout, lint, types, who imports whom"
 	@echo "make clean    remove the virtual environment and everything else that is made here"
 
@@ -48,7 +48,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 bench: $(STAMP)
-	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
+	$(BIN)/python benchmarks/everything.py
 
 check: $(STAMP)
 	$(BIN)/ruff format --check

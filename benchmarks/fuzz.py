@@ -1,7 +1,7 @@
 """Attack the language with random and damaged texts: what becomes of them, how soon, in how much
 memory.
 
-    python benchmarks/fuzz.py 1000000 --processes 4 -o fuzz.json
+    python benchmarks/fuzz.py 1000000 --processes 4 --report fuzz.json
 
 Every text has to end in a result that holds its promises or in a documented error; the others are
 shrunk and written into the JSON file. Times are CPU times of a text's way to its result (parse,
@@ -30,6 +30,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import fuzzing
+from rows import finish, row
 
 from epnas_dsl.lang import load_space
 from epnas_dsl.resources import names
@@ -143,7 +144,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=24 * 60, help="stop after so many")
     parser.add_argument("--share", type=float, default=1.0,
                         help="of the texts that are formatted and sampled, too")  # fmt: skip
-    parser.add_argument("-o", "--output", type=Path, help="a JSON file")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the rows as JSON")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write all of it as JSON")
     given = parser.parse_args()
     n = given.processes
     until = time.time() + 60 * given.minutes
@@ -151,10 +153,22 @@ def main() -> int:
             for i in range(n)]  # fmt: skip
     with multiprocessing.get_context("spawn").Pool(n) as pool:
         found = summary(pool.map(work, jobs, chunksize=1))
-    if given.output:
-        given.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if given.report:
+        given.report.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     found.pop("slowest")
     print(json.dumps(found, indent=1))
+    spent = found["milliseconds"]["all"]
+    finish(
+        [
+            row("hostile texts read or refused", found["texts"], "texts"),
+            row("  promises broken", len(found["bugs"]), "", at_most=0),
+            row("  in the middle", spent["p50"], "ms"),
+            row("  99th percentile", spent["p99"], "ms"),
+            row("  the slowest", spent["max"], "ms"),
+            row("  memory at the peak", found["peak_mb"], "MB"),
+        ],
+        given.output,
+    )
     return 1 if found["bugs"] else 0
 
 

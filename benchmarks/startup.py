@@ -1,22 +1,23 @@
 """Measure how long commands take, beside an interpreter that loads click and rich.
 
-Each command is started in turn, so that other load weighs on all alike; the medians are compared.
+Each command is started in turn; medians of the processor's seconds are compared, so that other work
+on the machine counts little. Compiled modules and the parser's tables are kept after the first
+round, unless PYTHONDONTWRITEBYTECODE is set.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
+from rows import finish, parser, processor_seconds, row
+
 PYTHON = [sys.executable]
-EPNAS = [str(Path(sys.executable).with_name("epnas"))]
+EPNAS = [sys.executable, "-m", "epnas_dsl"]
 BARE = "python -c 'import click, rich'"
+HELP, CHECK = "epnas --help", "epnas check of 1,000 lines"
 
 
 def long_space(lines: int) -> str:
@@ -33,50 +34,46 @@ def commands(long: Path) -> dict[str, list[str]]:
     """What is measured, and how it is started."""
     return {
         BARE: [*PYTHON, "-c", "import click, rich"],
-        "epnas --help": [*EPNAS, "--help"],
+        HELP: [*EPNAS, "--help"],
         "python -c 'import networkx, lark, numpy'": [*PYTHON, "-c", "import networkx, lark, numpy"],
+        "import epnas_dsl": [*PYTHON, "-c", "import epnas_dsl"],
         "epnas check micro": [*EPNAS, "check", "micro"],
-        "epnas check of 1,000 lines": [*EPNAS, "check", str(long)],
+        "epnas count micro --unique": [*EPNAS, "count", "micro", "--unique"],
+        CHECK: [*EPNAS, "check", str(long)],
     }
 
 
-def seconds(command: list[str]) -> float:
-    """How long a command runs."""
-    start = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - start
-
-
-def measure(rounds: int) -> dict[str, list[float]]:
-    """The seconds of each command, each round."""
+def measure(rounds: int) -> dict[str, float]:
+    """The median seconds of each command."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "long.space"
         file.write_text(long_space(1000), encoding="utf-8")
         times: dict[str, list[float]] = {name: [] for name in commands(file)}
         for _ in range(rounds):
             for name, command in commands(file).items():
-                times[name].append(seconds(command))
-    return times
+                times[name].append(processor_seconds(command))
+    return {name: statistics.median(found) for name, found in times.items()}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
-    given = parser.parse_args()
-    times = measure(given.rounds)
-    medians = {name: statistics.median(found) for name, found in times.items()}
-    figures = {
-        name: {"median_s": m, "best_s": min(times[name]), "ratio": m / medians[BARE]}
-        for name, m in medians.items()
-    }
-    print(f"{'command':42}  median ms  best ms   ratio")
-    for name, row in figures.items():
-        print(f"{name:42} {1000 * row['median_s']:10.0f} {1000 * row['best_s']:8.0f} "
-              f"{row['ratio']:7.2f}")  # fmt: skip
-    if given.json:
-        text = json.dumps({"schema": 1, "rounds": given.rounds, "commands": figures}, indent=2)
-        given.json.write_text(text + "\n", encoding="utf-8")
+    arguments = parser(__doc__)
+    arguments.add_argument("--rounds", type=int, default=9)
+    given = arguments.parse_args()
+    seconds = measure(given.rounds)
+    bare = seconds[BARE]
+    against = f"{BARE} {bare:.3f} s"
+    finish(
+        [
+            row("epnas --help, times as long", seconds[HELP] / bare, "", against, at_most=1.5),
+            row(CHECK, seconds[CHECK], "s", against, at_most=0.5),
+            *(
+                row(name, seconds[name], "s", against)
+                for name in seconds
+                if name not in {BARE, HELP, CHECK}
+            ),
+        ],
+        given.output,
+    )
 
 
 if __name__ == "__main__":

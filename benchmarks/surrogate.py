@@ -1,24 +1,19 @@
 """The surrogate: scoring expansions against a plain LSTM, fitting, listing a wide level.
 
-    python benchmarks/surrogate.py [--rounds 9] [--threads 1] [--json FILE]
+    python benchmarks/surrogate.py [--rounds 9] [-o FILE]
 
 Expansions: 25 parents with each of the 1,764 rows of the fifth level of micro (4 rows before), by
 the surrogate's shortcut and by nn.LSTM over all 44,100 whole sequences in batches of 4,096, symbols
-prepared beforehand; the two take turns within one process. Fit: 50 epochs over 500 points and 25
-new ones. Listing: the 12,288 options of level 12 of macro as choices and as symbols, and the
-307,200 token arrays that 25 parents make of them.
+prepared beforehand; the two take turns within one process, on one thread. Fit: 50 epochs over 525
+points, 25 of them new. Listing: the 12,288 options of level 12 of macro as choices and as symbols,
+and the 307,200 token arrays that 25 parents make of them.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
-import time
-from collections.abc import Callable
-
 import numpy as np
 import torch
+from rows import finish, medians, parser, row
 
 from epnas_dsl.config import SurrogateSettings
 from epnas_dsl.lang import load_space
@@ -27,23 +22,6 @@ from epnas_dsl.space.expansion import options, sample
 from epnas_dsl.space.tokens import columns, encode, to_tokens
 
 PARENTS = 25
-
-
-def timed(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
-def medians(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each, taking turns, after one round that does not count."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(rounds + 1):
-        for name in list(runs) if number % 2 else reversed(runs):
-            seconds = timed(runs[name])
-            if number:
-                times[name].append(seconds)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def expansions(rounds: int) -> dict[str, float]:
@@ -114,25 +92,24 @@ def listing(rounds: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json")
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    arguments = parser(__doc__)
+    arguments.add_argument("--rounds", type=int, default=9)
+    given = arguments.parse_args()
+    torch.set_num_threads(1)
     scored, fitted, listed = expansions(given.rounds), fitting(3), listing(given.rounds)
-    print(f"{'expansions scored in a second':44} {scored['expansions_per_s']:12,.0f}")
-    print(f"{'  by a plain nn.LSTM':44} {scored['plain_per_s']:12,.0f}")
-    print(f"{'  ratio':44} {scored['ratio']:12.2f}")
-    print(f"{'  largest difference of two scores':44} {scored['largest_difference']:12.1e}")
-    print(f"{'fit of 25 new points on 500, ms':44} {1e3 * fitted['median_s']:12,.0f}")
-    print(f"{'level 12 of macro: rows of symbols, ms':44} {1e3 * listed['rows_s']:12.1f}")
-    print(f"{'  joined to 25 parents (307,200), ms':44} {1e3 * listed['joined_s']:12.1f}")
-    if given.json:
-        report = {"threads": given.threads, "torch": torch.__version__}
-        report |= {"expansions": scored, "fit": fitted, "listing": listed}
-        with open(given.json, "w", encoding="utf-8") as file:
-            json.dump(report, file, indent=2)
+    same = f"the same to {scored['largest_difference']:.1e}"
+    plain = f"a plain nn.LSTM {scored['plain_per_s']:,.0f} a second, {same}"
+    finish(
+        [
+            row("expansions scored, micro level 5", scored["expansions_per_s"], "a second", plain,
+                at_least=1_000_000),
+            row("  times as fast", scored["ratio"], "", "a plain nn.LSTM"),
+            row("surrogate fit, 25 new points on 500", fitted["median_s"], "s", at_most=1),
+            row("macro level 12 as symbols, 12,288 rows", 1e3 * listed["rows_s"], "ms"),
+            row("  joined to 25 parents, 307,200", 1e3 * listed["joined_s"], "ms", at_most=20),
+        ],
+        given.output,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

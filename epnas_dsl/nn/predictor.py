@@ -69,7 +69,9 @@ class LstmPredictor:
         self._offsets = np.array([1, *accumulate(columns, initial=1)][1:-1], dtype=np.int64)
         self._settings = settings
         self.network = Surrogate(sum(columns), settings, self._random)
-        self._optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
+        self._optimizer = torch.optim.Adam(
+            self.network.parameters(), lr=settings.learning_rate, fused=True
+        )
 
     def fit(self, tokens: Sequence[np.ndarray], targets: Sequence[float]) -> None:
         """Train on all points for the settings' number of epochs.

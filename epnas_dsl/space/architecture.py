@@ -38,6 +38,13 @@ class Architecture:
                 )
         self.choices = space.normalise(numbers)
 
+    @classmethod
+    def normal(cls, space: SearchSpace, choices: tuple[int, ...]) -> Architecture:
+        """One whose choices are known to be in range and in order."""
+        made = cls.__new__(cls)
+        made.space, made.choices, made.level = space, choices, _level(space, len(choices))
+        return made
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Architecture):
             return NotImplemented

@@ -25,12 +25,14 @@ from epnas_dsl.space.terms import (
     disassemble,
     normal,
     pick,
+    rank,
     ways,
 )
 
 Numbers = npt.NDArray[np.int64]
 MAX_OPTIONS = 50_000_000
 MAX_REJECTED = 10_000
+MAX_TABLE = 100_000
 
 
 def options(space: SearchSpace, level: int, unordered: bool = True) -> Numbers:
@@ -140,34 +142,58 @@ def sample(
     Raises:
         CountError: nearly nothing meets the requirements.
     """
+    level = level or space.depth
     found: list[Architecture] = []
     rejected = 0
     while len(found) < n:
-        architecture = _draw(space, generator, level or space.depth, over)
-        if satisfies(architecture):
-            found.append(architecture)
-            rejected = 0
-        elif (rejected := rejected + 1) >= MAX_REJECTED:
-            raise CountError(
-                f"none of {MAX_REJECTED:,} random architectures of {space.name} meets its "
-                "requirements", code="E916", hint="loosen a `require`",
-            )  # fmt: skip
+        drawn = _drawn(space, n - len(found), generator, level, over)
+        for architecture in drawn if space.requirements else ():
+            if satisfies(architecture):
+                found.append(architecture)
+                rejected = 0
+            elif (rejected := rejected + 1) >= MAX_REJECTED:
+                raise CountError(
+                    f"none of {MAX_REJECTED:,} random architectures of {space.name} meets its "
+                    "requirements", code="E916", hint="loosen a `require`",
+                )  # fmt: skip
+        if not space.requirements:
+            found = drawn
     return found
 
 
-def _draw(
-    space: SearchSpace, generator: np.random.Generator, level: int, over: str
-) -> Architecture:
-    numbers: list[int] = []
-    for _, statement in space.statements:
-        if max(1, statement.level) <= level:
-            if over == "rules":
-                tree = _by_rules(statement.term, generator)
-            else:
-                ordinal = below(statement.term.unordered, generator)
-                tree = pick_unordered(statement.term, ordinal)
-            numbers += disassemble(statement.term, tree)
-    return Architecture(space, numbers)
+def sample_choices(
+    space: SearchSpace, n: int, generator: np.random.Generator, level: int | None = None
+) -> Numbers:
+    """Random rows of choices, [n, decisions], uniform over the architectures of a level.
+
+    Requirements are not looked at. Numbers beyond 64 bits make an array of Python's.
+    """
+    level = level or space.depth
+    terms = [s.term for _, s in space.statements if max(1, s.level) <= level]
+    limits = [term.unordered for term in terms]
+    if max(limits, default=1) <= 1 << 62:
+        ordinals = generator.integers(np.tile(np.array(limits, np.int64), (n, 1)))
+    else:
+        rows = [[below(limit, generator) for limit in limits] for _ in range(n)]
+        ordinals = np.array(rows, object)
+    columns = [c for term, column in zip(terms, ordinals.T, strict=True)
+               for c in _columns(term, column)]  # fmt: skip
+    return np.stack(columns, axis=1) if columns else np.empty((n, 0), np.int64)
+
+
+def _drawn(
+    space: SearchSpace, n: int, generator: np.random.Generator, level: int, over: str
+) -> list[Architecture]:
+    terms = [s.term for _, s in space.statements if max(1, s.level) <= level]
+    if over == "rules":
+        return [
+            Architecture(space, [x for t in terms for x in disassemble(t, _by_rules(t, generator))])
+            for _ in range(n)
+        ]
+    rows = sample_choices(space, n, generator, level).tolist()
+    if all(map(_is_normal, terms)):
+        return [Architecture.normal(space, tuple(row)) for row in rows]
+    return [Architecture(space, row) for row in rows]
 
 
 def below(limit: int, generator: np.random.Generator) -> int:
@@ -252,6 +278,79 @@ def _pick_subset(elements: tuple[Term, ...], least: int, most: int, number: int)
             chosen.append(i)
             trees.append(pick_unordered(element, inner))
     return (tuple(chosen), tuple(trees))
+
+
+# --- many at once ------------------------------------------------------------------------------
+
+
+def _columns(term: Term, numbers: Numbers) -> list[Numbers]:
+    """The numbers of a term's decisions, for expressions numbered as in `pick_unordered`."""
+    if term.size == 1:
+        return [np.zeros_like(numbers)] * term.decisions
+    if term.is_decision:
+        if _is_straight(term):
+            return [numbers]
+        return [np.array([_number(term, i) for i in numbers.tolist()], numbers.dtype)]
+    children = term.children
+    columns: dict[int, list[Numbers]] = {}
+    if isinstance(term, Join):
+        groups = term.groups()
+        grouped = {i for g in groups for i in g}
+        for group in [*groups, *([i] for i in range(len(children)) if i not in grouped)]:
+            size = children[group[0]].unordered
+            count = math.comb(size + len(group) - 1, len(group))
+            numbers, rest = numbers // count, numbers % count
+            for i, ordinals in zip(group, _multisets(rest, size, len(group)), strict=True):
+                columns[i] = _columns(children[i], ordinals)
+    else:
+        for i in range(len(children) - 1, -1, -1):
+            count = children[i].unordered
+            columns[i] = _columns(children[i], numbers % count)
+            numbers = numbers // count
+    return [c for i in range(len(children)) for c in columns[i]]
+
+
+def _multisets(numbers: Numbers, size: int, length: int) -> list[Numbers]:
+    """The elements of numbered multisets, see `multiset`."""
+    if length == 1:
+        return [numbers]
+    if size > MAX_TABLE:
+        found = [multiset(i, size, length) for i in numbers.tolist()]
+        return list(np.array(found, numbers.dtype).T)
+    elements = []
+    for i in range(length, 0, -1):
+        table = _binomials(i, size + length - 1)
+        low = np.searchsorted(table, numbers, side="right") - 1
+        numbers = numbers - table[low]
+        elements.append(low)
+    return elements[::-1]
+
+
+@lru_cache(maxsize=256)
+def _binomials(i: int, end: int) -> Numbers:
+    """How many sets of i there are out of i - 1, i, .. , end - 1 elements."""
+    found = [math.comb(m, i) for m in range(i - 1, end)]
+    return np.array(found, np.int64 if found[-1] < 1 << 62 else object)
+
+
+@lru_cache(maxsize=1 << 16)
+def _number(term: Term, number: int) -> int:
+    return rank(term, pick_unordered(term, number))
+
+
+@lru_cache(maxsize=4096)
+def _is_straight(term: Term) -> bool:
+    """Whether its expressions have the same numbers with and without regard to order."""
+    joins = isinstance(term, Join) and sum(p.size > 1 for p in term.parts) > 1
+    return not joins and all(_is_straight(c) for c in term.children if c.decisions)
+
+
+@lru_cache(maxsize=4096)
+def _is_normal(term: Term) -> bool:
+    """Whether numbers without regard to order stand for operands that are in order."""
+    if isinstance(term, Join) and not all(_is_straight(term.parts[g[0]]) for g in term.groups()):
+        return False
+    return all(_is_normal(c) for c in term.children if c.decisions)
 
 
 @lru_cache(maxsize=4096)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
@@ -197,40 +197,59 @@ def _statement(name: str) -> str:
     return name.partition(".")[0]
 
 
-def carry_out(
-    architecture: Architecture, body: Body, statement: Statement, trees: Iterable[Tree],
-    values: Mapping[str, str], read: Iterable[str] = (),
-) -> Iterator[tuple[list[Node], set[str]]]:  # fmt: skip
-    """The nodes of one statement on given values, for each choice tree; its value's node last.
+Carrier = Callable[[Statement, Tree, Iterable[str], Container[str]], tuple[list[Node], set[str]]]
+
+
+def carrier(
+    architecture: Architecture, body: Body, place: Statement, values: Mapping[str, str]
+) -> Carrier:
+    """What carries statements out at a place of a body, on given values, again and again.
 
     Args:
-        architecture: gives the level, and the numbers that are named before the statement.
+        architecture: gives the level, and the numbers that are named before the place.
+        place: the statement of the body that stands there.
         values: what to call the values before it, by label.
-        read: the labels that `unused` shall take for read.
 
-    Yields:
-        The nodes, and the labels that the statement reads.
+    Returns:
+        A function of a statement, its choice tree, the labels that `unused` shall take for read,
+        and those that are inputs of the cell or made of nothing else. It gives the nodes, the
+        value's last, and the labels that are read then.
     """
     builder = _Builder(architecture, None)
     every = [s for s in (*body.statements, body.result) if s.level <= architecture.level]
-    before = every[: every.index(statement)]
+    before = every[: every.index(place)]
     outer = _Scope("", numbers={"channels": NOMINAL_WIDTH})
     numbers = [s for s in before if s.term.kind == "number"]
     builder._statements(numbers, [builder.trees.get(s, ()) for s in numbers], outer)
     for s in before:
         if s.array:
             outer.arrays.setdefault(s.array, []).append(s.label)
-    for tree in trees:
+
+    def carry(
+        statement: Statement, tree: Tree, read: Iterable[str], entries: Container[str]
+    ) -> tuple[list[Node], set[str]]:
         builder.nodes, builder.taken = {}, {}
         arrays = {name: list(labels) for name, labels in outer.arrays.items()}
         scope = replace(outer, values={}, arrays=arrays, read=set(read), cell=body.name)
         scope.stride = max(body.names.values())
         for label, name in values.items():
+            entry = label in entries
             if name not in builder.nodes:
-                builder._add(Node(name, "input", output=name, entry=label in body.inputs))
-            scope.values[label] = _Ref(name, label, entry=label in body.inputs)
+                builder._add(Node(name, "input", output=name, entry=entry))
+            scope.values[label] = _Ref(name, label, entry=entry)
         builder._statements([statement], [tree], scope)
-        yield builder.alive(scope.values[statement.label]), scope.read
+        return builder.alive(scope.values[statement.label]), scope.read
+
+    return carry
+
+
+def carry_out(
+    architecture: Architecture, body: Body, statement: Statement, trees: Iterable[Tree],
+    values: Mapping[str, str], read: Iterable[str] = (),
+) -> Iterator[tuple[list[Node], set[str]]]:  # fmt: skip
+    """The nodes of one statement on given values, and the labels read, for each choice tree."""
+    carry = carrier(architecture, body, statement, values)
+    return (carry(statement, tree, read, body.inputs) for tree in trees)
 
 
 def nodes(graph: Graph) -> list[Node]:

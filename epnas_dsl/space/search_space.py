@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from epnas_dsl.errors import Span
 from epnas_dsl.space.terms import (
@@ -194,6 +194,18 @@ class SearchSpace:
     def normalise(self, choices: Sequence[int]) -> tuple[int, ...]:
         """The same choices with commuting operands in order."""
         result: list[int] = []
-        for statement, tree in self.trees(choices).items():
-            result += disassemble(statement.term, normal(statement.term, tree))
+        position = 0
+        for _, statement in self.statements:
+            if position >= len(choices):
+                break
+            term, before = statement.term, position
+            position += term.decisions
+            numbers = tuple(choices[before:position])
+            result += numbers if term.unordered == term.size else _in_order(term, numbers)
         return tuple(result)
+
+
+@lru_cache(maxsize=1 << 14)
+def _in_order(term: Term, numbers: tuple[int, ...]) -> list[int]:
+    tree, _ = assemble(term, numbers)
+    return disassemble(term, normal(term, tree))

@@ -25,11 +25,11 @@ from typing import Any
 
 from epnas_dsl.errors import CountError
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.canonical import STEP, ZERO, simplify
 from epnas_dsl.space.expansion import pick_unordered
 from epnas_dsl.space.graph import Node, carry_out
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import Statement, Term, Unused
+from epnas_dsl.space.vertices import STEP, ZERO, simplify
 
 MAX_OPTIONS = 100_000
 MAX_EXPRESSION = 300  # vertices

@@ -15,6 +15,7 @@ from epnas_dsl.space.counting import count_unique
 from epnas_dsl.space.expansion import enumerate_level, sample
 from epnas_dsl.space.graph import body_nodes, network_layers, to_graph
 from epnas_dsl.space.recognition import from_graph
+from epnas_dsl.space.vertices import Vertex, body_vertices, simplify
 from tests.fuzzing import Programs
 
 SMALL = """space small(blocks=2)
@@ -302,3 +303,34 @@ def test_equal_keys_mean_equal_networks() -> None:
                     assert layers(a) == layers(b), f"{written}\n{a}\n{b}"
                     collisions += 1
     assert collisions > 300
+
+
+def written_out(vertices: list[Vertex], i: int) -> "nx.MultiDiGraph[int]":
+    """The vertices below one as a graph."""
+    graph: nx.MultiDiGraph[int] = nx.MultiDiGraph()
+    waiting = [i]
+    while waiting:
+        i = waiting.pop()
+        label, inputs, commutes = vertices[i]
+        graph.add_node(i, label=(label, commutes))
+        waiting += [j for j in inputs if j not in graph]
+        graph.remove_edges_from(list(graph.in_edges(i, keys=True)))
+        graph.add_edges_from((j, i) for j in inputs)
+    return graph
+
+
+def test_plans_of_statements_make_the_vertices_of_the_whole_body() -> None:
+    """Statement by statement, with what is kept of others, against the body as one."""
+    looked = 0
+    for seed in range(120):
+        choose = random.Random(seed)
+        written = Programs(choose).space() if seed % 2 else Widths(choose).space()
+        with suppress(EpnasError):  # some are wrong, as chance has it
+            space = read_space(written)
+            for a in sample(space, 6, np.random.default_rng(seed), level=1 + seed % space.depth):
+                for body in dict.fromkeys(b for b, _ in space.statements):
+                    planned = body_vertices(space, body, a.level, a.choices)
+                    whole = simplify(body_nodes(a, body.name), space, body)
+                    assert same(written_out(*planned), written_out(*whole)), f"{written}\n{a}"
+                    looked += 1
+    assert looked > 300

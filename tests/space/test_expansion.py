@@ -8,7 +8,16 @@ import pytest
 from epnas_dsl.errors import CountError, LimitError
 from epnas_dsl.lang import load_space, read_space
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.expansion import below, enumerate_level, first_level, options, sample
+from epnas_dsl.space.expansion import (
+    below,
+    enumerate_level,
+    first_level,
+    options,
+    pick_unordered,
+    sample,
+    sample_choices,
+)
+from epnas_dsl.space.terms import disassemble
 
 TINY = """space tiny
 op := conv(kernel = 1|3) | skip_connect
@@ -85,3 +94,39 @@ def test_what_is_too_much_is_refused() -> None:
         options(load_space("macro", layers=30), 30)
     with pytest.raises(CountError, match="requirement"):
         sample(read_space(TINY + "\nrequire nodes < 2"), 1, np.random.default_rng(0))
+
+
+EMPTY_LEVELS = """space levels(n=2)
+cell c (p) {
+    level b in 1..n { h[b] = conv_3x3(p) }
+    x = conv_1x1(p) | relu(p)
+    return concat(x, unused(h))
+}
+network (image) { x = stack(conv_3x3(image, 4), [c])
+    return linear(global_avg_pool(x), 10) }"""
+
+
+@pytest.mark.parametrize(
+    "name", ["micro", "macro", "darts", "nasnet", "smash", "nasbench201", "ofa", EMPTY_LEVELS]
+)
+def test_rows_drawn_at_once_are_those_drawn_one_by_one(name: str) -> None:
+    space = read_space(name) if "\n" in name else load_space(name)
+    for level in range(1, space.depth + 1):
+        statements = [s for _, s in space.statements if max(1, s.level) <= level]
+        one_by_one = np.random.default_rng(level)
+        expected = [
+            [
+                x
+                for s in statements
+                for x in disassemble(
+                    s.term, pick_unordered(s.term, below(s.term.unordered, one_by_one))
+                )
+            ]
+            for _ in range(20)
+        ]
+        rows = sample_choices(space, 20, np.random.default_rng(level), level)
+        assert rows.tolist() == expected
+        drawn = sample(space, 20, np.random.default_rng(level), level)
+        checked = [Architecture(space, row) for row in expected]
+        assert drawn == checked
+        assert [a.choices for a in drawn] == [a.choices for a in checked]
