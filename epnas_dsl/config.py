@@ -154,7 +154,9 @@ class EvaluationSettings(Struct, frozen=True, forbid_unknown_fields=True):
         table: the CSV file of measured accuracies; has a column `arch`.
         metric: the column of the table that guides the search.
         report: further columns of the table to keep with each trial; empty means all numeric ones.
-        workers: processes that evaluate side by side; shared weights have but one.
+        workers: processes that evaluate side by side, each with its part of the cores and a GPU
+            of its own if there are as many. With shared weights they train so many architectures
+            from the same weights, and what they trained is averaged: a deviation from the paper.
         final_epochs: after the search the best architecture is trained from scratch for so many
             epochs and tested; 0 means not at all. A table is not followed by training.
     """

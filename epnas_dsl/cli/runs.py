@@ -27,11 +27,12 @@ directory = click.argument("folder", metavar="DIR", type=Path)
 @click.option("--searcher", help="epnas or random.")
 @click.option("--table", "csv", help="Look accuracies up in this CSV file; train nothing.")
 @click.option("--metric", metavar="COLUMN", help="The column of the table to search by.")
+@click.option("--workers", type=int, metavar="N", help="Processes that evaluate side by side.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and all settings as TOML.")
 @as_json
 def search_command(
     space: str, csv: str | None, metric: str | None, searcher: str | None, out: Path | None,
-    dry_run: bool, as_json: bool, **given: Any,
+    workers: int | None, dry_run: bool, as_json: bool, **given: Any,
 ) -> int:  # fmt: skip
     """Search a space for its best architecture."""
     from epnas_dsl import experiment
@@ -44,6 +45,7 @@ def search_command(
     words += [f"search.searcher={searcher}"] if searcher else []
     words += ["evaluation.evaluator=table", f"evaluation.table={csv}"] if csv else []
     words += [f"evaluation.metric={metric}"] if metric else []
+    words += [f"evaluation.workers={workers}"] if workers is not None else []
     config = arguments.config(words, **given)
     folder = out or arguments.free_folder(_name(config))
     if dry_run:

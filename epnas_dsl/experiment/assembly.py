@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import re
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -22,6 +24,7 @@ from epnas_dsl.space.search_space import SearchSpace
 
 if TYPE_CHECKING:
     from epnas_dsl.runs.evaluator import Evaluator
+    from epnas_dsl.runs.executor import Executor
     from epnas_dsl.search.searcher import Searcher
 
 
@@ -50,11 +53,6 @@ def settle(config: Config) -> Config:
     if how.evaluator == "table" and not (how.table and how.metric):
         hint = "`--table CSV --metric COLUMN`"
         raise ConfigError("a table needs its file and its metric", code="E515", hint=hint)
-    if how.evaluator == "supernet" and how.workers > 1:
-        raise ConfigError(
-            "shared weights are trained by one process; evaluation.workers is "
-            f"{how.workers}", code="E515", hint="`--set evaluation.evaluator=standalone`",
-        )  # fmt: skip
     table = str(Path(how.table).expanduser().absolute()) if how.table else ""
     kind, colon, path = data.name.partition(":")
     name = f"{kind}:{Path(path).expanduser().absolute()}" if colon and path else data.name
@@ -93,6 +91,49 @@ def make_evaluator(space: SearchSpace, config: Config) -> Evaluator:
     shares = config.evaluation.evaluator == "supernet"
     kind = SupernetEvaluator if shares else StandaloneEvaluator
     return kind(data, config.training, config.search.seed)
+
+
+def make_executor(space: SearchSpace, config: Config, evaluator: Evaluator | None) -> Executor:
+    """What carries the trials out, as the settings say: here, or in several processes.
+
+    Args:
+        evaluator: one that is made already; only a single process has use for it.
+    """
+    from epnas_dsl.runs.executor import ProcessExecutor, SerialExecutor
+    from epnas_dsl.runs.snapshot import Apprentice, SnapshotExecutor
+
+    workers = config.evaluation.workers
+    if workers == 1:
+        return SerialExecutor(partial(make_evaluator, space, config), evaluator)
+    factory: Any = partial(make_worker, space, config)
+    if config.evaluation.evaluator != "supernet":
+        return ProcessExecutor(factory, workers)
+    apprentice: Any = partial(Apprentice, factory)
+    pool = ProcessExecutor(apprentice, workers)
+    return SnapshotExecutor(partial(make_owner, space, config), pool)
+
+
+def make_owner(space: SearchSpace, config: Config) -> Any:
+    """The evaluator that holds the shared weights and trains nothing: it stays off the GPUs."""
+    training = msgspec.structs.replace(config.training, device="cpu")
+    return make_evaluator(space, msgspec.structs.replace(config, training=training))
+
+
+def make_worker(space: SearchSpace, config: Config) -> Evaluator:
+    """The evaluator of a process that is one of several here, by the number in its name."""
+    number = re.findall(r"\d+", multiprocessing.current_process().name)
+    slot = int(number[-1]) - 1 if number else 0
+    return make_evaluator(space, placed(config, slot, config.evaluation.workers))
+
+
+def placed(config: Config, slot: int, workers: int) -> Config:
+    """The settings with the part of this machine that one of several processes gets."""
+    if config.evaluation.evaluator == "table":
+        return config
+    from epnas_dsl.nn.places import place_worker
+
+    training = place_worker(config.training, slot, workers)
+    return msgspec.structs.replace(config, training=training)
 
 
 def make_searcher(space: SearchSpace, config: Config) -> Searcher:

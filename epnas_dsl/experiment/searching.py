@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import msgspec
 
 from epnas_dsl.config import Config
 from epnas_dsl.errors import RunError
-from epnas_dsl.experiment.assembly import make_evaluator, make_searcher, settle
+from epnas_dsl.experiment.assembly import make_evaluator, make_executor, make_searcher, settle
 from epnas_dsl.experiment.networks import FINAL, train
 from epnas_dsl.experiment.records import commands, final_training, reader, report, space_of
 from epnas_dsl.lang.loading import load_space
@@ -86,15 +85,10 @@ def _search(
 ) -> Found:
     """Run the loop of a run to its end, then train, draw and report the best."""
     from epnas_dsl.runs import runner
-    from epnas_dsl.runs.executor import ProcessExecutor, SerialExecutor
     from epnas_dsl.runs.trial import best
 
     config, watcher = store.config, watcher or runner.Silence()
-    factory, workers = partial(make_evaluator, space, config), config.evaluation.workers
-    executor = (
-        ProcessExecutor(factory, workers) if workers > 1 else SerialExecutor(factory, evaluator)
-    )
-    with contextlib.closing(executor):
+    with contextlib.closing(make_executor(space, config, evaluator)) as executor:
         trials = runner.run(make_searcher(space, config), executor, store, watcher)
     winner = best(trials)
     if winner is None:

@@ -144,19 +144,30 @@ class _Run:
         for number, architecture in tasks:
             self.watcher.began(number, architecture, progress)
         asked = dict(tasks)
-        for outcome in self.executor.evaluate(tasks):
-            trial = self._trial(outcome, asked[outcome.number], progress)
-            self.store.append(trial)
-            self.recorded[trial.number] = trial
-            self.watcher.ended(trial, progress)
-            self._check_hope(trial)
+        outcomes = self.executor.evaluate(tasks)
+        for group in [list(outcomes)] if self.executor.together else ([o] for o in outcomes):
+            checkpoint = self._checkpoint(group)
+            trials = [self._trial(o, asked[o.number], progress, checkpoint) for o in group]
+            self.store.append(*trials)
+            for trial in trials:
+                self.recorded[trial.number] = trial
+                self.watcher.ended(trial, progress)
+                self._check_hope(trial)
 
-    def _trial(self, outcome: Outcome, architecture: Architecture, progress: Progress) -> Trial:
-        """The record of an outcome, with the shared weights that it leaves on the disk."""
-        if outcome.message:
-            checkpoint = self._undo()
-        else:
-            checkpoint = self.store.save_checkpoint(outcome.number, self.executor.save)
+    def _checkpoint(self, outcomes: list[Outcome]) -> tuple[str, str]:
+        """The shared weights that outcomes leave behind: the file on the disk, and its hash."""
+        if all(outcome.message for outcome in outcomes):
+            return self._undo()
+        last = max(outcome.number for outcome in outcomes)
+        return self.store.save_checkpoint(last, self.executor.save)
+
+    def _trial(
+        self,
+        outcome: Outcome,
+        architecture: Architecture,
+        progress: Progress,
+        checkpoint: tuple[str, str],
+    ) -> Trial:
         return Trial(
             number=outcome.number,
             architecture=str(architecture),
