@@ -157,6 +157,8 @@ class EvaluationSettings(Struct, frozen=True, forbid_unknown_fields=True):
         workers: processes that evaluate side by side, each with its part of the cores and a GPU
             of its own if there are as many. With shared weights they train so many architectures
             from the same weights, and what they trained is averaged: a deviation from the paper.
+        ray: a Ray cluster whose machines carry the trials out, `workers` at a time: `HOST:PORT`,
+            or `auto` for the one that this machine belongs to; empty means this machine.
         final_epochs: after the search the best architecture is trained from scratch for so many
             epochs and tested; 0 means not at all. A table is not followed by training.
     """
@@ -166,6 +168,7 @@ class EvaluationSettings(Struct, frozen=True, forbid_unknown_fields=True):
     metric: str = ""
     report: tuple[str, ...] = ()
     workers: Annotated[int, Meta(ge=1, le=1024)] = 1
+    ray: str = ""
     final_epochs: Whole = 20
 
 

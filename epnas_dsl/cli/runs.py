@@ -28,11 +28,12 @@ directory = click.argument("folder", metavar="DIR", type=Path)
 @click.option("--table", "csv", help="Look accuracies up in this CSV file; train nothing.")
 @click.option("--metric", metavar="COLUMN", help="The column of the table to search by.")
 @click.option("--workers", type=int, metavar="N", help="Processes that evaluate side by side.")
+@click.option("--ray", metavar="ADDRESS", help="On a Ray cluster: HOST:PORT, or auto.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and all settings as TOML.")
 @as_json
 def search_command(
     space: str, csv: str | None, metric: str | None, searcher: str | None, out: Path | None,
-    workers: int | None, dry_run: bool, as_json: bool, **given: Any,
+    workers: int | None, ray: str | None, dry_run: bool, as_json: bool, **given: Any,
 ) -> int:  # fmt: skip
     """Search a space for its best architecture."""
     from epnas_dsl import experiment
@@ -46,6 +47,7 @@ def search_command(
     words += ["evaluation.evaluator=table", f"evaluation.table={csv}"] if csv else []
     words += [f"evaluation.metric={metric}"] if metric else []
     words += [f"evaluation.workers={workers}"] if workers is not None else []
+    words += [f"evaluation.ray={ray}"] if ray else []
     config = arguments.config(words, **given)
     folder = out or arguments.free_folder(_name(config))
     if dry_run:
@@ -56,12 +58,13 @@ def search_command(
 
 @click.command("resume")
 @directory
+@click.option("--ray", metavar="ADDRESS", help="On another Ray cluster than before.")
 @as_json
-def resume_command(folder: Path, as_json: bool) -> int:
+def resume_command(folder: Path, ray: str | None, as_json: bool) -> int:
     """Go on with a run that was stopped."""
     from epnas_dsl import experiment
 
-    return _watched(folder, as_json, lambda watch: experiment.resume(folder, watch))
+    return _watched(folder, as_json, lambda watch: experiment.resume(folder, watch, ray))
 
 
 def _watched(folder: Path, as_json: bool, work: Callable[[Any], object]) -> int:

@@ -46,13 +46,20 @@ def settle(config: Config) -> Config:
     """The settings with what is left open decided, and paths that hold wherever the run is moved.
 
     Raises:
-        ConfigError: settings that do not go together (E515).
+        ConfigError: settings that do not go together (E515), or Ray is missing (E545, E546).
     """
     load_plugin(config)
     how, data = config.evaluation, config.data
     if how.evaluator == "table" and not (how.table and how.metric):
         hint = "`--table CSV --metric COLUMN`"
         raise ConfigError("a table needs its file and its metric", code="E515", hint=hint)
+    if how.ray:
+        from epnas_dsl.runs.ray_executor import prepare
+
+        prepare()
+        if how.workers == 1:
+            hint = "`--workers N`; as many as `search.kept` leave nobody waiting for the others"
+            raise ConfigError("how many trials at a time on Ray?", code="E515", hint=hint)
     table = str(Path(how.table).expanduser().absolute()) if how.table else ""
     kind, colon, path = data.name.partition(":")
     name = f"{kind}:{Path(path).expanduser().absolute()}" if colon and path else data.name
@@ -102,15 +109,20 @@ def make_executor(space: SearchSpace, config: Config, evaluator: Evaluator | Non
     from epnas_dsl.runs.executor import ProcessExecutor, SerialExecutor
     from epnas_dsl.runs.snapshot import Apprentice, SnapshotExecutor
 
-    workers = config.evaluation.workers
-    if workers == 1:
+    how, shares = config.evaluation, config.evaluation.evaluator == "supernet"
+    if how.workers == 1 and not how.ray:
         return SerialExecutor(partial(make_evaluator, space, config), evaluator)
     factory: Any = partial(make_worker, space, config)
-    if config.evaluation.evaluator != "supernet":
-        return ProcessExecutor(factory, workers)
-    apprentice: Any = partial(Apprentice, factory)
-    pool = ProcessExecutor(apprentice, workers)
-    return SnapshotExecutor(partial(make_owner, space, config), pool)
+    factory = partial(Apprentice, factory) if shares else factory
+    owner = partial(make_owner, space, config)
+    if how.ray:
+        from epnas_dsl.runs.ray_executor import RayExecutor
+
+        cpus, gpus = config.training.threads or 1, config.training.device != "cpu"
+        cluster = RayExecutor(factory, how.ray, how.workers, cpus, gpus)
+        return SnapshotExecutor(owner, cluster, cluster.share) if shares else cluster
+    pool = ProcessExecutor(factory, how.workers)
+    return SnapshotExecutor(owner, pool) if shares else pool
 
 
 def make_owner(space: SearchSpace, config: Config) -> Any:
@@ -120,7 +132,15 @@ def make_owner(space: SearchSpace, config: Config) -> Any:
 
 
 def make_worker(space: SearchSpace, config: Config) -> Evaluator:
-    """The evaluator of a process that is one of several here, by the number in its name."""
+    """The evaluator of a process that is one of several: here, or on some machine of a cluster.
+
+    On a cluster Ray tells a worker its GPU, and its cores are those of `training.threads`; here
+    both follow from the number in the process' name.
+    """
+    load_plugin(config)
+    if config.evaluation.ray:
+        training = msgspec.structs.replace(config.training, threads=config.training.threads or 1)
+        return make_evaluator(space, msgspec.structs.replace(config, training=training))
     number = re.findall(r"\d+", multiprocessing.current_process().name)
     slot = int(number[-1]) - 1 if number else 0
     return make_evaluator(space, placed(config, slot, config.evaluation.workers))

@@ -69,11 +69,18 @@ def run(config: Config, out: Path, watcher: Watcher | None = None) -> Found:
         return _search(store, space, watcher, evaluator)
 
 
-def resume(folder: Path, watcher: Watcher | None = None) -> Found:
-    """Go on with a run; the result is that of one never stopped. As `run`."""
+def resume(folder: Path, watcher: Watcher | None = None, ray: str | None = None) -> Found:
+    """Go on with a run; the result is that of one never stopped. As `run`.
+
+    Args:
+        ray: the address of another Ray cluster than that of the settings.
+    """
     from epnas_dsl.runs.store import Store
 
     with Store(folder, writing=True) as store:
+        if ray:
+            how = msgspec.structs.replace(store.config.evaluation, ray=ray)
+            store.config = msgspec.structs.replace(store.config, evaluation=how)
         return _search(store, space_of(store), watcher)
 
 
