@@ -76,8 +76,8 @@ class RayExecutor:
         self._ray = _connect(address)
         # Ray prints what befalls its machines to standard output, which is for results.
         self._closing = contextlib.ExitStack()
-        self._closing.callback(self._ray.shutdown)
         self._closing.enter_context(contextlib.redirect_stdout(sys.stderr))
+        self._closing.callback(self._ray.shutdown)
         has_gpus = gpus and self._ray.cluster_resources().get("GPU", 0) >= 1
         self._kind = self._ray.remote(num_cpus=cpus, num_gpus=int(has_gpus), max_restarts=0)(
             _Worker
