@@ -42,6 +42,7 @@ class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
         evaluations: stop after so many trials; 0 means no such end (`random` then takes as many
             as `epnas` would).
         seed: of every random choice of the run.
+        runs: independent searches, with the seeds `seed`, `seed + 1`, ..; the best of all counts.
     """
 
     searcher: Literal["epnas", "random"] = "epnas"
@@ -56,6 +57,7 @@ class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     temperature_decay: Positive = 4.0
     evaluations: Whole = 0
     seed: Whole = 0
+    runs: Annotated[int, Meta(ge=1, le=1024)] = 1
 
 
 class SurrogateSettings(Struct, frozen=True, forbid_unknown_fields=True):

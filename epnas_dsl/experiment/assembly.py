@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 
 def plan(config: Config) -> tuple[SearchSpace, int]:
-    """The space of a search, and the largest number of trials that it will take."""
+    """The space of a search, and the largest number of trials that its runs will take."""
     from epnas_dsl.search import planned_trials
 
     space = load_space(config.space)
-    return space, planned_trials(space, settle(config).search)
+    return space, planned_trials(space, settle(config).search) * config.search.runs
 
 
 def load_plugin(config: Config) -> None:

@@ -11,7 +11,14 @@ import msgspec
 
 from epnas_dsl.config import Config
 from epnas_dsl.errors import RunError
-from epnas_dsl.experiment.assembly import make_evaluator, make_executor, make_searcher, settle
+from epnas_dsl.experiment import several
+from epnas_dsl.experiment.assembly import (
+    make_evaluator,
+    make_executor,
+    make_searcher,
+    placed,
+    settle,
+)
 from epnas_dsl.experiment.networks import FINAL, train
 from epnas_dsl.experiment.records import commands, final_training, reader, report, space_of
 from epnas_dsl.lang.loading import load_space
@@ -53,6 +60,9 @@ def run(config: Config, out: Path, watcher: Watcher | None = None) -> Found:
         out: a folder that does not exist yet, or is empty.
         watcher: is told of the trials, and of the final training in notes.
 
+    Returns:
+        What was found; with `search.runs` above 1, by the best of the runs.
+
     Raises:
         Stopped: on SIGINT or SIGTERM; `resume` goes on.
         SpaceError, ConfigError, DataError: the space, the settings or the data are wrong; no
@@ -63,6 +73,9 @@ def run(config: Config, out: Path, watcher: Watcher | None = None) -> Found:
 
     space, config = load_space(config.space), settle(config)
     evaluator = make_evaluator(space, config)
+    if config.search.runs > 1:
+        several.begin(config, out)
+        return resume(out, watcher)
     with create(out, config, space.source, space.changed, space.digest) as store:
         if watcher:
             watcher.note(f"the run is kept in {store.path}")
@@ -77,11 +90,23 @@ def resume(folder: Path, watcher: Watcher | None = None, ray: str | None = None)
     """
     from epnas_dsl.runs.store import Store
 
+    if several.is_several(folder):
+        several.carry_out(folder, watcher)
+        return max(map(_found, several.folders(folder)), key=lambda found: found.best.accuracy)
     with Store(folder, writing=True) as store:
         if ray:
             how = msgspec.structs.replace(store.config.evaluation, ray=ray)
             store.config = msgspec.structs.replace(store.config, evaluation=how)
         return _search(store, space_of(store), watcher)
+
+
+def go_on(folder: Path, watcher: Watcher, slot: int, workers: int) -> None:
+    """Go on with a run that shares this machine with others, on its part of it."""
+    from epnas_dsl.runs.store import Store
+
+    with Store(folder, writing=True) as store:
+        store.config = placed(store.config, slot, workers)
+        _search(store, space_of(store), watcher)
 
 
 def _search(
@@ -105,8 +130,20 @@ def _search(
         _train_finally(store, architecture, watcher)
     _write_best(store, architecture)
     report(store.path)
-    test = final_training(store, winner.architecture).get("accuracy", {}).get("test")
-    return Found(store.path, trials, winner, test, commands(store.path, config))
+    return _found(store.path)
+
+
+def _found(folder: Path) -> Found:
+    """What a run that is done has found."""
+    from epnas_dsl.runs.store import Store
+    from epnas_dsl.runs.trial import best
+
+    with Store(folder) as store:
+        trials = store.trials()
+        winner = best(trials)
+        assert winner is not None
+        test = final_training(store, winner.architecture).get("accuracy", {}).get("test")
+        return Found(folder, trials, winner, test, commands(folder, store.config))
 
 
 def _train_finally(store: Store, architecture: Architecture, watcher: Watcher) -> None:

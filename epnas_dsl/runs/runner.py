@@ -80,7 +80,7 @@ def run(
             but failures so far (E710), or the folder can't be written.
         ConfigError: the evaluator refuses its settings.
     """
-    with _signals(watcher or Silence()) as received:
+    with signals(watcher or Silence()) as received:
         return _Run(searcher, executor, store, watcher or Silence(), received).loop()
 
 
@@ -212,7 +212,7 @@ def _refuse(trial: Trial, asked: str) -> None:
 
 
 @contextlib.contextmanager
-def _signals(watcher: Watcher) -> Iterator[list[int]]:
+def signals(watcher: Watcher) -> Iterator[list[int]]:
     """Collect SIGINT and SIGTERM; the second one interrupts."""
     received: list[int] = []
 
