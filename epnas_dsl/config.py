@@ -42,6 +42,7 @@ class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
         evaluations: stop after so many trials; 0 means no such end (`random` then takes as many
             as `epnas` would).
         seed: of every random choice of the run.
+        runs: independent searches, with the seeds `seed`, `seed + 1`, ..; the best of all counts.
     """
 
     searcher: Literal["epnas", "random"] = "epnas"
@@ -56,6 +57,7 @@ class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     temperature_decay: Positive = 4.0
     evaluations: Whole = 0
     seed: Whole = 0
+    runs: Annotated[int, Meta(ge=1, le=1024)] = 1
 
 
 class SurrogateSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -164,7 +166,11 @@ class EvaluationSettings(Struct, frozen=True, forbid_unknown_fields=True):
         table: the CSV file of measured accuracies; has a column `arch`.
         metric: the column of the table that guides the search.
         report: further columns of the table to keep with each trial; empty means all numeric ones.
-        workers: processes that evaluate side by side; shared weights have but one.
+        workers: processes that evaluate side by side, each with its part of the cores and a GPU
+            of its own if there are as many. With shared weights they train so many architectures
+            from the same weights, and what they trained is averaged: a deviation from the paper.
+        ray: a Ray cluster whose machines carry the trials out, `workers` at a time: `HOST:PORT`,
+            or `auto` for the one that this machine belongs to; empty means this machine.
         final_epochs: after the search the best architecture is trained from scratch for so many
             epochs and tested; 0 means not at all. A table is not followed by training.
     """
@@ -174,6 +180,7 @@ class EvaluationSettings(Struct, frozen=True, forbid_unknown_fields=True):
     metric: str = ""
     report: tuple[str, ...] = ()
     workers: Annotated[int, Meta(ge=1, le=1024)] = 1
+    ray: str = ""
     final_epochs: Whole = 20
 
 

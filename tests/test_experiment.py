@@ -101,6 +101,21 @@ def test_several_processes_give_the_same_trials(tmp_path):
     assert (two.test, (tmp_path / "two" / "final").exists()) == (None, False)
 
 
+def test_shared_weights_trained_by_several_processes(tmp_path):
+    words = [*TINY, "evaluation.final_epochs=0", "search.kept=3", "search.iterations=1"]
+    words += ["search.first_level_limit=1", "evaluation.workers=2"]
+    whole = experiment.run(override(Config(), words), tmp_path / "whole")
+    assert [t.checkpoint for t in whole.trials] == [
+        f"{i:06d}.ckpt"
+        for i in (1, 1, 2, 4, 4, 5)  # two steps of three: two and one
+    ]
+    with pytest.raises(Stopped):
+        experiment.run(override(Config(), words), tmp_path / "other", Stopper(3))
+    assert len(experiment.trials(tmp_path / "other")) == 5
+    again = experiment.resume(tmp_path / "other")
+    assert timeless(again.trials) == timeless(whole.trials)  # to the bits of the weights
+
+
 @pytest.mark.parametrize("searcher", ["epnas", "random"])
 def test_a_search_of_a_table(tmp_path, monkeypatch, searcher):
     (tmp_path / "t.csv").write_text(TABLE)
@@ -123,7 +138,6 @@ def test_a_search_of_a_table(tmp_path, monkeypatch, searcher):
     ("words", "error", "part"),
     [
         (["evaluation.evaluator=table"], ConfigError, "needs its file"),
-        (["evaluation.workers=2"], ConfigError, "shared weights"),
         (["space=macroo"], ConfigError, "no space `macroo`"),
         (["space=micro(classes=7)"], ConfigError, "7 classes"),
         (["data.name=cifar10", "data.root=/nowhere"], DataError, "not in /nowhere"),

@@ -27,12 +27,16 @@ directory = click.argument("folder", metavar="DIR", type=Path)
 @click.option("--searcher", help="epnas or random.")
 @click.option("--table", "csv", help="Look accuracies up in this CSV file; train nothing.")
 @click.option("--metric", metavar="COLUMN", help="The column of the table to search by.")
+@click.option("--workers", type=int, metavar="N", help="Processes that evaluate side by side.")
+@click.option("--runs", type=int, metavar="N", help="Independent searches; the best counts.")
+@click.option("--ray", metavar="ADDRESS", help="On a Ray cluster: HOST:PORT, or auto.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and all settings as TOML.")
 @arguments.minutes
 @as_json
 def search_command(
     space: str, csv: str | None, metric: str | None, searcher: str | None, out: Path | None,
-    dry_run: bool, minutes: float, as_json: bool, **given: Any,
+    workers: int | None, runs: int | None, ray: str | None, dry_run: bool, minutes: float,
+    as_json: bool, **given: Any,
 ) -> int:  # fmt: skip
     """Search a space for its best architecture."""
     from epnas_dsl import experiment
@@ -45,6 +49,9 @@ def search_command(
     words += [f"search.searcher={searcher}"] if searcher else []
     words += ["evaluation.evaluator=table", f"evaluation.table={csv}"] if csv else []
     words += [f"evaluation.metric={metric}"] if metric else []
+    words += [f"evaluation.workers={workers}"] if workers is not None else []
+    words += [f"search.runs={runs}"] if runs is not None else []
+    words += [f"evaluation.ray={ray}"] if ray else []
     config = arguments.config(words, **given)
     folder = out or arguments.free_folder(_name(config))
     if dry_run:
@@ -55,13 +62,14 @@ def search_command(
 
 @click.command("resume")
 @directory
+@click.option("--ray", metavar="ADDRESS", help="On another Ray cluster than before.")
 @arguments.minutes
 @as_json
-def resume_command(folder: Path, minutes: float, as_json: bool) -> int:
+def resume_command(folder: Path, ray: str | None, minutes: float, as_json: bool) -> int:
     """Go on with a run that was stopped."""
     from epnas_dsl import experiment
 
-    return _watched(folder, as_json, lambda watch: experiment.resume(folder, watch, minutes))
+    return _watched(folder, as_json, lambda watch: experiment.resume(folder, watch, minutes, ray))
 
 
 def _watched(folder: Path, as_json: bool, work: Callable[[Any], object]) -> int:
@@ -72,7 +80,7 @@ def _watched(folder: Path, as_json: bool, work: Callable[[Any], object]) -> int:
         with watcher() as watch:
             work(watch)
     except KeyboardInterrupt as stop:
-        if (folder / "run.db").is_file():
+        if any((folder / name).is_file() for name in ("run.db", "runs.toml")):
             note(f"stopped; go on with: epnas resume {shlex.quote(str(folder))}")
         if getattr(stop, "at_once", True):
             return 128 + getattr(stop, "signal", 2)
@@ -111,9 +119,34 @@ def status_command(folder: Path, as_json: bool) -> None:
     _print_status(folder, as_json)
 
 
+def _print_several(folder: Path, as_json: bool) -> None:
+    """The runs of a folder, then the best of them as if it were alone."""
+    from epnas_dsl import experiment
+
+    begun = [path for path in experiment.folders(folder) if (path / "run.db").is_file()]
+    found = [(path, experiment.status(path)) for path in begun]
+    best = max(found, key=lambda f: f[1].best.accuracy if f[1].best else -1, default=None)
+    if as_json:
+        rows = [{"folder": str(path), "state": s.state, "trials": s.trials, "test": s.test,
+                 "best": _plain(s.best) if s.best else None} for path, s in found]  # fmt: skip
+        document(folder=str(folder), runs=rows, best=str(best[0]) if best else None)
+        return
+    lines = [
+        (path.name, s.state, s.trials, percent(s.best.accuracy) if s.best else "",
+         percent(s.test) if s.test is not None else "") for path, s in found
+    ]  # fmt: skip
+    table([("run", "state", "trials", "validation", "test"), *lines], right=(0, 2, 3, 4))
+    if best:
+        say("")
+        _print_status(best[0], as_json)
+
+
 def _print_status(folder: Path, as_json: bool) -> None:
     from epnas_dsl import experiment
 
+    if experiment.is_several(folder):
+        _print_several(folder, as_json)
+        return
     status = experiment.status(folder)
     best, named = status.best, {"params": "parameters", "macs": "MACs"}
     if as_json:

@@ -15,6 +15,7 @@ from epnas_dsl.experiment.records import (
     trials,
 )
 from epnas_dsl.experiment.searching import Found, resume, run
+from epnas_dsl.experiment.several import folders, is_several
 
 __all__ = [
     "Found",
@@ -23,7 +24,9 @@ __all__ = [
     "device",
     "evaluate",
     "export",
+    "folders",
     "image_of",
+    "is_several",
     "load_model",
     "plan",
     "recorded",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import re
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -22,15 +24,16 @@ from epnas_dsl.space.search_space import SearchSpace
 
 if TYPE_CHECKING:
     from epnas_dsl.runs.evaluator import Evaluator
+    from epnas_dsl.runs.executor import Executor
     from epnas_dsl.search.searcher import Searcher
 
 
 def plan(config: Config) -> tuple[SearchSpace, int]:
-    """The space of a search, and the largest number of trials that it will take."""
+    """The space of a search, and the largest number of trials that its runs will take."""
     from epnas_dsl.search import planned_trials
 
     space = load_space(config.space)
-    return space, planned_trials(space, settle(config).search)
+    return space, planned_trials(space, settle(config).search) * config.search.runs
 
 
 def load_plugin(config: Config) -> None:
@@ -43,18 +46,20 @@ def settle(config: Config) -> Config:
     """The settings with what is left open decided, and paths that hold wherever the run is moved.
 
     Raises:
-        ConfigError: settings that do not go together (E515).
+        ConfigError: settings that do not go together (E515), or Ray is missing (E545, E546).
     """
     load_plugin(config)
     how, data = config.evaluation, config.data
     if how.evaluator == "table" and not (how.table and how.metric):
         hint = "`--table CSV --metric COLUMN`"
         raise ConfigError("a table needs its file and its metric", code="E515", hint=hint)
-    if how.evaluator == "supernet" and how.workers > 1:
-        raise ConfigError(
-            "shared weights are trained by one process; evaluation.workers is "
-            f"{how.workers}", code="E515", hint="`--set evaluation.evaluator=standalone`",
-        )  # fmt: skip
+    if how.ray:
+        from epnas_dsl.runs.ray_executor import prepare
+
+        prepare()
+        if how.workers == 1:
+            hint = "`--workers N`; as many as `search.kept` leave nobody waiting for the others"
+            raise ConfigError("how many trials at a time on Ray?", code="E515", hint=hint)
     table = str(Path(how.table).expanduser().absolute()) if how.table else ""
     kind, colon, path = data.name.partition(":")
     name = f"{kind}:{Path(path).expanduser().absolute()}" if colon and path else data.name
@@ -93,6 +98,62 @@ def make_evaluator(space: SearchSpace, config: Config) -> Evaluator:
     shares = config.evaluation.evaluator == "supernet"
     kind = SupernetEvaluator if shares else StandaloneEvaluator
     return kind(data, config.training, config.search.seed)
+
+
+def make_executor(space: SearchSpace, config: Config, evaluator: Evaluator | None) -> Executor:
+    """What carries the trials out, as the settings say: here, or in several processes.
+
+    Args:
+        evaluator: one that is made already; only a single process has use for it.
+    """
+    from epnas_dsl.runs.executor import ProcessExecutor, SerialExecutor
+    from epnas_dsl.runs.snapshot import Apprentice, SnapshotExecutor
+
+    how, shares = config.evaluation, config.evaluation.evaluator == "supernet"
+    if how.workers == 1 and not how.ray:
+        return SerialExecutor(partial(make_evaluator, space, config), evaluator)
+    factory: Any = partial(make_worker, space, config)
+    factory = partial(Apprentice, factory) if shares else factory
+    owner = partial(make_owner, space, config)
+    if how.ray:
+        from epnas_dsl.runs.ray_executor import RayExecutor
+
+        cpus, gpus = config.training.threads or 1, config.training.device != "cpu"
+        cluster = RayExecutor(factory, how.ray, how.workers, cpus, gpus)
+        return SnapshotExecutor(owner, cluster, cluster.share) if shares else cluster
+    pool = ProcessExecutor(factory, how.workers)
+    return SnapshotExecutor(owner, pool) if shares else pool
+
+
+def make_owner(space: SearchSpace, config: Config) -> Any:
+    """The evaluator that holds the shared weights and trains nothing: it stays off the GPUs."""
+    training = msgspec.structs.replace(config.training, device="cpu")
+    return make_evaluator(space, msgspec.structs.replace(config, training=training))
+
+
+def make_worker(space: SearchSpace, config: Config) -> Evaluator:
+    """The evaluator of a process that is one of several: here, or on some machine of a cluster.
+
+    On a cluster Ray tells a worker its GPU, and its cores are those of `training.threads`; here
+    both follow from the number in the process' name.
+    """
+    load_plugin(config)
+    if config.evaluation.ray:
+        training = msgspec.structs.replace(config.training, threads=config.training.threads or 1)
+        return make_evaluator(space, msgspec.structs.replace(config, training=training))
+    number = re.findall(r"\d+", multiprocessing.current_process().name)
+    slot = int(number[-1]) - 1 if number else 0
+    return make_evaluator(space, placed(config, slot, config.evaluation.workers))
+
+
+def placed(config: Config, slot: int, workers: int) -> Config:
+    """The settings with the part of this machine that one of several processes gets."""
+    if config.evaluation.evaluator == "table":
+        return config
+    from epnas_dsl.nn.places import place_worker
+
+    training = place_worker(config.training, slot, workers)
+    return msgspec.structs.replace(config, training=training)
 
 
 def make_searcher(space: SearchSpace, config: Config) -> Searcher:

@@ -6,7 +6,6 @@ import contextlib
 import math
 import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,14 @@ import msgspec
 
 from epnas_dsl.config import Config
 from epnas_dsl.errors import RunError
-from epnas_dsl.experiment.assembly import make_evaluator, make_searcher, settle
+from epnas_dsl.experiment import several
+from epnas_dsl.experiment.assembly import (
+    make_evaluator,
+    make_executor,
+    make_searcher,
+    placed,
+    settle,
+)
 from epnas_dsl.experiment.networks import FINAL, train
 from epnas_dsl.experiment.records import commands, final_training, reader, report, space_of
 from epnas_dsl.lang.loading import load_space
@@ -59,6 +65,9 @@ def run(
         watcher: is told of the trials, and of the final training in notes.
         minutes: after which it stops, between two trials or two epochs of the final training.
 
+    Returns:
+        What was found; with `search.runs` above 1, by the best of the runs.
+
     Raises:
         Stopped: on SIGINT or SIGTERM, or when its time is over; `resume` goes on.
         SpaceError, ConfigError, DataError: the space, the settings or the data are wrong; no
@@ -70,19 +79,46 @@ def run(
     until = time.monotonic() + 60 * minutes
     space, config = load_space(config.space), settle(config)
     evaluator = make_evaluator(space, config)
+    if config.search.runs > 1:
+        several.begin(config, out)
+        return resume(out, watcher, minutes)
     with create(out, config, space.source, space.changed, space.digest) as store:
         if watcher:
             watcher.note(f"the run is kept in {store.path}")
         return _search(store, space, watcher, until, evaluator)
 
 
-def resume(folder: Path, watcher: Watcher | None = None, minutes: float = math.inf) -> Found:
-    """Go on with a run; the result is that of one never stopped. As `run`."""
+def resume(
+    folder: Path,
+    watcher: Watcher | None = None,
+    minutes: float = math.inf,
+    ray: str | None = None,
+) -> Found:
+    """Go on with a run; the result is that of one never stopped. As `run`.
+
+    Args:
+        ray: the address of another Ray cluster than that of the settings.
+    """
     from epnas_dsl.runs.store import Store
 
     until = time.monotonic() + 60 * minutes
+    if several.is_several(folder):
+        several.carry_out(folder, watcher, until)
+        return max(map(_found, several.folders(folder)), key=lambda found: found.best.accuracy)
     with Store(folder, writing=True) as store:
+        if ray:
+            how = msgspec.structs.replace(store.config.evaluation, ray=ray)
+            store.config = msgspec.structs.replace(store.config, evaluation=how)
         return _search(store, space_of(store), watcher, until)
+
+
+def go_on(folder: Path, watcher: Watcher, slot: int, workers: int) -> None:
+    """Go on with a run that shares this machine with others, on its part of it."""
+    from epnas_dsl.runs.store import Store
+
+    with Store(folder, writing=True) as store:
+        store.config = placed(store.config, slot, workers)
+        _search(store, space_of(store), watcher, math.inf)
 
 
 def _search(
@@ -94,15 +130,10 @@ def _search(
 ) -> Found:
     """Run the loop of a run to its end, then train, draw and report the best."""
     from epnas_dsl.runs import runner
-    from epnas_dsl.runs.executor import ProcessExecutor, SerialExecutor
     from epnas_dsl.runs.trial import best
 
     config, watcher = store.config, watcher or runner.Silence()
-    factory, workers = partial(make_evaluator, space, config), config.evaluation.workers
-    executor = (
-        ProcessExecutor(factory, workers) if workers > 1 else SerialExecutor(factory, evaluator)
-    )
-    with contextlib.closing(executor):
+    with contextlib.closing(make_executor(space, config, evaluator)) as executor:
         trials = runner.run(make_searcher(space, config), executor, store, watcher, until)
     winner = best(trials)
     if winner is None:
@@ -112,8 +143,20 @@ def _search(
         _train_finally(store, architecture, watcher, until)
     _write_best(store, architecture)
     report(store.path)
-    test = final_training(store, winner.architecture).get("accuracy", {}).get("test")
-    return Found(store.path, trials, winner, test, commands(store.path, config))
+    return _found(store.path)
+
+
+def _found(folder: Path) -> Found:
+    """What a run that is done has found."""
+    from epnas_dsl.runs.store import Store
+    from epnas_dsl.runs.trial import best
+
+    with Store(folder) as store:
+        trials = store.trials()
+        winner = best(trials)
+        assert winner is not None
+        test = final_training(store, winner.architecture).get("accuracy", {}).get("test")
+        return Found(folder, trials, winner, test, commands(folder, store.config))
 
 
 def _train_finally(

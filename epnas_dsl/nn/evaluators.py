@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load as from_bytes
 from safetensors.torch import load_file, save_file
+from safetensors.torch import save as to_bytes
 from torch import nn
 
 from epnas_dsl.config import TrainingSettings
@@ -81,6 +84,21 @@ class SupernetEvaluator:
                 hint="the file is missing, cut short, or not in the safetensors format",
             ) from None
         self.supernet.load_state(state)
+
+    def dump(self, architecture: Architecture | None = None) -> bytes:
+        """The shared weights, or those that an architecture has, as safetensors."""
+        network = None
+        if architecture is not None:
+            network = self.supernet.network(layers_for(architecture, self.data, self.settings))
+        return to_bytes(self.supernet.state(network))
+
+    def take(self, weights: bytes) -> None:
+        """Go back to shared weights that were dumped."""
+        self.supernet.load_state(from_bytes(weights))
+
+    def merge(self, parts: Sequence[bytes]) -> None:
+        """Average what was trained apart: see `Supernet.merge`."""
+        self.supernet.merge([from_bytes(part) for part in parts])
 
 
 class StandaloneEvaluator:

@@ -58,12 +58,34 @@ class Supernet:
                 buffer.copy_(statistics[name])
         return result
 
-    def state(self) -> dict[str, Tensor]:
-        """A contiguous copy of every parameter on the CPU, for a checkpoint."""
+    def state(self, network: nn.Module | None = None) -> dict[str, Tensor]:
+        """A contiguous copy of every parameter on the CPU, for a checkpoint.
+
+        Args:
+            network: bound to shared parameters; only these are copied.
+        """
+        bound = None if network is None else {id(p) for p in network.parameters()}
         return {
             name: p.detach().cpu().clone(memory_format=torch.contiguous_format)
             for name, p in sorted(self.parameters.items())
+            if bound is None or id(p) in bound
         }
+
+    @torch.no_grad()
+    def merge(self, states: Sequence[Mapping[str, Tensor]]) -> None:
+        """Set each parameter that some of the states hold to the mean of its values there.
+
+        That is the old value and the mean change of those that trained it, wherever they began
+        from the same weights. The order of the states is that of the sum, and counts in its last
+        bit.
+        """
+        for name in sorted({name for state in states for name in state}):
+            found = [state[name] for state in states if name in state]
+            mean = torch.stack(found).mean(0)
+            if name in self.parameters:
+                self.parameters[name].copy_(mean)
+            else:
+                self._add(name, mean)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Go back to a `state`: parameters that it lacks are made anew when they are used.

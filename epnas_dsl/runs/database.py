@@ -8,7 +8,7 @@ import json
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -126,13 +126,16 @@ def read_facts(database: sqlite3.Connection) -> dict[str, Any]:
     return {name: json.loads(value) for name, value in found}
 
 
-def insert(database: sqlite3.Connection, trial: Trial) -> None:
-    """Record a trial; when this returns, it is on the disk."""
-    values = [getattr(trial, name) for name in _COLUMNS]
-    row = [json.dumps(dict(v)) if isinstance(v, Mapping) else v for v in values]
-    marks = ", ".join("?" * len(row))
+def insert(database: sqlite3.Connection, trials: Iterable[Trial]) -> None:
+    """Record trials, all or none; when this returns, they are on the disk."""
+    rows = [[_cell(getattr(trial, name)) for name in _COLUMNS] for trial in trials]
+    marks = ", ".join("?" * len(_COLUMNS))
     with database:
-        database.execute(f"INSERT INTO trials ({', '.join(_COLUMNS)}) VALUES ({marks})", row)
+        database.executemany(f"INSERT INTO trials ({', '.join(_COLUMNS)}) VALUES ({marks})", rows)
+
+
+def _cell(value: object) -> object:
+    return json.dumps(dict(value)) if isinstance(value, Mapping) else value
 
 
 def select(database: sqlite3.Connection) -> list[Trial]:

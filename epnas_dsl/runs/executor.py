@@ -38,6 +38,7 @@ class Outcome:
         message: why it failed.
         started: seconds since 1970, UTC.
         ended: seconds since 1970, UTC.
+        weights: what a worker trained and hands back (`Apprentice`); else empty.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Outcome:
     message: str = ""
     started: float = 0.0
     ended: float = 0.0
+    weights: bytes = field(default=b"", repr=False)
 
 
 class Executor(Protocol):
@@ -52,9 +54,11 @@ class Executor(Protocol):
 
     Attributes:
         workers: how many tasks it has use for at a time.
+        together: whether tasks handed over at once count together or not at all.
     """
 
     workers: int
+    together: bool
 
     def evaluate(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """The outcome of every task, each as soon as it is there.
@@ -89,7 +93,8 @@ def measure(evaluator: Evaluator, number: int, architecture: Architecture) -> Ou
         _log.debug("trial %d failed", number, exc_info=True)
         message = f"{type(error).__name__}: {error}"[:1000]
         return Outcome(number, {}, message, started, time.time())
-    return Outcome(number, metrics, "", started, time.time())
+    trained: bytes = getattr(evaluator, "trained", b"")
+    return Outcome(number, metrics, "", started, time.time(), trained)
 
 
 def _checked(metrics: dict[str, float]) -> dict[str, float]:
@@ -108,6 +113,7 @@ class SerialExecutor:
     """
 
     workers = 1
+    together = False
 
     def __init__(self, factory: Factory, evaluator: Evaluator | None = None) -> None:
         self._factory = factory
@@ -151,6 +157,8 @@ class ProcessExecutor:
         factory: makes an evaluator; must be importable (pickled) in a new process.
         workers: the number of processes.
     """
+
+    together = False
 
     def __init__(self, factory: Factory, workers: int) -> None:
         self.workers = workers

@@ -90,7 +90,7 @@ def run(
             but failures so far (E710), or the folder can't be written.
         ConfigError: the evaluator refuses its settings.
     """
-    with _signals(watcher or Silence()) as received:
+    with signals(watcher or Silence()) as received:
         return _Run(searcher, executor, store, watcher or Silence(), received, until).loop()
 
 
@@ -155,21 +155,32 @@ class _Run:
         for number, architecture in tasks:
             self.watcher.began(number, architecture, progress)
         asked = dict(tasks)
-        for outcome in self.executor.evaluate(tasks):
-            trial = self._trial(outcome, asked[outcome.number], progress)
-            self.store.append(trial)
-            self.recorded[trial.number] = trial
-            self.watcher.ended(trial, progress)
-            self._check_hope(trial)
+        outcomes = self.executor.evaluate(tasks)
+        for group in [list(outcomes)] if self.executor.together else ([o] for o in outcomes):
+            checkpoint = self._checkpoint(group)
+            trials = [self._trial(o, asked[o.number], progress, checkpoint) for o in group]
+            self.store.append(*trials)
+            for trial in trials:
+                self.recorded[trial.number] = trial
+                self.watcher.ended(trial, progress)
+                self._check_hope(trial)
         if time.monotonic() > self.until:
             raise Stopped(0, at_once=False)
 
-    def _trial(self, outcome: Outcome, architecture: Architecture, progress: Progress) -> Trial:
-        """The record of an outcome, with the shared weights that it leaves on the disk."""
-        if outcome.message:
-            checkpoint = self._undo()
-        else:
-            checkpoint = self.store.save_checkpoint(outcome.number, self.executor.save)
+    def _checkpoint(self, outcomes: list[Outcome]) -> tuple[str, str]:
+        """The shared weights that outcomes leave behind: the file on the disk, and its hash."""
+        if all(outcome.message for outcome in outcomes):
+            return self._undo()
+        last = max(outcome.number for outcome in outcomes)
+        return self.store.save_checkpoint(last, self.executor.save)
+
+    def _trial(
+        self,
+        outcome: Outcome,
+        architecture: Architecture,
+        progress: Progress,
+        checkpoint: tuple[str, str],
+    ) -> Trial:
         return Trial(
             number=outcome.number,
             architecture=str(architecture),
@@ -214,7 +225,7 @@ def _refuse(trial: Trial, asked: str) -> None:
 
 
 @contextlib.contextmanager
-def _signals(watcher: Watcher) -> Iterator[list[int]]:
+def signals(watcher: Watcher) -> Iterator[list[int]]:
     """Collect SIGINT and SIGTERM; the second one interrupts."""
     received: list[int] = []
 

@@ -120,15 +120,15 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def append(self, trial: Trial) -> None:
-        """Record a trial for good; when this returns, it is on the disk.
+    def append(self, *trials: Trial) -> None:
+        """Record trials for good, all or none; when this returns, they are on the disk.
 
         Raises:
-            RunError: as when opening; the trial is then not recorded.
+            RunError: as when opening; none of the trials is then recorded.
         """
         with self._reports():
-            database.insert(self._database, trial)
-            if trial.checkpoint:
+            database.insert(self._database, trials)
+            if any(trial.checkpoint for trial in trials):
                 self._prune()
 
     def trials(self) -> list[Trial]:

@@ -12,7 +12,7 @@ import torch
 from epnas_dsl.config import DataSettings, TrainingSettings
 from epnas_dsl.errors import ConfigError, DataError
 from epnas_dsl.lang.loading import load_space
-from epnas_dsl.nn import evaluators
+from epnas_dsl.nn import evaluators, places
 from epnas_dsl.nn.data import load_data
 from epnas_dsl.nn.evaluators import StandaloneEvaluator, SupernetEvaluator, layers_for
 from epnas_dsl.nn.network import build_network, count_parameters
@@ -156,3 +156,34 @@ def test_spaces_that_do_not_fit_the_data() -> None:
     (hundred,) = sample(load_space("micro(classes=100)"), 1, np.random.default_rng(0))
     with pytest.raises(ConfigError, match=r"E610: micro ends in 100 .* digits has 10\n.*=10\)"):
         layers_for(hundred, DATA, SETTINGS)
+
+
+def test_what_a_worker_trains_from_a_snapshot_is_what_the_owner_would() -> None:
+    owner, worker = SupernetEvaluator(DATA, SETTINGS, 3), SupernetEvaluator(DATA, SETTINGS, 3)
+    owner.evaluate(FIRST, 0)
+    worker.evaluate(SECOND, 7)  # of an earlier batch: the snapshot takes its place
+    worker.take(owner.dump())
+    assert worker.evaluate(SECOND, 1) == SupernetEvaluator.evaluate(owner, SECOND, 1)
+    assert worker.dump() == owner.dump()
+    other = SupernetEvaluator(DATA, SETTINGS, 3)
+    other.evaluate(FIRST, 0)
+    other.merge([worker.dump(SECOND)])
+    assert other.dump() == owner.dump()
+    assert len(worker.dump(SECOND)) < len(worker.dump())
+
+
+def test_several_workers_share_the_cores_and_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "cores", lambda: 8)
+    plain, named = TrainingSettings(), TrainingSettings(threads=3, device="cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    found = places.place_worker(plain, 1, 3)
+    assert (found.threads, found.device) == (2, "auto")
+    assert places.place_worker(plain, 1, 20).threads == 1
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert [places.place_worker(plain, i, 6).device for i in (0, 3, 5)] == [
+        "cuda:0",
+        "cuda:3",
+        "cuda:1",
+    ]
+    assert places.place_worker(named, 1, 4) == named

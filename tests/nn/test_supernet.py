@@ -181,3 +181,30 @@ def test_weights_that_are_not_numbers_are_noticed() -> None:
     with torch.no_grad():
         network.x.conv.weight[0, 0, 0, 0] = float("nan")
     assert not supernet.is_finite()
+
+
+def test_a_merge_is_the_mean_of_those_that_trained_a_weight() -> None:
+    layers = programs("micro", 2)
+    owner, whole = Supernet(3), Supernet(3)
+    states = []
+    for i, architecture in enumerate(layers):
+        worker = Supernet(3)
+        network = worker.network(architecture)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(1.0 + i)
+        states.append(worker.state(network))
+        whole.network(architecture)
+    before = whole.state()
+    both = states[0].keys() & states[1].keys()
+    assert both
+    assert states[0].keys() != states[1].keys()
+    owner.merge(states)
+    merged = owner.state()
+    assert merged.keys() == before.keys()
+    for name, value in merged.items():
+        change = 1.5 if name in both else 1.0 if name in states[0] else 2.0
+        torch.testing.assert_close(value, before[name] + change)
+    known = dict(owner.parameters)
+    owner.merge(states[:1])
+    assert all(owner.parameters[name] is parameter for name, parameter in known.items())

@@ -1,0 +1,210 @@
+"""Turn architectures into outcomes on the machines of a Ray cluster.
+
+Only Ray's core is used: actors, `ray.put`, `ray.wait`. Each worker is an actor that keeps its
+evaluator and has at most one task; the others wait here, so that what is in flight is bounded by
+the number of workers, and what was in flight on a machine that dies goes to another one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from epnas_dsl.errors import ConfigError, EpnasError
+from epnas_dsl.runs.evaluator import Evaluator
+from epnas_dsl.runs.executor import Factory, Outcome, Task, measure
+
+ATTEMPTS = 3  # workers that a task may take with it before it counts as failed
+_TOKEN_FILE = Path("~/.ray/auth_token")
+
+
+def prepare() -> None:
+    """See that Ray is installed and has a token, and that it reports no usage.
+
+    Raises:
+        ConfigError: it is not installed (E545), or would let anybody in (E546).
+    """
+    if importlib.util.find_spec("ray") is None:
+        hint = "pip install 'epnas-dsl[ray]'"
+        raise ConfigError("`--ray` needs Ray, which is not installed", code="E545", hint=hint)
+    file = os.environ.get("RAY_AUTH_TOKEN_PATH") or _TOKEN_FILE.expanduser()
+    has_token = os.environ.get("RAY_AUTH_TOKEN") or Path(file).is_file()
+    if os.environ.setdefault("RAY_AUTH_MODE", "token").lower() != "token" or not has_token:
+        raise ConfigError(
+            "Ray runs whatever reaches its ports; without a token it is not used",
+            code="E546",
+            hint="on every machine RAY_AUTH_MODE=token, and the token of `ray get-auth-token "
+            "--generate` in RAY_AUTH_TOKEN_PATH, before `ray start`",
+        )
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+
+class RayExecutor:
+    """So many workers on a cluster, each with an evaluator of its own.
+
+    Workers that the cluster has no room for wait until it has: machines may join and leave. A
+    worker that dies, with its machine or alone, costs nothing but time, for its task is given to
+    another one; a task that has taken `ATTEMPTS` workers with it has failed.
+
+    Args:
+        factory: makes an evaluator; pickled, so what it names must be installed everywhere.
+        address: of the cluster, `HOST:PORT`, or `auto`: the one that this machine belongs to.
+        workers: how many tasks are carried out at a time, if there is room.
+        cpus: cores of a worker.
+        gpus: whether each worker takes a GPU, if the cluster has any.
+
+    Raises:
+        ConfigError: there is no cluster at the address (E545), or it refuses the token (E546).
+    """
+
+    together = False
+
+    def __init__(
+        self, factory: Factory, address: str, workers: int, cpus: int = 1, gpus: bool = False
+    ) -> None:
+        prepare()
+        self.workers = workers
+        self._ray = _connect(address)
+        # Ray prints what befalls its machines to standard output, which is for results.
+        self._closing = contextlib.ExitStack()
+        self._closing.enter_context(contextlib.redirect_stdout(sys.stderr))
+        self._closing.callback(self._ray.shutdown)
+        has_gpus = gpus and self._ray.cluster_resources().get("GPU", 0) >= 1
+        self._kind = self._ray.remote(num_cpus=cpus, num_gpus=int(has_gpus), max_restarts=0)(
+            _Worker
+        )
+        self._factory = self._ray.put(factory)
+        self._idle: list[Any] = []
+        self._starting: dict[Any, Any] = {}  # the worker of each sign of life that is awaited
+
+    def evaluate(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        """The outcomes, each as soon as it is there.
+
+        Raises:
+            EpnasError: a worker can make no evaluator, or its settings are wrong.
+        """
+        queue, attempts = deque(tasks), dict.fromkeys((number for number, _ in tasks), 0)
+        busy: dict[Any, tuple[Any, Task]] = {}
+        while queue or busy:
+            self._hire(min(self.workers, len(queue) + len(busy)) - len(busy))
+            while queue and self._idle:
+                worker, task = self._idle.pop(), queue.popleft()
+                busy[worker.evaluate.remote(*task)] = (worker, task)
+            ready, _ = self._ray.wait([*busy, *self._starting], num_returns=1)
+            for reference in ready:
+                if reference in self._starting:
+                    self._greet(reference)
+                    continue
+                worker, task = busy.pop(reference)
+                with self._deaths(worker) as deaths:
+                    outcome = self._ray.get(reference)
+                if deaths:
+                    attempts[task[0]] += 1
+                    if attempts[task[0]] < ATTEMPTS:
+                        queue.appendleft(task)
+                        continue
+                    message = (
+                        f"{ATTEMPTS} workers died that evaluated it, perhaps for want of memory"
+                    )
+                    outcome = Outcome(task[0], {}, message, time.time(), time.time())
+                else:
+                    self._idle.append(worker)
+                if isinstance(outcome, EpnasError):
+                    raise outcome
+                yield outcome
+
+    def share(self, weights: bytes) -> Callable[[], bytes]:
+        """Lay weights out in the cluster; each machine fetches them once."""
+        return partial(_fetch, self._ray.put(weights))
+
+    def save(self, path: Path) -> None:
+        """Nothing: there are no shared weights."""
+
+    def restore(self, path: Path | None) -> None:
+        """Nothing: there are no shared weights."""
+
+    def close(self) -> None:
+        """End the workers at once, and leave the cluster; a later task needs a new executor."""
+        self._closing.close()
+        self._idle, self._starting = [], {}
+
+    def _hire(self, needed: int) -> None:
+        """Have so many workers, counting those that are idle or on their way."""
+        for _ in range(needed - len(self._idle) - len(self._starting)):
+            worker = self._kind.remote(self._factory)
+            self._starting[worker.greet.remote()] = worker
+
+    def _greet(self, reference: Any) -> None:
+        """Take a worker on that has come; one that died on its way is hired again."""
+        worker = self._starting.pop(reference)
+        with self._deaths(worker) as deaths:
+            self._ray.get(reference)
+        if not deaths:
+            self._idle.append(worker)
+
+    @contextlib.contextmanager
+    def _deaths(self, worker: Any) -> Iterator[list[Exception]]:
+        """Collect the errors that say that a worker, or the machine that it was on, is gone.
+
+        It may only be out of reach, so it is ended as well: nobody will ask it again.
+        """
+        kinds = self._ray.exceptions
+        found: list[Exception] = []
+        try:
+            yield found
+        except (kinds.RayActorError, kinds.ObjectLostError, kinds.NodeDiedError) as error:
+            logging.getLogger(__name__).info("a worker is gone: %s", error)
+            found.append(error)
+            self._ray.kill(worker)
+
+
+class _Worker:
+    """One worker: an actor's process on some machine."""
+
+    def __init__(self, factory: Factory) -> None:
+        self._factory = factory
+        self._evaluator: Evaluator | None = None
+
+    def greet(self) -> None:
+        """Show that the process is up."""
+
+    def evaluate(self, number: int, architecture: Any) -> Outcome | EpnasError:
+        """The outcome, or what makes any other task vain as well."""
+        try:
+            if self._evaluator is None:
+                self._evaluator = self._factory()
+            return measure(self._evaluator, number, architecture)
+        except EpnasError as error:
+            return error
+
+
+def _connect(address: str) -> Any:
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except ray.exceptions.AuthenticationError as error:
+        message = f"the Ray cluster at `{address}` refuses the token"
+        raise ConfigError(message, code="E546", hint="use the one it began with") from error
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        hint = "start it with `ray start --head`, and run the search on one of its machines"
+        message = f"no Ray cluster at `{address}`: {reason}"
+        raise ConfigError(message, code="E545", hint=hint) from error
+    return ray
+
+
+def _fetch(reference: Any) -> bytes:
+    import ray
+
+    weights: bytes = ray.get(reference)
+    return weights
