@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import queue
 import random
 import resource
 import signal
@@ -22,7 +23,8 @@ import time
 import traceback
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,9 @@ from epnas_dsl.resources import names
 LIMIT = 1.0  # seconds that a stage may take
 WAY = ("parse", "lower", "check", "parse architecture", "match")
 KEPT = 5  # failing texts of a kind
+STEPS, SHRINKING = 2000, 20.0  # of shrinking one text: attempts, seconds of CPU time
+SHOWN = 120.0  # seconds between two results so far
+Job = tuple[int, int, int, float, float]  # seed, first text, last text, time of the end, share
 
 
 def on_time_out(*_: object) -> None:
@@ -55,19 +60,30 @@ def signature(error: Exception) -> str:
 
 def attempt(examine: Callable[[str], fuzzing.Outcome], text: str) -> fuzzing.Outcome | str:
     """What becomes of a text; the signature of what went wrong."""
-    signal.setitimer(signal.ITIMER_REAL, 30 * LIMIT)
+    signal.setitimer(signal.ITIMER_PROF, 30 * LIMIT)
     try:
         return examine(text)
     except Exception as error:
         return signature(error)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def work(job: tuple[int, int, float, float]) -> dict[str, Any]:
-    """What became of `count` texts of a seed, or of those that there was time for."""
-    seed, count, until, share = job
-    signal.signal(signal.SIGALRM, on_time_out)
+def smaller(examine: Callable[[str], fuzzing.Outcome], text: str, found: str) -> str:
+    """A smaller text of which the same becomes, if that can be had soon."""
+    if found == TimeoutError.__name__:
+        return text
+    end = time.process_time() + SHRINKING
+    return fuzzing.shrink(
+        text, lambda t: time.process_time() < end and attempt(examine, t) == found, STEPS
+    )
+
+
+def work(job: Job) -> Iterator[dict[str, Any]]:
+    """What became of the texts `first` to `count` of a seed, or of those that there was time for:
+    so far every few minutes, and all in the end."""
+    seed, first, count, until, share = job
+    signal.signal(signal.SIGPROF, on_time_out)
     chance = random.Random(seed)
     spaces = [load_space(name) for name in names("spaces")]
     texts = fuzzing.space_texts(chance)
@@ -77,9 +93,25 @@ def work(job: tuple[int, int, float, float]) -> dict[str, Any]:
     seconds: defaultdict[str, array[float]] = defaultdict(lambda: array("f"))
     bugs: defaultdict[str, list[str]] = defaultdict(list)
     slow: list[tuple[float, str, str]] = []
-    done = 0
-    while done < count and time.time() < until:
-        done += 1
+    shown = time.time()
+
+    def result() -> dict[str, Any]:
+        return {
+            "texts": sum(outcomes.values()),
+            "outcomes": outcomes,
+            "codes": codes,
+            "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "slow": slow,
+            "seconds": dict(seconds),
+            "bugs": dict(bugs),
+        }
+
+    for number in range(1, count + 1):
+        if time.time() > until:
+            break
+        if time.time() > shown + SHOWN:
+            yield result()
+            shown = time.time()
         turns = 2 * (chance.random() < share)
         examine: Callable[[str], fuzzing.Outcome] = partial(fuzzing.examine_space, turns=turns)
         if chance.random() < 0.25:
@@ -87,11 +119,12 @@ def work(job: tuple[int, int, float, float]) -> dict[str, Any]:
             examine = partial(fuzzing.examine_architecture, space=space)
         else:
             source, text = next(texts)
+        if number < first:
+            continue
         found = attempt(examine, text)
         if isinstance(found, str):
             if len(bugs[found]) < KEPT:
-                small = fuzzing.shrink(text, lambda t: attempt(examine, t) == found)  # noqa: B023
-                bugs[found].append(f"{source}: {small}")
+                bugs[found].append(f"{number}, {source}: {smaller(examine, text, found)}")
             outcomes[f"{source}: bug"] += 1
             continue
         refused = any(c.startswith("E") for c in found.codes)
@@ -102,9 +135,13 @@ def work(job: tuple[int, int, float, float]) -> dict[str, Any]:
         way = sum(found.seconds.get(stage, 0) for stage in WAY)
         seconds["all"].append(way)
         slow = sorted([*slow, (way, source, text)], reverse=True)[:10]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"texts": done, "outcomes": outcomes, "codes": codes, "peak": peak, "slow": slow,
-            "seconds": dict(seconds), "bugs": dict(bugs)}  # fmt: skip
+    yield result()
+
+
+def send(job: Job, results: multiprocessing.Queue[tuple[int, dict[str, Any]]]) -> None:
+    """Put the results of a job so far into the queue."""
+    for found in work(job):
+        results.put((job[0], found))
 
 
 def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -128,7 +165,7 @@ def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
         "outcomes": dict(sorted(outcomes.items())),
         "codes": dict(sorted(codes.items())),
         "milliseconds": times,
-        "peak_mb": round(max(r["peak"] for r in results), 1),
+        "peak_mb": round(max((r["peak"] for r in results), default=0.0), 1),
         "over_a_second": sum(s > LIMIT for r in results for s in r["seconds"].get("all", ())),
         "slowest": [{"milliseconds": round(1e3 * t), "source": s, "text": x} for t, s, x in slow],
         "bugs": {k: sorted(v, key=len)[:KEPT] for k, v in sorted(bugs.items())},
@@ -141,6 +178,7 @@ def main() -> int:
     parser.add_argument("texts", type=int, nargs="?", default=10_000)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=1, help="the text of each process to begin at")
     parser.add_argument("--minutes", type=float, default=24 * 60, help="stop after so many")
     parser.add_argument("--share", type=float, default=1.0,
                         help="of the texts that are formatted and sampled, too")  # fmt: skip
@@ -149,14 +187,29 @@ def main() -> int:
     given = parser.parse_args()
     n = given.processes
     until = time.time() + 60 * given.minutes
-    jobs = [(given.seed * 1000 + i, given.texts // n + (i < given.texts % n), until, given.share)
-            for i in range(n)]  # fmt: skip
-    with multiprocessing.get_context("spawn").Pool(n) as pool:
-        found = summary(pool.map(work, jobs, chunksize=1))
-    if given.report:
-        given.report.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    context = multiprocessing.get_context("spawn")
+    results: multiprocessing.Queue[tuple[int, dict[str, Any]]] = context.Queue()
+    processes = [context.Process(target=send, args=((1000 * given.seed + i, given.first,
+                 given.texts // n + (i < given.texts % n), until, given.share), results))
+                 for i in range(n)]  # fmt: skip
+    for process in processes:
+        process.start()
+    so_far: dict[int, dict[str, Any]] = {}
+    found = summary([])
+    running = True
+    while running:
+        running = any(process.is_alive() for process in processes)
+        with suppress(queue.Empty):
+            while True:
+                seed, result = results.get(timeout=2)
+                so_far[seed] = result
+                found = summary(list(so_far.values()))
+                if given.report:
+                    given.report.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     found.pop("slowest")
     print(json.dumps(found, indent=1))
+    if not so_far:
+        return 1
     spent = found["milliseconds"]["all"]
     finish(
         [
@@ -169,7 +222,7 @@ def main() -> int:
         ],
         given.output,
     )
-    return 1 if found["bugs"] else 0
+    return 1 if found["bugs"] or any(process.exitcode for process in processes) else 0
 
 
 if __name__ == "__main__":

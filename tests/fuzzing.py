@@ -609,13 +609,14 @@ def examine_architecture(text: str, space: SearchSpace) -> Outcome:
     return out
 
 
-def shrink(text: str, fails: Callable[[str], bool]) -> str:
-    """A smaller text that still fails, by leaving out stretches of tokens."""
+def shrink(text: str, fails: Callable[[str], bool], attempts: int = 2000) -> str:
+    """A smaller text that still fails, by leaving out stretches of tokens, in few attempts."""
     pieces, size = PIECES.findall(text), 0
     size = len(pieces) // 2
     while size:
         at = 0
-        while at < len(pieces):
+        while at < len(pieces) and attempts:
+            attempts -= 1
             fewer = pieces[:at] + pieces[at + size :]
             if fails("".join(fewer)):
                 pieces = fewer

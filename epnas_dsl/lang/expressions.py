@@ -45,7 +45,7 @@ from epnas_dsl.space.terms import (
 )
 
 MAX_CELLS = 2_000
-MAX_NESTED = 32  # productions and functions in each other
+MAX_NESTED = 64  # productions and functions in each other
 MAX_NESTING = 90  # expressions and loops in each other, through functions and productions
 MAX_LISTED = 2_000  # alternatives of one decision that are compared by their text
 MAX_TERMS = 100_000  # that one file may have, its loops and slices written out

@@ -202,8 +202,8 @@ def _starts_item(token: Token, following: str, previous: Token | None, brackets:
 class Brackets:
     """The brackets that are open while tokens pass, and how deep the tree would be there."""
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
+    def __init__(self, source: Source, nesting: int = NESTING, depth: int = DEPTH) -> None:
+        self.source, self.nesting, self.depth = source, nesting, depth
         self.open: list[Token] = []
         self.errors: list[EpnasError] = []
         self._operators = [0]  # in the current piece of every open bracket
@@ -222,8 +222,11 @@ class Brackets:
             self._operators[-1] += 1
         elif word in _SEPARATORS:
             self._operators[-1] = 0
-        if len(self.open) > NESTING or sum(self._operators) + 3 * len(self.open) > DEPTH:
-            message = f"nested too deeply: at most {NESTING} brackets or {DEPTH} operators"
+        depth = sum(self._operators) + 3 * len(self.open)
+        if len(self.open) > self.nesting or depth > self.depth:
+            message = (
+                f"nested too deeply: at most {self.nesting} brackets or {self.depth} operators"
+            )
             raise LimitError(message, code="E901", span=span_of(self.source, token))
         return len(self.errors) > count
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -47,6 +48,7 @@ MAX_BITS = 13_000  # of a count; Python writes numbers of up to 4,300 digits
 MAX_ERRORS = 100  # after which the rest of the file is not looked at
 COORDINATES = ("cell", "block", "slot", "op", "input")
 ROLES = ("wire", "zero", "pure")
+FRAMES = 3_000  # 64 functions in each other take 900; kept, as another thread may be as deep
 MEASURES = ("edges", "nodes", "depth", "params", "macs", "levels")
 
 
@@ -62,6 +64,7 @@ def lower(
         SpaceErrors: everything that is wrong with it.
         LimitError: it has so many architectures that their number cannot be written (E919).
     """
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), FRAMES))
     lowerer = _Lowerer(space, dict(given or {}))
     result = lowerer.space()
     if lowerer.errors or result is None:

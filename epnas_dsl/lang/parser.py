@@ -36,6 +36,7 @@ from epnas_dsl.resources import resource
 SPACE_BYTES = 2**20
 ARCHITECTURE_BYTES = 2**16
 TOKENS = 100_000
+WHOLE = 160, 600  # brackets and depth of an architecture's text: any is read that is written
 ERRORS = 100  # that are reported of one text
 _WORDS = {
     "NAME": "a name",
@@ -172,7 +173,7 @@ def _parse_whole(start: str, source: Source, offset: int = 0) -> Any:
     """The node of a text of one piece, from an offset on."""
     tokens = [t for t in tokenize(source, "architecture", offset) if t.type != "COMMENT"]
     errors = lexer.check_tokens(source, tokens)
-    brackets = lexer.Brackets(source)
+    brackets = lexer.Brackets(source, *WHOLE)
     for token in tokens:
         brackets.feed(token)
     if brackets.open:

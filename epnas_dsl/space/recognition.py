@@ -47,6 +47,7 @@ from epnas_dsl.space.terms import (
 T = TypeVar("T")
 MAX_ATTEMPTS = 20_000
 MAX_NUMBERS = 10_000  # options of a number that are tried
+UNSAID = 1_000  # deeper than any mismatch: the graph fits, but does not tell what was chosen
 
 
 def from_graph(space: SearchSpace, graphs: Mapping[str, Graph]) -> Architecture:
@@ -148,7 +149,8 @@ class _Mismatch(Exception):
     def __init__(
         self, message: str, node: Node | None, depth: int = 0, hint: str = "", code: str = "E313"
     ) -> None:
-        self.message, self.depth, self.hint, self.code = message, depth, hint, code
+        self.message, self.hint, self.code = message, hint, code
+        self.depth = depth + UNSAID * (code == "E314")
         self.span: Span | None = node.span if node else None
 
 
@@ -539,14 +541,16 @@ class _Body:
         self, term: Subset, target: str, taken: Mapping[int, object], scope: _Scope
     ) -> tuple[int, Tree]:
         """The first element not taken that this node can be."""
+        unsaid: _Mismatch | None = None
         for i, element in _likely(term.elements, target, scope):
             before = dict(scope.values), dict(scope.numbers)
             try:
                 if i not in taken:
                     return i, self.match(element, target, scope)
-            except _Mismatch:
+            except _Mismatch as e:
                 scope.values, scope.numbers = before
-        raise _reads(target, term.elements, self.nodes[target])
+                unsaid = e if e.code == "E314" else unsaid
+        raise unsaid or _reads(target, term.elements, self.nodes[target])
 
     def each(self, term: Each, taken: list[str], scope: _Scope) -> Tree:
         """`op(s) for s in ..`: what the body reads is the element."""
@@ -561,7 +565,7 @@ class _Body:
             try:
                 i, elements[i] = self.element(term.subset, read, elements, scope)
             except _Mismatch as e:
-                e.depth, e.span = 2, self.nodes[target].span
+                e.depth, e.span = max(e.depth, 2), self.nodes[target].span
                 raise
             bodies[i] = body
         if outer:

@@ -17,7 +17,8 @@ from epnas_dsl.resources import names
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.canonical import canonical_key
 from epnas_dsl.space.expansion import sample
-from epnas_dsl.space.graph import network_layers
+from epnas_dsl.space.graph import network_layers, nodes, to_graph
+from epnas_dsl.space.recognition import from_nodes
 from epnas_dsl.space.search_space import SearchSpace
 from epnas_dsl.space.tokens import to_tokens
 
@@ -163,3 +164,13 @@ def test_a_long_text_of_large_subsets_is_read_and_has_no_symbols() -> None:
     assert load_architecture(str(architecture), space) == architecture
     with pytest.raises(LimitError, match="has no symbols"):
         to_tokens(architecture)
+
+
+def test_dead_code_inside_subsets_is_what_a_graph_does_not_say() -> None:
+    space = read_space(f"""space m def f(a, d) {{
+            t = conv_1x1(concat(conv_5x5(d), sum(relu(s) for s in 1 of [a])))
+            dead = conv_3x3(t, 4 | 8) return t }}
+        network (image) {{ x = conv_3x3(f(f(image, image), conv_1x1(image)), 8) {TAIL}""")
+    (architecture,) = drawn(space, 1)
+    with pytest.raises(EpnasError, match="nothing reads `dead` of `f`"):
+        from_nodes(space, {"network": nodes(to_graph(architecture, "network"))}, True)
