@@ -26,7 +26,8 @@ class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """How architectures are chosen (section 4).
 
     Attributes:
-        searcher: `epnas`, or `random`: uniform over the architectures of full length.
+        searcher: `epnas`; `pnas`, which takes the best K where `epnas` draws; or, over the
+            architectures of full length, `random`, `evolution`, `local_search`, `q_learning`.
         kept: K, the architectures kept and trained at each step.
         iterations: how often the levels are gone through.
         later: what iterations after the first do: `grow` starts again from level 1, `refine`
@@ -35,17 +36,28 @@ class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
             more than so many; otherwise K drawn uniformly.
         retrain: whether an architecture that was trained before is trained again when it is drawn
             again; `auto` means `yes` where weights are shared, else `no`.
-        repeated: which accuracy counts for an architecture that was trained several times.
+        repeated: which accuracy counts for an architecture that was trained several times
+            (`epnas`, `pnas`).
         temperature_start: T0 of the schedule.
         temperature_end: T1 of the schedule.
         temperature_decay: sigma of the schedule, in steps.
-        evaluations: stop after so many trials; 0 means no such end (`random` then takes as many
-            as `epnas` would).
+        ensemble: surrogates whose mean `pnas` goes by, each fitted to all but one part of the data.
+        population: architectures alive in `evolution` (the paper's 100 are for 20,000 trials).
+        sampled: of these, how many are drawn to find a parent.
+        climb: `local_search` moves to the `best` of all neighbours, or to the `first` better one.
+        rate: learning rate of `q_learning`.
+        replays: trials that `q_learning` learns from again after each trial.
+        proposals: architectures of full length proposed at once, before anything is learned from
+            them; 0 means as many as there are workers.
+        evaluations: stop after so many trials; 0 means no such end (searchers without levels then
+            take as many as `epnas` would).
         seed: of every random choice of the run.
         runs: independent searches, with the seeds `seed`, `seed + 1`, ..; the best of all counts.
     """
 
-    searcher: Literal["epnas", "random"] = "epnas"
+    searcher: Literal["epnas", "pnas", "random", "evolution", "local_search", "q_learning"] = (
+        "epnas"
+    )
     kept: Count = 25
     iterations: Count = 3
     later: Literal["grow", "refine"] = "grow"
@@ -55,6 +67,13 @@ class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     temperature_start: Positive = 10.0
     temperature_end: Positive = 1.0
     temperature_decay: Positive = 4.0
+    ensemble: Annotated[int, Meta(ge=2, le=1000)] = 5
+    population: Count = 20
+    sampled: Count = 5
+    climb: Literal["best", "first"] = "best"
+    rate: Annotated[float, Meta(gt=0, le=1)] = 0.01
+    replays: Count = 100
+    proposals: Whole = 0
     evaluations: Whole = 0
     seed: Whole = 0
     runs: Annotated[int, Meta(ge=1, le=1024)] = 1

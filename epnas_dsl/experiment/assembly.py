@@ -25,7 +25,7 @@ from epnas_dsl.space.search_space import SearchSpace
 if TYPE_CHECKING:
     from epnas_dsl.runs.evaluator import Evaluator
     from epnas_dsl.runs.executor import Executor
-    from epnas_dsl.search.searcher import Searcher
+    from epnas_dsl.search.searcher import Predictor, Searcher
 
 
 def plan(config: Config) -> tuple[SearchSpace, int]:
@@ -71,7 +71,9 @@ def settle(config: Config) -> Config:
     return msgspec.structs.replace(
         config,
         plugin=plugin,
-        search=msgspec.structs.replace(config.search, retrain=retrain),
+        search=msgspec.structs.replace(
+            config.search, retrain=retrain, proposals=config.search.proposals or how.workers
+        ),
         data=msgspec.structs.replace(data, name=name, root=root),
         evaluation=msgspec.structs.replace(how, table=table),
     )
@@ -158,17 +160,34 @@ def placed(config: Config, slot: int, workers: int) -> Config:
 
 def make_searcher(space: SearchSpace, config: Config) -> Searcher:
     """The searcher of the settings."""
-    from epnas_dsl.search import EpnasSearcher, RandomSearcher
+    from epnas_dsl import search
 
-    if config.search.searcher == "random":
-        return RandomSearcher(space, config.search)
+    settings = config.search
+    match settings.searcher:
+        case "epnas":
+            return search.EpnasSearcher(space, settings, _surrogates(space, config, 1)[0])
+        case "pnas":
+            ensemble = search.Ensemble(_surrogates(space, config, settings.ensemble))
+            return search.PnasSearcher(space, settings, ensemble)
+        case "random":
+            return search.RandomSearcher(space, settings)
+        case "evolution":
+            return search.EvolutionSearcher(space, settings)
+        case "local_search":
+            return search.LocalSearcher(space, settings)
+        case "q_learning":
+            return search.QLearningSearcher(space, settings)
+
+
+def _surrogates(space: SearchSpace, config: Config, n: int) -> list[Predictor]:
+    """So many surrogates; the seed of the first is the search's."""
     from epnas_dsl.nn.predictor import LstmPredictor
     from epnas_dsl.nn.training import prepare_device
     from epnas_dsl.space.tokens import columns
 
     prepare_device(config.training)
-    predictor = LstmPredictor(columns(space), config.surrogate, config.search.seed)
-    return EpnasSearcher(space, config.search, predictor)
+    sizes, seed = columns(space), config.search.seed
+    return [LstmPredictor(sizes, config.surrogate, seed + i) for i in range(n)]
 
 
 def _read_row(text: str, space: SearchSpace) -> Architecture:

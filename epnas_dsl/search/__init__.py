@@ -1,7 +1,23 @@
-"""Choice: searchers that propose architectures, level by level, from what they were told."""
+"""Choice: searchers that propose architectures from what they were told."""
 
 from epnas_dsl.search.epnas import EpnasSearcher, planned_trials
+from epnas_dsl.search.evolution import EvolutionSearcher
+from epnas_dsl.search.local_search import LocalSearcher
+from epnas_dsl.search.pnas import Ensemble, PnasSearcher
+from epnas_dsl.search.q_learning import QLearningSearcher
 from epnas_dsl.search.random_search import RandomSearcher
 from epnas_dsl.search.searcher import Predictor, Progress, Searcher
 
-__all__ = ["EpnasSearcher", "Predictor", "Progress", "RandomSearcher", "Searcher", "planned_trials"]
+__all__ = [
+    "Ensemble",
+    "EpnasSearcher",
+    "EvolutionSearcher",
+    "LocalSearcher",
+    "PnasSearcher",
+    "Predictor",
+    "Progress",
+    "QLearningSearcher",
+    "RandomSearcher",
+    "Searcher",
+    "planned_trials",
+]

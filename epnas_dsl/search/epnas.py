@@ -116,7 +116,7 @@ class EpnasSearcher:
             steps=max(self._begun + 1, settings.iterations * depth),
             trials=self._trials,
             total=max(self._trials, self._total),  # a step that failed as a whole is drawn again
-            note=f"temperature {temperature(settings, self._begun):.3g}",
+            note=" ".join(f"{word} {n:.3g}" for word, n in self._place(self._begun).items()),
         )
 
     @property
@@ -142,10 +142,10 @@ class EpnasSearcher:
             )
         kept = [a for a in self._drawn if self._known.get(a.key, False)]
         self._step, self._drawn = Step(), []
-        if len(kept) > self._settings.kept:  # the first step trains more than it keeps
+        if len(kept) > self._survivors:  # the first step trains more than it keeps
             accuracies = [self._accuracy(a) for a in kept]
-            order = draw_order(accuracies, temperature(self._settings, 0), self._generator())
-            kept = [kept[i] for i in order[: self._settings.kept]]
+            order = self._order(accuracies, 0, self._generator())
+            kept = [kept[i] for i in order[: self._survivors]]
         if kept:
             self._parents = kept
             self._move_on(self._t + 1)
@@ -167,11 +167,9 @@ class EpnasSearcher:
         self._step = Step(asked)
         iteration, level = divmod(self._begun, self._space.depth)
         place: dict[str, float] = {"iteration": iteration + 1, "level": level + 1}
-        heat = temperature(settings, self._begun)
+        heat = self._place(self._begun)
         self._notes = {
-            a: place
-            if math.isnan(drawn[a])
-            else {**place, "temperature": heat, "predicted": drawn[a]}
+            a: place if math.isnan(drawn[a]) else {**place, **heat, "predicted": drawn[a]}
             for a in asked
         }
 
@@ -237,14 +235,29 @@ class EpnasSearcher:
         rows = self._rows(level, generator)
         scores = self._score(list(gaps.values()), level, encode(space, level, rows)).ravel()
         places = list(gaps)
-        for i in draw_order(scores, temperature(self._settings, self._t), generator):
+        for i in self._order(scores, self._t, generator):
             parent, row = divmod(int(i), len(rows))
             before, after = places[parent]
             yield Architecture(space, (*before, *rows[row].tolist(), *after)), float(scores[i])
 
+    def _order(
+        self, scores: npt.ArrayLike, t: int, generator: np.random.Generator
+    ) -> npt.NDArray[np.int64]:
+        """The order in which a step takes those that have these scores."""
+        return draw_order(scores, temperature(self._settings, t), generator)
+
+    def _place(self, t: int) -> dict[str, float]:
+        """What the order of a step depends on, to be noted."""
+        return {"temperature": temperature(self._settings, t)}
+
+    @property
+    def _survivors(self) -> int:
+        """How many of the first step are expanded."""
+        return self._settings.kept
+
     def _rows(self, level: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
         """The options of a level as choices, or random ones where they are too many to score."""
-        if self._space.level_size(level) <= SCORED // self._settings.kept:
+        if self._space.level_size(level) <= SCORED // max(self._settings.kept, len(self._parents)):
             return options(self._space, level)
         drawn = sample(self._space, SAMPLED, generator, level)
         return np.unique(np.array([a.rows()[level - 1] for a in drawn], np.int64), axis=0)

@@ -10,7 +10,17 @@ import pytest
 from epnas_dsl.config import SearchSettings
 from epnas_dsl.errors import RunError
 from epnas_dsl.lang import load_space, read_space
-from epnas_dsl.search import EpnasSearcher, RandomSearcher, Searcher, planned_trials
+from epnas_dsl.search import (
+    Ensemble,
+    EpnasSearcher,
+    EvolutionSearcher,
+    LocalSearcher,
+    PnasSearcher,
+    QLearningSearcher,
+    RandomSearcher,
+    Searcher,
+    planned_trials,
+)
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.search_space import SearchSpace
 
@@ -62,17 +72,36 @@ def accuracy(architecture: Architecture) -> float:
 @pytest.fixture(autouse=True)
 def little_patience(monkeypatch) -> None:
     """Small spaces are known to be empty sooner, which saves time."""
-    monkeypatch.setattr("epnas_dsl.search.random_search.PATIENCE", 200)
+    monkeypatch.setattr("epnas_dsl.search.proposals.PATIENCE", 200)
     monkeypatch.setattr("epnas_dsl.search.epnas.PATIENCE", 200)
 
 
-@pytest.fixture(params=["epnas", "random"])
+SEARCHERS = {
+    "epnas": EpnasSearcher,
+    "pnas": PnasSearcher,
+    "random": RandomSearcher,
+    "evolution": EvolutionSearcher,
+    "local_search": LocalSearcher,
+    "q_learning": QLearningSearcher,
+}
+# Every searcher, and those that learn also with more than one proposal at once.
+WAYS = [(name, {}) for name in SEARCHERS]
+WAYS += [(name, {"proposals": 3}) for name in ("evolution", "q_learning")]
+WAYS += [("local_search", {"climb": "first"}), ("local_search", {"climb": "first", "proposals": 3})]
+
+
+@pytest.fixture(params=WAYS, ids=str)
 def make(request) -> Callable[..., Searcher]:
+    name, more = request.param
+
     def searcher(space: SearchSpace, predictor: SumOfSymbols | None = None, **settings) -> Searcher:
-        found = SearchSettings(**settings)
-        if request.param == "random":
-            return RandomSearcher(space, found)
-        return EpnasSearcher(space, found, predictor or SumOfSymbols())
+        found = SearchSettings(searcher=name, **more, **settings)
+        if name == "pnas":
+            kind = type(predictor or SumOfSymbols())
+            return PnasSearcher(space, found, Ensemble([kind(), kind()]))
+        if name == "epnas":
+            return EpnasSearcher(space, found, predictor or SumOfSymbols())
+        return SEARCHERS[name](space, found)
 
     return searcher
 
@@ -132,7 +161,8 @@ def test_no_more_than_planned(make, later: str, retrain: str) -> None:
 def test_the_seed_decides_all(make) -> None:
     space = load_space("micro", blocks=3)
     first, again, other = (
-        search(make(space, kept=4, iterations=2, seed=seed)) for seed in (1, 1, 2)
+        search(make(space, kept=4, first_level_limit=50, evaluations=50, seed=seed))
+        for seed in (1, 1, 2)
     )
     assert first == again != other
 
@@ -145,7 +175,7 @@ def test_batches_do_not_matter(make, text: str | None) -> None:
 
 
 def test_a_search_that_is_over_stays_over(make, monkeypatch) -> None:
-    monkeypatch.setattr("epnas_dsl.search.random_search.PATIENCE", 20)  # some are never hit
+    monkeypatch.setattr("epnas_dsl.search.proposals.PATIENCE", 20)  # some are never hit
     space, settings = load_space("macro", layers=2), {"evaluations": 10**6, "kept": 3}
     found = [search(make(space, **settings), at_once=n) for n in (1, 10)]
     assert found[0] == found[1]
