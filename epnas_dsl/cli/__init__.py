@@ -27,6 +27,7 @@ COMMANDS = {
     "summary": ("architectures", "Show layers, parameters and MACs."),
     "compile": ("architectures", "Write a file that runs without this program."),
     "search": ("runs", "Search a space for its best architecture."),
+    "compare": ("runs", "Compare searchers under the same budget."),
     "resume": ("runs", "Go on with a run that was stopped."),
     "status": ("runs", "Show how far a run is, and its best."),
     "report": ("runs", "Write the report of a run: one HTML file."),

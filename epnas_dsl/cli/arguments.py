@@ -91,6 +91,22 @@ def image(text: str | None, arch: str = "") -> tuple[int, int, int]:
     return channels, height, width
 
 
+def seeds(text: str) -> list[int]:
+    """The numbers of `0..4` or `1,7,9`.
+
+    Raises:
+        ConfigError: it is written otherwise (E530), or names more than 10,000.
+    """
+    try:
+        first, dots, last = text.partition("..")
+        found = range(int(first), int(last) + 1) if dots else [int(n) for n in text.split(",")]
+    except ValueError:
+        found = []
+    if not 0 < len(found) <= 10_000 or min(found) < 0:
+        raise ConfigError(f"`{text}` names no seeds", code="E530", hint="`0..4` or `1,7,9`")
+    return list(dict.fromkeys(found))
+
+
 def settings(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options from which `config` makes settings."""
     for option in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,14 +42,8 @@ def search_command(
     """Search a space for its best architecture."""
     from epnas_dsl import experiment
 
-    if bool(csv) != bool(metric):
-        raise ConfigError(
-            "--table and --metric go together", code="E530", hint="--table CSV --metric COLUMN"
-        )
-    words = [f"space={space}"]
+    words = _words(space, csv, metric)
     words += [f"search.searcher={searcher}"] if searcher else []
-    words += ["evaluation.evaluator=table", f"evaluation.table={csv}"] if csv else []
-    words += [f"evaluation.metric={metric}"] if metric else []
     words += [f"evaluation.workers={workers}"] if workers is not None else []
     words += [f"search.runs={runs}"] if runs is not None else []
     words += [f"evaluation.ray={ray}"] if ray else []
@@ -58,6 +53,68 @@ def search_command(
         _print_plan(config, folder)
         return 0
     return _watched(folder, as_json, lambda watch: experiment.run(config, folder, watch, minutes))
+
+
+def _words(space: str, csv: str | None, metric: str | None) -> list[str]:
+    """The settings that a space and a table stand for."""
+    if bool(csv) != bool(metric):
+        raise ConfigError(
+            "--table and --metric go together", code="E530", hint="--table CSV --metric COLUMN"
+        )
+    words = [f"space={space}"]
+    if csv:
+        words += ["evaluation.evaluator=table", f"evaluation.table={csv}"]
+        words += [f"evaluation.metric={metric}"]
+    return words
+
+
+@click.command("compare")
+@click.argument("space")
+@arguments.settings
+@click.option("--searchers", default="epnas,random", help="Their names (epnas,random).")
+@click.option("--seeds", default="0..4", help="Such as 0..4 (the default) or 1,7,9.")
+@click.option("--table", "csv", help="Look accuracies up in this CSV file; train nothing.")
+@click.option("--metric", metavar="COLUMN", help="The column of the table to search by.")
+@click.option("--out", type=Path, help="The folder; runs/compare-SPACE-DATA by default.")
+@as_json
+def compare_command(
+    space: str, searchers: str, seeds: str, csv: str | None, metric: str | None,
+    out: Path | None, as_json: bool, **given: Any,
+) -> int:  # fmt: skip
+    """Compare searchers under the same budget.
+
+    Each run has the folder OUT/SEARCHER-SEED; a run that is there is kept, or gone on with if it
+    was stopped. The budget is search.evaluations. The best ones are not trained finally, unless
+    evaluation.final_epochs says so.
+    """
+    from epnas_dsl import experiment
+
+    config = arguments.config(
+        [*_words(space, csv, metric), "evaluation.final_epochs=0"], **given
+    )  # fmt: skip
+    names = list(dict.fromkeys(name.strip() for name in searchers.split(",")))
+    numbers, folder = arguments.seeds(seeds), out or Path("runs", f"compare-{_name(config)}")
+    runs = experiment.planned_runs(config, names, numbers, folder)
+    for settings, place in runs:
+        note(f"{place}: {settings.search.evaluations} evaluations")
+        work = partial(experiment.carry_out, settings, place)
+        status = _carried_out(work, lambda: "the same command")
+        if status:
+            return status
+    arms = experiment.compared(names, numbers, folder, _name(config))
+    pictures = [str(folder / f"compare.{suffix}") for suffix in ("svg", "png")]
+    fields = ("searcher", "lower", "median", "upper", "best")
+    rows = [{name: getattr(arm, name) for name in fields} for arm in arms]
+    shown = [(a.searcher, len(a.best), *map(percent, (a.lower, a.median, a.upper))) for a in arms]
+    table([("searcher", "runs", "lower quartile", "median", "upper quartile"), *shown],
+          right=(1, 2, 3, 4), put=note)  # fmt: skip
+    if as_json:
+        evaluations = runs[0][0].search.evaluations
+        document(space=space, evaluations=evaluations, searchers=rows, pictures=pictures)
+    else:
+        for path in pictures:
+            say(path)
+    return 0
 
 
 @click.command("resume")
@@ -74,18 +131,35 @@ def resume_command(folder: Path, ray: str | None, minutes: float, as_json: bool)
 
 def _watched(folder: Path, as_json: bool, work: Callable[[Any], object]) -> int:
     """Run with progress shown; ends with the result, or with how to go on."""
+
+    def again() -> str:
+        there = (folder / "run.db").is_file()
+        return f"epnas resume {shlex.quote(str(folder))}" if there else ""
+
+    status = _carried_out(work, again)
+    if not status:
+        _print_status(folder, as_json)
+    return status
+
+
+def _carried_out(work: Callable[[Any], object], again: Callable[[], str]) -> int:
+    """Work with its progress shown; the exit status, after a word on how to go on if stopped."""
     from epnas_dsl.cli.watching import watcher
 
     try:
         with watcher() as watch:
             work(watch)
     except KeyboardInterrupt as stop:
+<<<<<<< HEAD
         if any((folder / name).is_file() for name in ("run.db", "runs.toml")):
             note(f"stopped; go on with: epnas resume {shlex.quote(str(folder))}")
+=======
+        if command := again():
+            note(f"stopped; go on with: {command}")
+>>>>>>> compare
         if getattr(stop, "at_once", True):
             return 128 + getattr(stop, "signal", 2)
         return 3
-    _print_status(folder, as_json)
     return 0
 
 

@@ -45,7 +45,11 @@ def document(**values: object) -> None:
     click.echo(json.dumps({"schema": SCHEMA, **values}, indent=2, ensure_ascii=True))
 
 
-def table(rows: Iterable[Sequence[object]], right: Sequence[int] = ()) -> None:
+def table(
+    rows: Iterable[Sequence[object]],
+    right: Sequence[int] = (),
+    put: Callable[[str], None] = say,
+) -> None:
     """Put rows on standard output in aligned columns; those in `right` are flush right."""
     texts = [[printable(str(cell)) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
@@ -54,7 +58,7 @@ def table(rows: Iterable[Sequence[object]], right: Sequence[int] = ()) -> None:
             cell.rjust(width) if i in right else cell.ljust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        say("  ".join(cells).rstrip())
+        put("  ".join(cells).rstrip())
 
 
 def fail(error: EpnasError) -> None:

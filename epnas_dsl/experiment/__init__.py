@@ -4,6 +4,7 @@ Torch is loaded where it is needed, not before.
 """
 
 from epnas_dsl.experiment.assembly import plan
+from epnas_dsl.experiment.comparing import Arm, carry_out, compared, planned_runs
 from epnas_dsl.experiment.networks import Trained, device, evaluate, export, load_model, train
 from epnas_dsl.experiment.records import (
     Status,
@@ -18,9 +19,12 @@ from epnas_dsl.experiment.searching import Found, resume, run
 from epnas_dsl.experiment.several import folders, is_several
 
 __all__ = [
+    "Arm",
     "Found",
     "Status",
     "Trained",
+    "carry_out",
+    "compared",
     "device",
     "evaluate",
     "export",
@@ -29,6 +33,7 @@ __all__ = [
     "is_several",
     "load_model",
     "plan",
+    "planned_runs",
     "recorded",
     "report",
     "resume",
