@@ -133,7 +133,7 @@ def _watched(folder: Path, as_json: bool, work: Callable[[Any], object]) -> int:
     """Run with progress shown; ends with the result, or with how to go on."""
 
     def again() -> str:
-        there = (folder / "run.db").is_file()
+        there = any((folder / name).is_file() for name in ("run.db", "runs.toml"))
         return f"epnas resume {shlex.quote(str(folder))}" if there else ""
 
     status = _carried_out(work, again)
@@ -150,13 +150,8 @@ def _carried_out(work: Callable[[Any], object], again: Callable[[], str]) -> int
         with watcher() as watch:
             work(watch)
     except KeyboardInterrupt as stop:
-<<<<<<< HEAD
-        if any((folder / name).is_file() for name in ("run.db", "runs.toml")):
-            note(f"stopped; go on with: epnas resume {shlex.quote(str(folder))}")
-=======
         if command := again():
             note(f"stopped; go on with: {command}")
->>>>>>> compare
         if getattr(stop, "at_once", True):
             return 128 + getattr(stop, "signal", 2)
         return 3
