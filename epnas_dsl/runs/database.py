@@ -95,6 +95,10 @@ def translated(path: Path) -> Iterator[None]:
                 raise full(path) from error
             if name.startswith(("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CANTOPEN")):
                 raise forbidden(path) from error
+            if name.startswith("SQLITE_IOERR"):
+                hint = "nothing recorded is lost: once the disk works, `epnas resume` goes on"
+                message = f"`{path}` could not be read or written: {error}"
+                raise RunError(message, code="E704", hint=hint) from error
             hint = "nothing was overwritten; `sqlite3 run.db .recover` may save what is readable"
             raise RunError(f"`{path}` is damaged: {error}", code="E704", hint=hint) from error
 

@@ -21,6 +21,8 @@ from epnas_dsl.runs.trial import Trial
 from epnas_dsl.search.searcher import Progress, Searcher
 from epnas_dsl.space.architecture import Architecture
 
+_ALWAYS = (signal.SIGINT, signal.SIGTERM)
+STOPPING = (*_ALWAYS, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 HOPELESS = 5  # trials that fail before the first success, after which a run gives up
 
 
@@ -75,7 +77,7 @@ def run(
     """Search until the searcher asks for no more; returns all trials, by number.
 
     Raises:
-        Stopped: on SIGINT or SIGTERM; after the evaluations under way, or at once on the second.
+        Stopped: on SIGINT, SIGTERM or SIGHUP; after the evaluations under way, on the second at once.
         RunError: the searcher asks for other architectures than those recorded (E708), nothing
             but failures so far (E710), or the folder can't be written.
         ConfigError: the evaluator refuses its settings.
@@ -202,7 +204,7 @@ def _refuse(trial: Trial, asked: str) -> None:
 
 @contextlib.contextmanager
 def _signals(watcher: Watcher) -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM; the second one interrupts."""
+    """Collect the signals that ask to stop; the second one interrupts."""
     received: list[int] = []
 
     def receive(number: int, frame: FrameType | None) -> None:
@@ -214,7 +216,11 @@ def _signals(watcher: Watcher) -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
-    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, receive)
+        for number in STOPPING
+        if number in _ALWAYS or signal.getsignal(number) != signal.SIG_IGN  # as `nohup` has it
+    }
     try:
         yield received
     finally:

@@ -57,8 +57,9 @@ def create(
         with _lock(folder):
             _check_free(folder)
             unfinished = folder / "run.db.partial"
-            for leftover in folder.glob("run.db.partial*"):
+            for leftover in folder.glob("run.db.partial-*"):
                 leftover.unlink()
+            unfinished.write_bytes(b"")  # never absent: it tells a failed start from other files
             database.create(unfinished)
             (folder / "checkpoints").mkdir(exist_ok=True)
             hashes = {

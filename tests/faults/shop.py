@@ -1,0 +1,78 @@
+"""Make runs in children of one process, each with one fault at one call to the system.
+
+Everything is imported once; a child is a fork, so that a run of a dozen trials takes hundredths of
+a second. Reads a line of JSON for each run and answers with one: python shop.py under the shim.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "runs"))
+
+from fakes import FakeEvaluator, FakeSearcher
+
+from epnas_dsl.config import Config
+from epnas_dsl.errors import EpnasError
+from epnas_dsl.runs.executor import SerialExecutor
+from epnas_dsl.runs.runner import run
+from epnas_dsl.runs.store import Store, create
+
+MODES = ("nothing", "before", "half", "after", "once", "ever")
+STEPS, KEPT, FAILING = 3, 4, frozenset({0, 5})  # trials
+
+
+def work(folder: Path, seconds: float) -> None:
+    """Make a run, or go on with it."""
+    if (folder / "run.db").exists():
+        store = Store(folder, writing=True)
+    else:
+        store = create(folder, Config(), "space fake()")
+    executor = SerialExecutor(lambda: FakeEvaluator(seconds, FAILING))
+    with store:
+        run(FakeSearcher(STEPS, KEPT), executor, store)
+
+
+def child(order: dict, answer: int) -> None:
+    """What happens in a fork: the fault is set up, the run made, the end told."""
+    shim = ctypes.CDLL(os.environ["LD_PRELOAD"])
+    told = {"status": 0, "codes": [], "text": ""}
+    shim.arm(MODES.index(order.get("mode", "nothing")), order.get("at", 0), order.get("errno", 0))
+    try:
+        work(Path(order["folder"]), order.get("seconds", 0.0))
+    except EpnasError as error:
+        told |= {"status": 4, "codes": [d.code for d in error.diagnostics], "text": str(error)}
+    except BaseException:
+        told |= {"status": 70, "text": traceback.format_exc()}
+    told["calls"] = shim.disarm()
+    os.write(answer, json.dumps(told).encode())
+    os._exit(0)
+
+
+def carry_out(order: dict) -> dict:
+    """One run; what a child that was killed would have told is a negative status."""
+    reader, writer = os.pipe()
+    number = os.fork()
+    if number == 0:
+        os.close(reader)
+        child(order, writer)
+    os.close(writer)
+    if "kill" in order:
+        threading.Timer(order["kill"], os.kill, (number, signal.SIGKILL)).start()
+    with open(reader, "rb") as file:
+        told = file.read()
+    while "kill" in order and threading.active_count() > 1:
+        time.sleep(0.001)
+    status = os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+    return json.loads(told) if told else {"status": status, "codes": [], "text": ""}
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(json.dumps(carry_out(json.loads(line))), flush=True)
