@@ -77,7 +77,8 @@ def run(
     """Search until the searcher asks for no more; returns all trials, by number.
 
     Raises:
-        Stopped: on SIGINT, SIGTERM or SIGHUP; after the evaluations under way, on the second at once.
+        Stopped: on SIGINT, SIGTERM or SIGHUP; after the evaluations under way, or at once on
+            the second.
         RunError: the searcher asks for other architectures than those recorded (E708), nothing
             but failures so far (E710), or the folder can't be written.
         ConfigError: the evaluator refuses its settings.

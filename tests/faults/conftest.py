@@ -31,6 +31,9 @@ class Shop:
         )
 
     def __call__(self, folder: Path, **order: object) -> dict:
+        return self.several(folder, **order)[0]
+
+    def several(self, folder: Path, **order: object) -> list[dict]:
         self.process.stdin.write(json.dumps({"folder": str(folder), **order}) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())

@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from pathlib import Path
@@ -55,22 +54,33 @@ def child(order: dict, answer: int) -> None:
     os._exit(0)
 
 
-def carry_out(order: dict) -> dict:
-    """One run; what a child that was killed would have told is a negative status."""
+def start(order: dict) -> tuple[int, int]:
+    """A run in a fork; its number, and the pipe on which it tells its end."""
     reader, writer = os.pipe()
     number = os.fork()
     if number == 0:
         os.close(reader)
         child(order, writer)
     os.close(writer)
-    if "kill" in order:
-        threading.Timer(order["kill"], os.kill, (number, signal.SIGKILL)).start()
+    return number, reader
+
+
+def end(number: int, reader: int) -> dict:
+    """What a run told; one that was killed told nothing, and has a negative status."""
     with open(reader, "rb") as file:
         told = file.read()
-    while "kill" in order and threading.active_count() > 1:
-        time.sleep(0.001)
     status = os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
-    return json.loads(told) if told else {"status": status, "codes": [], "text": ""}
+    answer = json.loads(told) if told else {"status": status, "codes": [], "text": ""}
+    return {**answer, "pid": number}
+
+
+def carry_out(order: dict) -> list[dict]:
+    """One run, or several side by side."""
+    started = [start(order) for _ in range(order.get("times", 1))]
+    if "kill" in order:
+        time.sleep(order["kill"])
+        os.kill(started[0][0], signal.SIGKILL)
+    return [end(*one) for one in started]
 
 
 if __name__ == "__main__":

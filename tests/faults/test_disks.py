@@ -35,8 +35,8 @@ def test_from_every_ninth_call_on(shop, whole, ram, number):
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["once", "ever"])
 @pytest.mark.parametrize("number", CODES, ids=lambda n: errno.errorcode[n])
-def test_at_every_third_call(shop, whole, ram, mode, number):
-    step = 3 if number in (errno.ENOSPC, errno.EIO) else 12
+def test_at_every_fifth_call(shop, whole, ram, mode, number):
+    step = 5 if number in (errno.ENOSPC, errno.EIO) else 12
     told = [refused(shop, ram / str(n), whole, mode, n, number) for n in range(1, whole[1], step)]
     assert sum(told) > 0.5 * len(told)
 
