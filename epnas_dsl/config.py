@@ -155,6 +155,8 @@ class EvaluationSettings(Struct, frozen=True, forbid_unknown_fields=True):
         metric: the column of the table that guides the search.
         report: further columns of the table to keep with each trial; empty means all numeric ones.
         workers: processes that evaluate side by side; shared weights have but one.
+        timeout: seconds for one evaluation by a process of its own, after which it is tried once
+            more and then has failed; 0 means no end. Not for shared weights.
         final_epochs: after the search the best architecture is trained from scratch for so many
             epochs and tested; 0 means not at all. A table is not followed by training.
     """
@@ -164,6 +166,7 @@ class EvaluationSettings(Struct, frozen=True, forbid_unknown_fields=True):
     metric: str = ""
     report: tuple[str, ...] = ()
     workers: Annotated[int, Meta(ge=1, le=1024)] = 1
+    timeout: Annotated[float, Meta(ge=0)] = 0
     final_epochs: Whole = 20
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import msgspec
 import numpy as np
 
 from epnas_dsl.config import Config
-from epnas_dsl.errors import ConfigError
+from epnas_dsl.errors import ConfigError, LimitError, ShapeError
 from epnas_dsl.lang.loading import load_space
 from epnas_dsl.lang.matching import match_architecture
 from epnas_dsl.lang.notations import read_nasbench201
@@ -55,6 +56,12 @@ def settle(config: Config) -> Config:
             "shared weights are trained by one process; evaluation.workers is "
             f"{how.workers}", code="E515", hint="`--set evaluation.evaluator=standalone`",
         )  # fmt: skip
+    if how.evaluator == "supernet" and how.timeout:
+        raise ConfigError(
+            "shared weights are trained in this process, which cannot be ended after "
+            f"evaluation.timeout = {how.timeout:g}", code="E515",
+            hint="`--set evaluation.evaluator=standalone`",
+        )  # fmt: skip
     table = str(Path(how.table).expanduser().absolute()) if how.table else ""
     kind, colon, path = data.name.partition(":")
     name = f"{kind}:{Path(path).expanduser().absolute()}" if colon and path else data.name
@@ -88,8 +95,10 @@ def make_evaluator(space: SearchSpace, config: Config) -> Evaluator:
     from epnas_dsl.nn.training import prepare_device
 
     data = load_data(config.data, prepare_device(config.training))
-    (first,) = sample(space, 1, np.random.default_rng(0), level=1)
-    layers_for(first, data, config.training)
+    for architecture in sample(space, 8, np.random.default_rng(0), level=1):
+        with contextlib.suppress(ShapeError, LimitError):  # a trial that fails, not the search
+            layers_for(architecture, data, config.training)
+            break
     shares = config.evaluation.evaluator == "supernet"
     kind = SupernetEvaluator if shares else StandaloneEvaluator
     return kind(data, config.training, config.search.seed)

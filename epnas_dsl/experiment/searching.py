@@ -90,9 +90,11 @@ def _search(
     from epnas_dsl.runs.trial import best
 
     config, watcher = store.config, watcher or runner.Silence()
-    factory, workers = partial(make_evaluator, space, config), config.evaluation.workers
+    factory, how = partial(make_evaluator, space, config), config.evaluation
     executor = (
-        ProcessExecutor(factory, workers) if workers > 1 else SerialExecutor(factory, evaluator)
+        ProcessExecutor(factory, how.workers, how.timeout)
+        if how.workers > 1 or how.timeout
+        else SerialExecutor(factory, evaluator)
     )
     with contextlib.closing(executor):
         trials = runner.run(make_searcher(space, config), executor, store, watcher)
@@ -110,6 +112,8 @@ def _search(
 
 def _train_finally(store: Store, architecture: Architecture, watcher: Watcher) -> None:
     """Train the best architecture from scratch, unless that is done; goes on where it stopped."""
+    from epnas_dsl.runs.files import refusals
+
     out, config = store.path / FINAL, store.config
     if final_training(store, str(architecture)):
         return
@@ -119,9 +123,10 @@ def _train_finally(store: Store, architecture: Architecture, watcher: Watcher) -
         accuracy = f"{100 * epoch.validation.accuracy:.2f} % on validation"
         watcher.note(f"final training, epoch {epoch.number} of {epochs}: {accuracy}")
 
-    out.mkdir(exist_ok=True)
     training = msgspec.structs.replace(config.training, epochs=epochs)
-    train(architecture, msgspec.structs.replace(config, training=training), out, tell)
+    with refusals(out):
+        out.mkdir(exist_ok=True)
+        train(architecture, msgspec.structs.replace(config, training=training), out, tell)
 
 
 def _write_best(store: Store, architecture: Architecture) -> None:

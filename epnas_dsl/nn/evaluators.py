@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from epnas_dsl.config import TrainingSettings
@@ -64,7 +64,7 @@ class SupernetEvaluator:
 
     def save(self, path: Path) -> None:
         """Write the shared weights as safetensors."""
-        save_file(self.supernet.state(), path)
+        path.write_bytes(save(self.supernet.state()))  # raises an OSError where the disk is full
 
     def load(self, path: Path) -> None:
         """Go back to shared weights that were saved.

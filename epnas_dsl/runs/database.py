@@ -139,7 +139,7 @@ class Facts(msgspec.Struct, frozen=True):
     """
 
     files: dict[Literal["config.toml", "search.space"], str]
-    parameters: dict[str, float]
+    parameters: dict[str, int | float]
     space: str
 
 

@@ -17,7 +17,7 @@ from typing import Protocol
 from epnas_dsl.errors import RunError
 from epnas_dsl.runs.executor import Executor, Outcome, Task
 from epnas_dsl.runs.store import Store
-from epnas_dsl.runs.trial import Trial
+from epnas_dsl.runs.trial import Trial, TrialState
 from epnas_dsl.search.searcher import Progress, Searcher
 from epnas_dsl.space.architecture import Architecture
 
@@ -166,7 +166,7 @@ class _Run:
             id=architecture.id,
             key=architecture.key,
             level=architecture.level,
-            state="failed" if outcome.message else "complete",
+            state=_state(outcome),
             metrics=outcome.metrics,
             notes={**self.searcher.note(architecture), "step": progress.step},
             message=outcome.message,
@@ -191,6 +191,12 @@ class _Run:
             message = f"all {len(self.recorded)} trials failed, the last with: {trial.message}"
             hint = "`epnas summary` and `epnas train` with one architecture show what is wrong"
             raise RunError(message, code="E710", hint=hint)
+
+
+def _state(outcome: Outcome) -> TrialState:
+    if outcome.infeasible:
+        return "infeasible"
+    return "failed" if outcome.message else "complete"
 
 
 def _refuse(trial: Trial, asked: str) -> None:

@@ -54,10 +54,13 @@ def create(
     """
     folder = Path(path)
     with contextlib.ExitStack() as held, refusals(folder):
-        if (folder / "run.db").is_file():
-            with _lock(folder):  # says so if another process writes there at this moment
-                pass
-        _check_free(folder)
+        try:
+            _check_free(folder)
+        except RunError:
+            if (folder / "run.lock").is_file():
+                with _lock(folder):  # says so if another process writes there at this moment
+                    pass
+            raise
         folder.mkdir(parents=True, exist_ok=True)
         held.enter_context(_lock(folder))
         _check_free(folder)

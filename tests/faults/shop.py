@@ -17,13 +17,25 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "runs"))
 
 from fakes import FakeEvaluator, FakeSearcher
 
-from epnas_dsl.config import Config
+from epnas_dsl.config import Config, override
 from epnas_dsl.errors import EpnasError
 from epnas_dsl.runs.executor import SerialExecutor
 from epnas_dsl.runs.runner import run
 from epnas_dsl.runs.store import Store, create
 
 MODES = ("nothing", "before", "half", "after", "once", "ever")
+EARNEST = [
+    "space=micro(blocks=2, channels=4, repeats=1)",
+    "search.kept=1",
+    "search.first_level_limit=1",
+    "search.iterations=1",
+    "training.epochs=1",
+    "training.threads=1",
+    "training.device=cpu",
+    "evaluation.final_epochs=1",
+    "surrogate.epochs=2",
+    "data.limit=60",
+]
 STEPS, KEPT, FAILING = 3, 4, frozenset({0, 5})  # trials
 
 
@@ -38,20 +50,48 @@ def work(folder: Path, seconds: float) -> None:
         run(FakeSearcher(STEPS, KEPT), executor, store)
 
 
+def work_in_earnest(folder: Path) -> None:
+    """The same with networks, shared weights, a final training, pictures and a report."""
+    from epnas_dsl import experiment
+
+    if (folder / "run.db").exists():
+        experiment.resume(folder)
+    else:
+        experiment.run(override(Config(), EARNEST), folder)
+
+
 def child(order: dict, answer: int) -> None:
     """What happens in a fork: the fault is set up, the run made, the end told."""
     shim = ctypes.CDLL(os.environ["LD_PRELOAD"])
     told = {"status": 0, "codes": [], "text": ""}
     shim.arm(MODES.index(order.get("mode", "nothing")), order.get("at", 0), order.get("errno", 0))
     try:
-        work(Path(order["folder"]), order.get("seconds", 0.0))
+        if order.get("earnest"):
+            work_in_earnest(Path(order["folder"]))
+        else:
+            work(Path(order["folder"]), order.get("seconds", 0.0))
     except EpnasError as error:
-        told |= {"status": 4, "codes": [d.code for d in error.diagnostics], "text": str(error)}
+        from epnas_dsl.cli import _status
+
+        codes = [finding.code for finding in error.diagnostics]
+        told |= {"status": _status(error), "codes": codes, "text": str(error)}
     except BaseException:
         told |= {"status": 70, "text": traceback.format_exc()}
     told["calls"] = shim.disarm()
     os.write(answer, json.dumps(told).encode())
     os._exit(0)
+
+
+def warm_up() -> None:
+    """Load what networks take, once for all forks; with one thread, which a fork survives."""
+    import torch
+
+    import epnas_dsl.nn.evaluators
+    import epnas_dsl.nn.predictor
+    import epnas_dsl.runs.report
+    import epnas_dsl.space.drawing  # noqa: F401
+
+    torch.set_num_threads(1)
 
 
 def start(order: dict) -> tuple[int, int]:
@@ -76,6 +116,8 @@ def end(number: int, reader: int) -> dict:
 
 def carry_out(order: dict) -> list[dict]:
     """One run, or several side by side."""
+    if order.get("earnest"):
+        warm_up()
     started = [start(order) for _ in range(order.get("times", 1))]
     if "kill" in order:
         time.sleep(order["kill"])

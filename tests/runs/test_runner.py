@@ -168,6 +168,6 @@ def test_a_process_that_dies_costs_its_own_trial_only(store):
 def test_closing_ends_processes_at_once(store):
     executor = ProcessExecutor(partial(PlainEvaluator, seconds=60), 1)
     started = time.monotonic()
-    executor._submit((0, FakeSearcher().ask(1)[0]))
+    executor._lend((0, FakeSearcher().ask(1)[0]))
     executor.close()
     assert time.monotonic() - started < 20
