@@ -190,6 +190,9 @@ class EvaluationSettings(Struct, frozen=True, forbid_unknown_fields=True):
             from the same weights, and what they trained is averaged: a deviation from the paper.
         ray: a Ray cluster whose machines carry the trials out, `workers` at a time: `HOST:PORT`,
             or `auto` for the one that this machine belongs to; empty means this machine.
+        timeout: seconds for one evaluation by a process of its own, after which it is tried once
+            more and then has failed; 0 means no end. Not where one process trains shared weights,
+            nor on Ray.
         final_epochs: after the search the best architecture is trained from scratch for so many
             epochs and tested; 0 means not at all. A table is not followed by training.
     """
@@ -200,6 +203,7 @@ class EvaluationSettings(Struct, frozen=True, forbid_unknown_fields=True):
     report: tuple[str, ...] = ()
     workers: Annotated[int, Meta(ge=1, le=1024)] = 1
     ray: str = ""
+    timeout: Annotated[float, Meta(ge=0)] = 0
     final_epochs: Whole = 20
 
 

@@ -131,6 +131,7 @@ def printable(text: str) -> str:
     )
 
 
+NO_MEMORY = "E641"  # the code of a network that is too large for the memory here
 MAX_NAMES = 1_000  # that a misspelt name is compared with
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -24,8 +25,9 @@ def say(text: object = "") -> None:
 
 
 def note(text: str) -> None:
-    """Put a note on standard error."""
-    click.echo(printable(text), err=True)
+    """Put a note on standard error; where nobody reads it any more, the work goes on without."""
+    with contextlib.suppress(OSError):
+        click.echo(printable(text), err=True)
 
 
 def log(text: str) -> None:

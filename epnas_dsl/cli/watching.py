@@ -44,7 +44,7 @@ class Lines:
         """One line."""
         self.best = max(self.best, trial.accuracy)
         done = f"trial {trial.number + 1}/{max(progress.total, trial.number + 1)}"
-        result = percent(trial.accuracy) if trial.metrics else f"failed: {trial.message}"
+        result = percent(trial.accuracy) if trial.metrics else f"{trial.state}: {trial.message}"
         best = f"best {percent(self.best)}" if self.best >= 0 else "none succeeded yet"
         log(f"{done}  level {trial.level}  {result}  {best}  {trial.seconds:.1f} s  {trial.id}")
 
@@ -84,7 +84,7 @@ class Live(Lines):
     def ended(self, trial: Any, progress: Any) -> None:
         """A longer bar."""
         if not trial.metrics:
-            self.note(f"trial {trial.number} failed: {trial.message}")
+            self.note(f"trial {trial.number} {trial.state}: {trial.message}")
         elif trial.accuracy > self.best:
             self.note(f"{percent(trial.accuracy)}  {trial.architecture}")
         self.best = max(self.best, trial.accuracy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import re
 from functools import partial
@@ -12,7 +13,7 @@ import msgspec
 import numpy as np
 
 from epnas_dsl.config import Config
-from epnas_dsl.errors import ConfigError
+from epnas_dsl.errors import ConfigError, LimitError, ShapeError
 from epnas_dsl.lang.loading import load_space
 from epnas_dsl.lang.matching import match_architecture
 from epnas_dsl.lang.notations import read_nasbench201
@@ -60,6 +61,12 @@ def settle(config: Config) -> Config:
         if how.workers == 1:
             hint = "`--workers N`; as many as `search.kept` leave nobody waiting for the others"
             raise ConfigError("how many trials at a time on Ray?", code="E515", hint=hint)
+    if how.timeout and (how.ray or (how.evaluator == "supernet" and how.workers == 1)):
+        where = "on Ray" if how.ray else "in this process, which trains the shared weights"
+        raise ConfigError(
+            f"a trial {where} cannot be ended after evaluation.timeout = {how.timeout:g}",
+            code="E515", hint="`--set evaluation.evaluator=standalone`, or `--workers N`",
+        )  # fmt: skip
     table = str(Path(how.table).expanduser().absolute()) if how.table else ""
     kind, colon, path = data.name.partition(":")
     name = f"{kind}:{Path(path).expanduser().absolute()}" if colon and path else data.name
@@ -95,8 +102,10 @@ def make_evaluator(space: SearchSpace, config: Config) -> Evaluator:
     from epnas_dsl.nn.training import prepare_device
 
     data = load_data(config.data, prepare_device(config.training))
-    (first,) = sample(space, 1, np.random.default_rng(0), level=1)
-    layers_for(first, data, config.training)
+    for architecture in sample(space, 8, np.random.default_rng(0), level=1):
+        with contextlib.suppress(ShapeError, LimitError):  # a trial that fails, not the search
+            layers_for(architecture, data, config.training)
+            break
     shares = config.evaluation.evaluator == "supernet"
     kind = SupernetEvaluator if shares else StandaloneEvaluator
     return kind(data, config.training, config.search.seed)
@@ -112,7 +121,7 @@ def make_executor(space: SearchSpace, config: Config, evaluator: Evaluator | Non
     from epnas_dsl.runs.snapshot import Apprentice, SnapshotExecutor
 
     how, shares = config.evaluation, config.evaluation.evaluator == "supernet"
-    if how.workers == 1 and not how.ray:
+    if how.workers == 1 and not how.ray and not how.timeout:
         return SerialExecutor(partial(make_evaluator, space, config), evaluator)
     factory: Any = partial(make_worker, space, config)
     factory = partial(Apprentice, factory) if shares else factory
@@ -123,7 +132,7 @@ def make_executor(space: SearchSpace, config: Config, evaluator: Evaluator | Non
         cpus, gpus = config.training.threads or 1, config.training.device != "cpu"
         cluster = RayExecutor(factory, how.ray, how.workers, cpus, gpus)
         return SnapshotExecutor(owner, cluster, cluster.share) if shares else cluster
-    pool = ProcessExecutor(factory, how.workers)
+    pool = ProcessExecutor(factory, how.workers, how.timeout)
     return SnapshotExecutor(owner, pool) if shares else pool
 
 

@@ -140,7 +140,7 @@ def status(folder: Path) -> Status:
     return Status(
         "running" if _is_locked(folder) else "done" if done else "stopped",
         len(found),
-        sum(trial.state == "failed" for trial in found),
+        sum(trial.state != "complete" for trial in found),
         planned,
         sum(trial.seconds for trial in found),
         winner,

@@ -167,6 +167,7 @@ def _train_finally(
     Raises:
         Stopped: after an epoch, if it is later than `until`.
     """
+    from epnas_dsl.runs.files import refusals
     from epnas_dsl.runs.runner import Stopped
 
     out, config = store.path / FINAL, store.config
@@ -180,9 +181,10 @@ def _train_finally(
         if time.monotonic() > until and epoch.number < epochs:
             raise Stopped(0, at_once=False)
 
-    out.mkdir(exist_ok=True)
     training = msgspec.structs.replace(config.training, epochs=epochs)
-    train(architecture, msgspec.structs.replace(config, training=training), out, tell)
+    with refusals(out):
+        out.mkdir(exist_ok=True)
+        train(architecture, msgspec.structs.replace(config, training=training), out, tell)
 
 
 def _write_best(store: Store, architecture: Architecture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import nn
 from epnas_dsl.errors import DataError
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file so that a crash leaves the old one or the new one, never a part.
 
     Args:
@@ -49,7 +50,9 @@ def save_checkpoint(
         "module": module.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
-    write_whole(path, lambda draft: torch.save(content, draft))
+    data = io.BytesIO()  # a full disk is an OSError then, whatever torch makes of it
+    torch.save(content, data)
+    write_whole(path, lambda draft: draft.write_bytes(data.getbuffer()))
 
 
 def read_checkpoint(path: Path, key: str) -> dict[str, Any]:

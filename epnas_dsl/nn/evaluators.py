@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as from_bytes
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import nn
 
@@ -67,7 +67,9 @@ class SupernetEvaluator:
 
     def save(self, path: Path) -> None:
         """Write the shared weights as safetensors."""
-        save_file(self.supernet.state(), path)
+        path.write_bytes(
+            to_bytes(self.supernet.state())
+        )  # raises an OSError where the disk is full
 
     def load(self, path: Path) -> None:
         """Go back to shared weights that were saved.

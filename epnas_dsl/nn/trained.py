@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from epnas_dsl.errors import DataError
@@ -60,7 +60,8 @@ def save_trained(path: Path, network: nn.Module, facts: dict[str, Any]) -> None:
     """Write weights and batch-norm statistics as safetensors, the facts as its metadata."""
     state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     metadata = {"format": FORMAT, "facts": json.dumps(facts)}
-    write_whole(path, lambda draft: save_file(state, draft, metadata))
+    data = save(state, metadata)
+    write_whole(path, lambda draft: draft.write_bytes(data))
 
 
 def device_name() -> str:

@@ -83,9 +83,9 @@ def trials_chart(trials: Sequence[Trial]) -> str:
     marks += [_point(axes, t, t.number + 1, t.accuracy, levels) for t in done]
     marks += [
         f'<text class="failed" x="{axes.x(t.number + 1)}" y="{axes.y(axes.y_range[0]) - 3}">'
-        f"×<title>trial {t.number} failed: {escape(t.message)}</title></text>"
+        f"×<title>trial {t.number} {t.state}: {escape(t.message)}</title></text>"
         for t in trials
-        if t.state == "failed"
+        if t.state != "complete"
     ]
     steps: list[str] = []
     best = -1.0

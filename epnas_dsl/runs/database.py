@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
+import re
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+import msgspec
 
 from epnas_dsl.errors import RunError
 from epnas_dsl.runs.files import forbidden, full, refusals
 from epnas_dsl.runs.trial import Trial
 
-VERSION = 1
+VERSION = 2
 APPLICATION = 0x45504E41
+CHECKPOINT = re.compile(r"\d{6,}\.ckpt")
 
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -25,7 +30,7 @@ CREATE TABLE trials (
     number INTEGER PRIMARY KEY, architecture TEXT NOT NULL, id TEXT NOT NULL, key TEXT NOT NULL,
     level INTEGER NOT NULL, state TEXT NOT NULL, metrics TEXT NOT NULL, notes TEXT NOT NULL,
     message TEXT NOT NULL, started REAL NOT NULL, ended REAL NOT NULL,
-    checkpoint TEXT NOT NULL, digest TEXT NOT NULL
+    checkpoint TEXT NOT NULL, digest TEXT NOT NULL, seal TEXT NOT NULL
 ) STRICT;
 """
 _COLUMNS = tuple(field.name for field in dataclasses.fields(Trial))
@@ -89,12 +94,16 @@ def translated(path: Path) -> Iterator[None]:
             yield
         except sqlite3.IntegrityError:
             raise
-        except (sqlite3.DatabaseError, json.JSONDecodeError, KeyError) as error:
+        except (sqlite3.DatabaseError, ValueError, RecursionError) as error:
             name = getattr(error, "sqlite_errorname", "")
             if name.startswith("SQLITE_FULL"):
                 raise full(path) from error
             if name.startswith(("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CANTOPEN")):
                 raise forbidden(path) from error
+            if name.startswith("SQLITE_IOERR"):
+                hint = "nothing recorded is lost: once the disk works, `epnas resume` goes on"
+                message = f"`{path}` could not be read or written: {error}"
+                raise RunError(message, code="E704", hint=hint) from error
             hint = "nothing was overwritten; `sqlite3 run.db .recover` may save what is readable"
             raise RunError(f"`{path}` is damaged: {error}", code="E704", hint=hint) from error
 
@@ -120,10 +129,24 @@ def check(database: sqlite3.Connection, path: Path) -> None:
             raise sqlite3.DatabaseError(findings[0][0])
 
 
-def read_facts(database: sqlite3.Connection) -> dict[str, Any]:
+class Facts(msgspec.Struct, frozen=True):
+    """What was laid down when the run was made.
+
+    Attributes:
+        files: the texts of the settings and of the space, by the files' names.
+        parameters: of the space.
+        space: the hash of the space's meaning.
+    """
+
+    files: dict[Literal["config.toml", "search.space"], str]
+    parameters: dict[str, int | float]
+    space: str
+
+
+def read_facts(database: sqlite3.Connection) -> Facts:
     """What was laid down when the run was made."""
     found = database.execute("SELECT name, value FROM facts").fetchall()
-    return {name: json.loads(value) for name, value in found}
+    return msgspec.convert({name: json.loads(value) for name, value in found}, Facts)
 
 
 def insert(database: sqlite3.Connection, trials: Iterable[Trial]) -> None:
@@ -131,20 +154,35 @@ def insert(database: sqlite3.Connection, trials: Iterable[Trial]) -> None:
     rows = [[_cell(getattr(trial, name)) for name in _COLUMNS] for trial in trials]
     marks = ", ".join("?" * len(_COLUMNS))
     with database:
-        database.executemany(f"INSERT INTO trials ({', '.join(_COLUMNS)}) VALUES ({marks})", rows)
+        database.executemany(
+            f"INSERT INTO trials VALUES ({marks}, ?)", [[*row, _seal(row)] for row in rows]
+        )
 
 
 def _cell(value: object) -> object:
     return json.dumps(dict(value)) if isinstance(value, Mapping) else value
 
 
+def _seal(row: Sequence[object]) -> str:
+    """The SHA-256 of a row: a bit that flips in a number leaves a database whole, but not this."""
+    return hashlib.sha256(repr(tuple(row)).encode()).hexdigest()
+
+
 def select(database: sqlite3.Connection) -> list[Trial]:
-    """The recorded trials, by number."""
+    """The recorded trials, by number.
+
+    Raises:
+        sqlite3.DatabaseError: a row is not the one that was written.
+    """
     found = []
-    for row in database.execute(f"SELECT {', '.join(_COLUMNS)} FROM trials ORDER BY number"):
+    for *row, seal in database.execute("SELECT * FROM trials ORDER BY number"):
+        if _seal(row) != seal:
+            raise sqlite3.DatabaseError(f"trial {row[0]} has changed")
         values = dict(zip(_COLUMNS, row, strict=True))
         values |= {name: json.loads(values[name]) for name in ("metrics", "notes")}
-        found.append(Trial(**values))
+        if values["checkpoint"] and not CHECKPOINT.fullmatch(values["checkpoint"]):
+            raise sqlite3.DatabaseError(f"trial {row[0]} names no checkpoint")
+        found.append(msgspec.convert(values, Trial))
     return found
 
 

@@ -10,15 +10,15 @@ import os
 import signal
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Protocol
+from queue import Queue
+from typing import Protocol
 
-from epnas_dsl.errors import ConfigError, RunError
+from epnas_dsl.errors import NO_MEMORY, ConfigError, EpnasError, RunError
 from epnas_dsl.runs.evaluator import Evaluator
 from epnas_dsl.space.architecture import Architecture
 
@@ -36,6 +36,7 @@ class Outcome:
         number: of the trial.
         metrics: what was measured; empty if the evaluation failed.
         message: why it failed.
+        infeasible: it failed because no memory here suffices for it.
         started: seconds since 1970, UTC.
         ended: seconds since 1970, UTC.
         weights: what a worker trained and hands back (`Apprentice`); else empty.
@@ -47,6 +48,7 @@ class Outcome:
     started: float = 0.0
     ended: float = 0.0
     weights: bytes = field(default=b"", repr=False)
+    infeasible: bool = False
 
 
 class Executor(Protocol):
@@ -92,7 +94,8 @@ def measure(evaluator: Evaluator, number: int, architecture: Architecture) -> Ou
     except Exception as error:
         _log.debug("trial %d failed", number, exc_info=True)
         message = f"{type(error).__name__}: {error}"[:1000]
-        return Outcome(number, {}, message, started, time.time())
+        infeasible = isinstance(error, EpnasError) and error.diagnostics[0].code == NO_MEMORY
+        return Outcome(number, {}, message, started, time.time(), infeasible=infeasible)
     trained: bytes = getattr(evaluator, "trained", b"")
     return Outcome(number, metrics, "", started, time.time(), trained)
 
@@ -150,40 +153,45 @@ class SerialExecutor:
 class ProcessExecutor:
     """Several processes side by side, each with an evaluator of its own, without shared weights.
 
-    A process that dies (out of memory, a crash in native code) costs its own task only: the tasks
-    that were in flight with it are tried again, each alone.
+    A task is lent to a process. If the process dies (out of memory, a crash in native code) or
+    keeps the task longer than the lease, it is ended and replaced, and the task is lent once more;
+    then it has failed. The other processes are not disturbed, and what an ended process might
+    still have said is not heard.
 
     Args:
         factory: makes an evaluator; must be importable (pickled) in a new process.
         workers: the number of processes.
+        lease: seconds for a task, the making of the evaluator included; 0 for no end.
     """
 
     together = False
 
-    def __init__(self, factory: Factory, workers: int) -> None:
+    def __init__(self, factory: Factory, workers: int, lease: float = 0) -> None:
         self.workers = workers
-        self._factory = factory
-        self._closing = contextlib.ExitStack()
-        self._pool: ProcessPoolExecutor | None = None
+        self._factory, self._lease = factory, lease or math.inf
+        self._idle: list[_Worker] = []
+        self._busy: list[_Worker] = []
 
     def evaluate(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """The outcomes, each as soon as it is there."""
-        waiting = dict(tasks)
-        with contextlib.suppress(BrokenProcessPool):
-            for future in as_completed([self._submit(task) for task in tasks]):
-                outcome = future.result()
-                del waiting[outcome.number]
-                yield outcome
-        if waiting:
-            self.close()
-        for task in waiting.items():
-            started = time.time()
-            try:
-                yield self._submit(task).result()
-            except BrokenProcessPool:
-                self.close()
-                message = "the process that evaluated it died, perhaps for want of memory"
-                yield Outcome(task[0], {}, message, started, time.time())
+        waiting, lent = deque(tasks), Counter[int]()
+        try:
+            while waiting or self._busy:
+                while waiting and len(self._busy) < self.workers:
+                    task = waiting.popleft()
+                    lent[task[0]] += 1
+                    self._lend(task)
+                for worker, found in self._settled():
+                    if isinstance(found, Outcome):
+                        yield found
+                    elif isinstance(found, Exception):
+                        raise found
+                    elif lent[worker.task[0]] < 2:
+                        waiting.append(worker.task)
+                    else:
+                        yield Outcome(worker.task[0], {}, found, worker.started, time.time())
+        finally:
+            self._end(self._busy)
 
     def save(self, path: Path) -> None:
         """Nothing: there are no shared weights."""
@@ -193,39 +201,97 @@ class ProcessExecutor:
 
     def close(self) -> None:
         """End the processes at once; a later task starts new ones."""
-        self._closing.close()
-        self._pool = None
+        self._end(self._busy)
+        self._end(self._idle)
 
-    def _submit(self, task: Task) -> Future[Outcome]:
-        if self._pool is None:
-            context = multiprocessing.get_context("spawn")
-            watched, held = context.Pipe(duplex=False)
-            self._pool = ProcessPoolExecutor(
-                self.workers, context, initializer=_begin, initargs=(self._factory, watched)
-            )
-            self._closing.callback(self._pool.shutdown, cancel_futures=True)
-            self._closing.callback(held.close)
-        return self._pool.submit(_work, *task)
+    def _lend(self, task: Task) -> None:
+        worker = self._idle.pop() if self._idle else _Worker(self._factory)
+        worker.take(task, time.monotonic() + self._lease)
+        self._busy.append(worker)
+
+    def _settled(self) -> Iterator[tuple[_Worker, Outcome | Exception | str]]:
+        """Wait for some process: what it came to, or why it was ended."""
+        end = min(worker.deadline for worker in self._busy)
+        left = None if end == math.inf else max(0.0, end - time.monotonic())
+        ready = wait([worker.pipe for worker in self._busy], left)
+        for worker in list(self._busy):
+            if worker.pipe in ready:
+                found = worker.answer()
+            elif time.monotonic() >= worker.deadline:
+                found = f"it took longer than the {self._lease:g} s of evaluation.timeout"
+            else:
+                continue
+            self._busy.remove(worker)
+            if isinstance(found, str):
+                worker.end()
+            else:
+                self._idle.append(worker)
+            yield worker, found
+
+    def _end(self, workers: list[_Worker]) -> None:
+        while workers:
+            workers.pop().end()
 
 
-_worker: dict[str, Any] = {}  # of a child process: its factory, then its evaluator
+class _Worker:
+    """A process that evaluates, seen from its parent.
+
+    Attributes:
+        pipe: on which it answers.
+        task: the one that it was lent last.
+        started: when that was, in seconds since 1970, UTC.
+        deadline: when it is taken back, by the clock of `time.monotonic`.
+    """
+
+    task: Task
+    started: float
+    deadline: float
+
+    def __init__(self, factory: Factory) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(factory, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def take(self, task: Task, deadline: float) -> None:
+        self.task, self.started, self.deadline = task, time.time(), deadline
+        with contextlib.suppress(OSError):  # it died while it was idle: its answer will say so
+            self.pipe.send(task)
+
+    def answer(self) -> Outcome | Exception | str:
+        """What it says; a text if it can say nothing any more."""
+        try:
+            found: Outcome | Exception = self.pipe.recv()
+        except (EOFError, OSError):
+            return "the process that evaluated it died, perhaps for want of memory"
+        return found
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self.pipe.close()
 
 
-def _begin(factory: Factory, watched: Connection) -> None:
-    """Set a child process up: signals are its parent's business, and it ends with its parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _worker["factory"] = factory
+def _serve(factory: Factory, pipe: Connection) -> None:
+    """The work of a process; signals are its parent's business, and it ends with its parent."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    tasks: Queue[Task] = Queue()
 
-    def leave() -> None:
+    def listen() -> None:
         with contextlib.suppress(EOFError, OSError):
-            watched.recv_bytes()
+            while True:
+                tasks.put(pipe.recv())
         os._exit(1)
 
-    threading.Thread(target=leave, daemon=True).start()
-
-
-def _work(number: int, architecture: Architecture) -> Outcome:
-    if "evaluator" not in _worker:
-        _worker["evaluator"] = _worker["factory"]()
-    return measure(_worker["evaluator"], number, architecture)
+    threading.Thread(target=listen, daemon=True).start()
+    evaluator: Evaluator | None = None
+    while True:
+        number, architecture = tasks.get()
+        try:
+            evaluator = evaluator or factory()
+            pipe.send(measure(evaluator, number, architecture))
+        except Exception as error:  # of the settings or the data: the parent's run ends by it
+            pipe.send(error)

@@ -84,7 +84,7 @@ def render(
         legend=[(level, charts.colour(level, max(levels))) for level in levels],
         fits=fits(trials),
         top=sorted(complete, key=lambda t: (-t.accuracy, t.number))[:TOP],
-        failed=[trial for trial in trials if trial.state == "failed"],
+        failed=[trial for trial in trials if trial.state != "complete"],
         settings=_settings(config),
         commands=commands,
         isnan=math.isnan,
@@ -122,7 +122,7 @@ def _figures(
 ) -> dict[str, str]:
     figures = {"validation accuracy": charts.percent(winner.accuracy)} if winner else {}
     figures |= facts
-    failed = sum(trial.state == "failed" for trial in trials)
+    failed = sum(trial.state != "complete" for trial in trials)
     figures["trials"] = f"{len(trials):,}" + (f" ({failed:,} failed)" if failed else "")
     figures["time of evaluation"] = duration(sum(trial.seconds for trial in trials))
     return figures

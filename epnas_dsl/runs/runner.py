@@ -19,10 +19,12 @@ from typing import Protocol
 from epnas_dsl.errors import RunError
 from epnas_dsl.runs.executor import Executor, Outcome, Task
 from epnas_dsl.runs.store import Store
-from epnas_dsl.runs.trial import Trial
+from epnas_dsl.runs.trial import Trial, TrialState
 from epnas_dsl.search.searcher import Progress, Searcher
 from epnas_dsl.space.architecture import Architecture
 
+_ALWAYS = (signal.SIGINT, signal.SIGTERM)
+STOPPING = (*_ALWAYS, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 HOPELESS = 5  # trials that fail before the first success, after which a run gives up
 
 
@@ -84,8 +86,8 @@ def run(
         until: by the clock of `time.monotonic`; then the run stops, not before it made a trial.
 
     Raises:
-        Stopped: on SIGINT or SIGTERM, or `until`; after the evaluations under way, or at once on
-            the second signal.
+        Stopped: on SIGINT, SIGTERM or SIGHUP, or `until`; after the evaluations under way, or at
+            once on the second signal.
         RunError: the searcher asks for other architectures than those recorded (E708), nothing
             but failures so far (E710), or the folder can't be written.
         ConfigError: the evaluator refuses its settings.
@@ -187,7 +189,7 @@ class _Run:
             id=architecture.id,
             key=architecture.key,
             level=architecture.level,
-            state="failed" if outcome.message else "complete",
+            state=_state(outcome),
             metrics=outcome.metrics,
             notes={**self.searcher.note(architecture), "step": progress.step},
             message=outcome.message,
@@ -214,6 +216,12 @@ class _Run:
             raise RunError(message, code="E710", hint=hint)
 
 
+def _state(outcome: Outcome) -> TrialState:
+    if outcome.infeasible:
+        return "infeasible"
+    return "failed" if outcome.message else "complete"
+
+
 def _refuse(trial: Trial, asked: str) -> None:
     message = (
         f"trial {trial.number} does not fit the search, which cannot go on from it\n"
@@ -226,7 +234,7 @@ def _refuse(trial: Trial, asked: str) -> None:
 
 @contextlib.contextmanager
 def signals(watcher: Watcher) -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM; the second one interrupts."""
+    """Collect the signals that ask to stop; the second one interrupts."""
     received: list[int] = []
 
     def receive(number: int, frame: FrameType | None) -> None:
@@ -238,7 +246,11 @@ def signals(watcher: Watcher) -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
-    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, receive)
+        for number in STOPPING
+        if number in _ALWAYS or signal.getsignal(number) != signal.SIG_IGN  # as `nohup` has it
+    }
     try:
         yield received
     finally:

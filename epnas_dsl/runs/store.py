@@ -12,6 +12,7 @@ run.db, which comes last.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,7 @@ from epnas_dsl.runs.files import refusals, sha256, sync, write_whole
 from epnas_dsl.runs.trial import Trial
 
 KEPT_CHECKPOINTS = 2
+PATIENCE = 0.2  # seconds for a lock: who looks at a run holds it for a moment, a writer for long
 _LOCKS = {"run.lock", "run.lock.holder"}
 
 
@@ -51,25 +53,31 @@ def create(
             is not allowed (E707).
     """
     folder = Path(path)
-    with refusals(folder):
-        _check_free(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        with _lock(folder):
+    with contextlib.ExitStack() as held, refusals(folder):
+        try:
             _check_free(folder)
-            unfinished = folder / "run.db.partial"
-            for leftover in folder.glob("run.db.partial*"):
-                leftover.unlink()
-            database.create(unfinished)
-            (folder / "checkpoints").mkdir(exist_ok=True)
-            hashes = {
-                name: write_whole(folder / name, text.encode())
-                for name, text in [("config.toml", dump_toml(config)), ("search.space", space_text)]
-            }
-            facts = {"files": hashes, "parameters": dict(parameters or {}), "space": digest}
-            database.write_facts(unfinished, facts)
-            os.replace(unfinished, folder / "run.db")
-            sync(folder)
-    return Store(folder, writing=True)
+        except RunError:
+            if (folder / "run.lock").is_file():
+                with _lock(folder):  # says so if another process writes there at this moment
+                    pass
+            raise
+        folder.mkdir(parents=True, exist_ok=True)
+        held.enter_context(_lock(folder))
+        _check_free(folder)
+        unfinished = folder / "run.db.partial"
+        for leftover in folder.glob("run.db.partial-*"):
+            leftover.unlink()
+        unfinished.write_bytes(b"")  # never absent: it tells a failed start from other files
+        database.create(unfinished)
+        (folder / "checkpoints").mkdir(exist_ok=True)
+        texts = {"config.toml": dump_toml(config), "search.space": space_text}
+        for name, text in texts.items():
+            write_whole(folder / name, text.encode())
+        facts = {"files": texts, "parameters": dict(parameters or {}), "space": digest}
+        database.write_facts(unfinished, facts)
+        os.replace(unfinished, folder / "run.db")
+        sync(folder)
+        return Store(folder, writing=True, held=held.pop_all())
 
 
 class Store:
@@ -86,6 +94,7 @@ class Store:
         path: the folder of a run.
         writing: take the lock, and remove what a crash left over. Without it, a run that
             another process is writing can be read.
+        held: what holds the lock already, to be closed with the folder.
 
     Raises:
         RunError: no run folder (E702), locked by another writer (E703), damaged (E704), of
@@ -93,16 +102,22 @@ class Store:
             checkpoint (E709).
     """
 
-    def __init__(self, path: str | Path, *, writing: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        writing: bool = False,
+        held: contextlib.ExitStack | None = None,
+    ) -> None:
         self.path = Path(path)
         file = self.path / "run.db"
         if not file.is_file():
             what = "is no run folder" if self.path.exists() else "does not exist"
             hint = "a run folder holds run.db; `epnas search SPACE --out DIR` makes one"
             raise RunError(f"`{path}` {what}", code="E702", hint=hint)
-        self._closing = contextlib.ExitStack()
+        self._closing = held or contextlib.ExitStack()
         try:
-            if writing:
+            if writing and not held:
                 self._closing.enter_context(_lock(self.path))
             self._database = self._closing.enter_context(database.connect(file, writing))
             with self._reports():
@@ -176,14 +191,15 @@ class Store:
 
     def _read_facts(self) -> None:
         facts = database.read_facts(self._database)
-        for name, digest in facts["files"].items():
+        for name, text in facts.files.items():
             path = self.path / name
-            if not path.is_file() or sha256(path) != digest:
-                what = "has changed since the run began" if path.is_file() else "is missing"
+            found = path.read_bytes() if path.is_file() else None
+            if found != text.encode():
+                what = "is missing" if found is None else "has changed since the run began"
+                changes = "" if found is None else _changes(text, found.decode(errors="replace"))
                 hint = "put the original file back, or start a new run with the new one"
-                raise RunError(f"`{path}` {what}", code="E704", hint=hint)
-        self.parameters: dict[str, float] = facts["parameters"]
-        self.space_digest: str = facts["space"]
+                raise RunError(f"`{path}` {what}{changes}", code="E704", hint=hint)
+        self.parameters, self.space_digest = facts.parameters, facts.space
         self.config = load_config(self.path / "config.toml")
         self.space_text = (self.path / "search.space").read_text(encoding="utf-8")
 
@@ -203,6 +219,15 @@ class Store:
                 file.unlink(missing_ok=True)
 
 
+def _changes(old: str, new: str, most: int = 20) -> str:
+    """The lines in which a text differs from the one of the run's begin, as a diff shows them."""
+    before, after = (text.splitlines()[:2000] for text in (old, new))
+    lines = list(difflib.unified_diff(before, after, lineterm="", n=0))[2:]
+    shown = [line[:100] for line in lines if not line.startswith("@@")]
+    more = [f"... {len(shown) - most} more"] if len(shown) > most else []
+    return "".join(f"\n  {line}" for line in [*shown[:most], *more])
+
+
 def _check_free(folder: Path) -> None:
     """Make sure that a new run spoils nothing: what stands there is nothing, or a failed start."""
     if folder.exists() and not folder.is_dir():
@@ -220,14 +245,15 @@ def _check_free(folder: Path) -> None:
 def _lock(folder: Path) -> Iterator[None]:
     """Hold the lock of a run's one writer; its holder is named in a file beside the lock."""
     holder = folder / "run.lock.holder"
-    lock = FileLock(folder / "run.lock", timeout=0)
+    lock = FileLock(folder / "run.lock", timeout=PATIENCE)
     with refusals(folder):
         try:
             lock.acquire()
         except Timeout:
-            name = holder.read_text("utf-8").strip() if holder.is_file() else ""
+            name = holder.read_text("utf-8", errors="replace") if holder.is_file() else ""
+            name = name.strip()[:200] or "another process"
             hint = f"wait, or stop it; `epnas status {folder}` shows how far it is"
-            message = f"`{folder}` is being written by {name or 'another process'}"
+            message = f"`{folder}` is being written by {name}"
             raise RunError(message, code="E703", hint=hint) from None
         try:
             holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", "utf-8")

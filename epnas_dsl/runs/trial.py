@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-TrialState = Literal["complete", "failed"]
+TrialState = Literal["complete", "failed", "infeasible"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,8 @@ class Trial:
         id: the short hash of the text.
         key: the canonical key: equal for architectures that compute the same.
         level: how far the architecture is expanded, from 1.
-        state: `complete`, or `failed` (it then has no metrics, and a message).
+        state: `complete`; `failed` (it then has no metrics, and a message); or `infeasible`: failed
+            because it needs more memory than there is, in small parts too.
         metrics: what was measured; `accuracy` in [0, 1] guides the search.
         notes: what the search knew before, such as `iteration`, `step` or `predicted`.
         message: why the evaluation failed.

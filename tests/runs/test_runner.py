@@ -1,12 +1,7 @@
 import dataclasses
-import os
-import random
 import signal
-import subprocess
-import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import pytest
 from fakes import FakeEvaluator, FakeSearcher, PlainEvaluator
@@ -15,10 +10,8 @@ from epnas_dsl.config import Config
 from epnas_dsl.errors import ConfigError, RunError
 from epnas_dsl.runs.executor import ProcessExecutor, SerialExecutor
 from epnas_dsl.runs.runner import HOPELESS, Silence, Stopped, run
-from epnas_dsl.runs.store import Store, create
+from epnas_dsl.runs.store import create
 from epnas_dsl.runs.trial import Trial
-
-SCRIPT = Path(__file__).with_name("killed_run.py")
 
 
 def timeless(trials: list[Trial]) -> list[Trial]:
@@ -186,66 +179,6 @@ def test_a_process_that_dies_costs_its_own_trial_only(store):
 def test_closing_ends_processes_at_once(store):
     executor = ProcessExecutor(partial(PlainEvaluator, seconds=60), 1)
     started = time.monotonic()
-    executor._submit((0, FakeSearcher().ask(1)[0]))
+    executor._lend((0, FakeSearcher().ask(1)[0]))
     executor.close()
     assert time.monotonic() - started < 20
-
-
-def start(folder: Path, seconds: float) -> subprocess.Popen[str]:
-    command = [sys.executable, str(SCRIPT), str(folder), str(seconds)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert child.stdout.readline() == "ready\n"
-    return child
-
-
-def finish(child: subprocess.Popen[str]) -> int:
-    child.stdout.close()
-    return child.wait(timeout=60)
-
-
-def test_killed_at_any_moment_nothing_is_lost_or_done_twice(tmp_path):
-    assert finish(start(tmp_path / "whole", 0.0)) == 0
-    moments = random.Random(5)
-    kills, folders = 0, 0
-    while kills < 20:  # a run that got through ahead of its killer is followed by another
-        folder = tmp_path / f"killed{(folders := folders + 1)}"
-        seen, code = 0, -1
-        while code:
-            child = start(folder, 0.008)
-            if kills < 20:
-                time.sleep(moments.uniform(0, 0.08))
-                child.send_signal(signal.SIGKILL)
-            code = finish(child)
-            assert code in (0, -signal.SIGKILL)
-            kills += code != 0
-            seen, before = recorded(folder), seen
-            assert seen >= before
-        with Store(tmp_path / "whole") as one, Store(folder) as other:
-            assert len(one.trials()) == 48
-            assert timeless(one.trials()) == timeless(other.trials())
-            kept = [sorted(os.listdir(s.path / "checkpoints")) for s in (one, other)]
-        assert kept == [["000046.ckpt", "000047.ckpt"]] * 2
-    assert folders <= 10
-
-
-def recorded(folder: Path) -> int:
-    if not (folder / "run.db").exists():
-        return 0
-    with Store(folder) as store:
-        return len(store.trials())
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_from_outside_stop_a_run_that_resumes(tmp_path, number):
-    child = start(tmp_path / "run", 0.02)
-    time.sleep(0.2)
-    child.send_signal(number)
-    assert finish(child) == number
-    with Store(tmp_path / "run") as store:
-        assert 0 < len(store.trials()) < 48
-    assert sorted(p.name for p in (tmp_path / "run").iterdir() if "lock" not in p.name) == [
-        "checkpoints",
-        "config.toml",
-        "run.db",
-        "search.space",
-    ]

@@ -104,7 +104,7 @@ def test_a_log_left_by_a_crash_is_read_without_the_right_to_write(tmp_path, monk
 
 @pytest.mark.parametrize("what", ["run", "full", "file"])
 def test_nothing_that_is_there_is_overwritten(tmp_path, store, what):
-    path = store.path
+    path = close(store)
     if what != "run":
         path = tmp_path / "there"
         path.mkdir() if what == "full" else path.write_text("mine")
