@@ -345,7 +345,7 @@ def test_nothing_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("No working C++ compiler found\nmore")
 
     monkeypatch.setattr(torch, "compile", fails)
-    with pytest.raises(ConfigError, match=r"E522: .*: No working C\\+\\+ compiler found\n"):
+    with pytest.raises(ConfigError, match=r"E522: .*: No working C\+\+ compiler found\n"):
         train(Net(), DATA, SETTINGS, 0, compiled=True)
 
 
