@@ -12,7 +12,7 @@ from epnas_dsl.space.search_space import SearchSpace
 
 
 class LocalSearcher(Proposer):
-    """Local search (White, Nolen, Savani 2020, section 3, algorithm 1), begun again when stuck.
+    """Local search (White, Nolen, Savani 2020, algorithm 1), begun again when stuck.
 
     From a random architecture on: its neighbours, those one decision away, are trained in a random
     order. With `climb` set to `best` the search moves to the best of all of them, as in the paper;

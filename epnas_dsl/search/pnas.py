@@ -35,7 +35,10 @@ class PnasSearcher(EpnasSearcher):
 
 
 class Ensemble:
-    """The mean of several predictors, each fitted to all but one part of the points (section 4.4).
+    """The mean of several predictors, each fitted to all but one part of the points (section 4).
+
+    The paper fits its five from scratch at every step; these go on from their last fit, as the
+    surrogate of EPNAS does.
 
     The parts are every n-th point: the first predictor lacks the points 0, n, 2n and so on. Fewer
     points than predictors are given to all of them.
