@@ -18,6 +18,7 @@ from markupsafe import Markup
 from epnas_dsl.config import Config
 from epnas_dsl.errors import printable
 from epnas_dsl.runs import charts
+from epnas_dsl.runs.selection import front
 from epnas_dsl.runs.trial import Trial, best
 
 TOP = 15
@@ -76,7 +77,11 @@ def render(
         lstrip_blocks=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    environment.filters |= {"accuracy": "{:.2%}".format, "count": "{:,}".format}
+    environment.filters |= {
+        "accuracy": "{:.2%}".format,
+        "count": "{:,}".format,
+        "short": charts.short,
+    }
     return environment.get_template("report.html.jinja").render(
         config=config,
         best=winner,
@@ -90,6 +95,7 @@ def render(
         legend=[(level, charts.colour(level, max(levels))) for level in levels],
         fits=fits(trials),
         chance=against_chance(trials),
+        fronts=_fronts(trials),
         top=sorted(complete, key=lambda t: (-t.accuracy, t.number))[:TOP],
         failed=[trial for trial in trials if trial.state != "complete"],
         settings=_settings(config),
@@ -184,6 +190,17 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
     mean_rank: np.ndarray = np.cumsum(counts) - (counts - 1) / 2
     return mean_rank[where]
+
+
+def _fronts(trials: Sequence[Trial]) -> list[tuple[str, str, list[Trial]]]:
+    """For each cost that was measured its name, the chart, and the Pareto front."""
+    there = {name for trial in trials for name in trial.metrics}
+    found = []
+    for cost, label in {"params": "parameters", "macs": "MACs for an image"}.items():
+        if cost in there:
+            members = front(trials, cost)
+            found.append((cost, _safe(charts.front_chart(trials, members, cost, label)), members))
+    return found
 
 
 def _figures(
