@@ -51,6 +51,9 @@ class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
             them; 0 means as many as there are workers.
         evaluations: stop after so many trials; 0 means no such end (searchers without levels then
             take as many as `epnas` would).
+        random_arm: so many trials are uniform random architectures of full length, spread over
+            the run, which the report compares the search with; they are among the `evaluations`,
+            or added to the trials of the iterations.
         seed: of every random choice of the run.
         runs: independent searches, with the seeds `seed`, `seed + 1`, ..; the best of all counts.
     """
@@ -75,6 +78,7 @@ class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     replays: Count = 100
     proposals: Whole = 0
     evaluations: Whole = 0
+    random_arm: Whole = 0
     seed: Whole = 0
     runs: Annotated[int, Meta(ge=1, le=1024)] = 1
 

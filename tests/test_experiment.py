@@ -153,3 +153,17 @@ def test_a_taken_folder(tmp_path):
     (tmp_path / "mine").write_text("")
     with pytest.raises(RunError, match="not empty"):
         experiment.run(override(Config(), TINY), tmp_path)
+
+
+def test_a_random_arm_is_part_of_a_run(tmp_path):
+    words = [*TINY, "search.evaluations=6", "search.random_arm=2", "evaluation.final_epochs=0"]
+    config = override(Config(), words)
+    with pytest.raises(Stopped):
+        experiment.run(config, tmp_path / "run", Stopper(3))
+    trials = experiment.resume(tmp_path / "run").trials
+    assert [t.notes.get("random", 0) for t in trials] == [0, 0, 1, 0, 0, 1]
+    assert [t.level for t in trials if t.notes.get("random")] == [2, 2]
+    assert experiment.status(tmp_path / "run").planned == 6
+    assert "too few trials to tell" in (tmp_path / "run" / "report.html").read_text()
+    with pytest.raises(ConfigError, match="random_arm is 6 of 6"):
+        experiment.run(override(config, ["search.random_arm=6"]), tmp_path / "other")

@@ -47,7 +47,7 @@ Exit status:
 
 SPACE is a built-in name or a path, with parameters if wanted: 'micro(blocks=3)'.
 ARCH is an architecture's text, the path of an .arch file, - for standard input, or a
-trial of a run: DIR:best, DIR:17."""
+trial of a run: DIR:best, DIR:17, 'DIR:best(params<2e6)'."""
 
 
 class _Commands(click.Group):

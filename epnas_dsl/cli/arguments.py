@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from epnas_dsl.space.architecture import Architecture
 
 MAX_TEXT = 1 << 16
-_TRIAL = re.compile(r"(?P<run>[^=;]*):(?P<trial>best|\d{1,9})")
+_TRIAL = re.compile(r"(?P<run>[^=;]*):(?P<trial>best(?:\(.*\))?|\d{1,9})")
 
 
 def architecture(word: str) -> Architecture:
     """The architecture of a text, an .arch file, `-` (standard input), or a trial `DIR:best`.
+
+    A trial is also named by its number, or by a condition: `DIR:17`, `DIR:best(params<2e6)`.
 
     Raises:
         ArchitectureError: there is none, or it does not fit its space.

@@ -254,20 +254,31 @@ def _plain(trial: Any) -> dict[str, object]:
 
 @click.command("top")
 @directory
-@click.option("-n", "number", type=click.IntRange(1), default=10, help="How many (10).")
+@click.option("-n", "number", type=click.IntRange(1), help="How many (10; all of a front).")
+@click.option("--pareto", is_flag=True, help="Those that no other beats in accuracy and cost.")
+@click.option("--cost", default="params", help="Of a front: params, macs or another metric.")
 @as_json
-def top_command(folder: Path, number: int, as_json: bool) -> None:
+def top_command(folder: Path, number: int | None, pareto: bool, cost: str, as_json: bool) -> None:
     """List the best architectures of a run."""
     from epnas_dsl import experiment
 
-    found = [trial for trial in experiment.trials(folder) if trial.metrics]
-    found.sort(key=lambda trial: (-trial.accuracy, trial.number))
-    best = list({trial.architecture: trial for trial in reversed(found)}.values())[::-1][:number]
+    if pareto:
+        best = experiment.front(folder, cost)[::-1][:number]
+    else:
+        found = [trial for trial in experiment.trials(folder) if trial.metrics]
+        found.sort(key=lambda trial: (-trial.accuracy, trial.number))
+        first = {trial.architecture: trial for trial in reversed(found)}
+        best = list(first.values())[::-1][: number or 10]
     if as_json:
         document(trials=[_plain(trial) for trial in best])
         return
-    rows = [(t.number, percent(t.accuracy), t.level, t.id, t.architecture) for t in best]
-    table([("trial", "accuracy", "level", "id", "architecture"), *rows], right=(0, 1, 2))
+    head = ("trial", "accuracy", *([cost] if pareto else []), "level", "id", "architecture")
+    rows = [
+        (t.number, percent(t.accuracy), *([_figure(t.metrics[cost])] if pareto else []),
+         t.level, t.id, t.architecture)
+        for t in best
+    ]  # fmt: skip
+    table([head, *rows], right=range(len(head) - 2))
 
 
 @click.command("report")

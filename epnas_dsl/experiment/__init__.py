@@ -8,6 +8,7 @@ from epnas_dsl.experiment.comparing import Arm, carry_out, compared, planned_run
 from epnas_dsl.experiment.networks import Trained, device, evaluate, export, load_model, train
 from epnas_dsl.experiment.records import (
     Status,
+    front,
     image_of,
     recorded,
     report,
@@ -29,6 +30,7 @@ __all__ = [
     "evaluate",
     "export",
     "folders",
+    "front",
     "image_of",
     "is_several",
     "load_model",

@@ -54,6 +54,10 @@ def settle(config: Config) -> Config:
     if how.evaluator == "table" and not (how.table and how.metric):
         hint = "`--table CSV --metric COLUMN`"
         raise ConfigError("a table needs its file and its metric", code="E515", hint=hint)
+    evaluations, arm = config.search.evaluations, config.search.random_arm
+    if evaluations and arm >= evaluations:
+        message = f"search.random_arm is {arm} of {evaluations} evaluations: nothing is searched"
+        raise ConfigError(message, code="E515", hint="`--set search.random_arm=0`")
     if how.ray:
         from epnas_dsl.runs.ray_executor import prepare
 
@@ -171,6 +175,9 @@ def make_searcher(space: SearchSpace, config: Config) -> Searcher:
     """The searcher of the settings."""
     from epnas_dsl import search
 
+    if config.search.random_arm:
+        alone = msgspec.structs.replace(config, search=search.without_arm(config.search))
+        return search.RandomArm(space, config.search, make_searcher(space, alone))
     settings = config.search
     match settings.searcher:
         case "epnas":

@@ -47,7 +47,7 @@ def planned_runs(
     Raises:
         ConfigError: there is no searcher of that name.
     """
-    found = []
+    found, config = [], override(config, ["search.runs=1"])
     budget = f"search.evaluations={config.search.evaluations or plan(config)[1]}"
     for seed in seeds:
         for name in searchers:

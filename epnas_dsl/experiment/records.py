@@ -27,11 +27,14 @@ FOR_PEOPLE = ("best.arch", "best.svg", "best.png", "report.html")
 
 
 def recorded(folder: Path, which: str) -> Architecture:
-    """The architecture of a trial of a run: `best`, or the trial's number.
+    """The architecture of a trial of a run: `best`, `best(params<2e6)`, or the trial's number.
 
     Raises:
-        RunError: there is no such run, or no such trial in it (E711).
+        RunError: there is no such run, or no such trial in it (E711), or none that meets the
+            condition (E715).
+        ConfigError: the condition is wrong (E536).
     """
+    from epnas_dsl.runs.selection import best_where
     from epnas_dsl.runs.store import Store
     from epnas_dsl.runs.trial import best
 
@@ -39,6 +42,8 @@ def recorded(folder: Path, which: str) -> Architecture:
         trials = store.trials()
         by_number = {str(trial.number): trial for trial in trials}
         trial = best(trials) if which == "best" else by_number.get(which.lstrip("0") or "0")
+        if which.startswith("best("):
+            trial = best_where(trials, which[5:-1])
         if trial is None:
             raise RunError(
                 f"`{folder}` has no trial `{which}`; it has {len(trials)}", code="E711",
@@ -72,6 +77,17 @@ def trials(folder: Path) -> list[Trial]:
 
     with Store(folder) as store:
         return store.trials()
+
+
+def front(folder: Path, cost: str) -> list[Trial]:
+    """The trials of a run that no other beats in both accuracy and cost, the cheapest first.
+
+    Raises:
+        ConfigError: no trial has such a metric (E536).
+    """
+    from epnas_dsl.runs import selection
+
+    return selection.front(trials(folder), cost)
 
 
 def run_config(folder: Path) -> Config:

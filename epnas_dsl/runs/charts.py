@@ -117,6 +117,32 @@ def predictions_chart(trials: Sequence[Trial]) -> str:
     return axes.draw(marks, ("predicted accuracy", "measured accuracy"), percent, percent)
 
 
+def front_chart(trials: Sequence[Trial], front: Sequence[Trial], cost: str, label: str) -> str:
+    """Accuracy of every trial over its cost; the line joins those that no other beats."""
+    done = [t for t in trials if t.state == "complete" and cost in t.metrics]
+    if not front:
+        return ""
+    costs = [trial.metrics[cost] for trial in done]
+    pad = 0.05 * (max(costs) - min(costs)) or 0.05 * max(costs) or 1.0
+    across = (max(0.0, min(costs) - pad), max(costs) + pad)
+    axes = _Axes(across, _padded([t.accuracy for t in done]), 480, 320, whole_x=False)
+    levels = max(trial.level for trial in trials)
+    marks = [_point(axes, t, t.metrics[cost], t.accuracy, levels) for t in done]
+    corners = [(axes.x(t.metrics[cost]), axes.y(t.accuracy)) for t in front]
+    steps = " ".join(f"H{x} V{y}" for x, y in corners[1:])
+    start, end = f"M{corners[0][0]} {corners[0][1]}", f"H{axes.x(across[1])}"
+    marks += [f'<path class="best" d="{start} {steps} {end}"/>']
+    return axes.draw(marks, (label, "validation accuracy"), short, percent)
+
+
+def short(value: float) -> str:
+    """A large number as people say it: 1.5M."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.4g}{letter}"
+    return f"{value:.4g}"
+
+
 def curves_chart(curves: Mapping[str, Sequence[float]]) -> str:
     """One line for each name, over epochs from 1."""
     lines = [list(values) for values in curves.values()]

@@ -53,7 +53,9 @@ def picture(searchers: Mapping[str, Quartiles], title: str, runs: int) -> str:
     pad = max(0.06 * (high - low), 0.001)
     plane = _Plane(evaluations, max(0.0, low - pad), min(1.0, high + pad))
     inks = dict(zip(searchers, COLOURS * len(searchers), strict=False))
-    drawn = plane.frame(title, f"median of {runs} runs each, and the quartiles around it")
+    drawn = plane.frame(
+        title, f"best validation accuracy so far: median of {runs} runs, and quartiles"
+    )
     for name, (lower, _, upper) in searchers.items():
         there, back = plane.steps(lower), plane.steps(upper)[::-1]
         drawn += [_stroke(f"{inks[name]}00", 0), _fill(f"{inks[name]}30"), _path("P", there + back)]
@@ -64,7 +66,7 @@ def picture(searchers: Mapping[str, Quartiles], title: str, runs: int) -> str:
     return (
         f'digraph "{_plain(title)}" {{\nlayout=nop2; bgcolor=white; pad=0;\n'
         f'about="{_plain(title)}: best validation accuracy so far against evaluations";\n'
-        f'_background="{" ".join(drawn)}";\n'
+        f"_background={_quoted(' '.join(drawn))};\n"
         f'node [shape=point, width=0, style=invis, label=""];\n{corners}\n}}\n'
     )
 
@@ -112,6 +114,11 @@ class _Plane:
             words = f"{name}, {percent(ends[name])}"
             drawn += _text(12, inks[name], _WIDTH - _RIGHT + 8, y, words)
         return drawn
+
+
+def _quoted(text: str) -> str:
+    """A text without quotes as DOT has it: in pieces, as its reader takes no long ones."""
+    return " +\n".join(f'"{text[i : i + 4000]}"' for i in range(0, len(text), 4000))
 
 
 def _plain(text: str) -> str:

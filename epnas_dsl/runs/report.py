@@ -18,9 +18,12 @@ from markupsafe import Markup
 from epnas_dsl.config import Config
 from epnas_dsl.errors import printable
 from epnas_dsl.runs import charts
+from epnas_dsl.runs.selection import front
 from epnas_dsl.runs.trial import Trial, best
 
 TOP = 15
+RESAMPLES = 2_000
+FEWEST = 5  # of each side; fewer make an interval that is too narrow
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +33,16 @@ class Fit:
     Attributes:
         level: from 1.
         count: of the trials that were predicted.
+        predicted: the mean of what was predicted, beside which
+        measured: the mean of what was measured shows how the surrogate is calibrated.
         rank_correlation: Spearman's; nan for fewer than 3 trials, or without any differences.
         error: mean absolute difference of predicted and measured accuracy.
     """
 
     level: int
     count: int
+    predicted: float
+    measured: float
     rank_correlation: float
     error: float
 
@@ -70,7 +77,11 @@ def render(
         lstrip_blocks=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    environment.filters |= {"accuracy": "{:.2%}".format, "count": "{:,}".format}
+    environment.filters |= {
+        "accuracy": "{:.2%}".format,
+        "count": "{:,}".format,
+        "short": charts.short,
+    }
     return environment.get_template("report.html.jinja").render(
         config=config,
         best=winner,
@@ -83,6 +94,8 @@ def render(
         curves_legend=[(n, charts.colour(i, len(curves))) for i, n in enumerate(curves, 1)],
         legend=[(level, charts.colour(level, max(levels))) for level in levels],
         fits=fits(trials),
+        chance=against_chance(trials),
+        fronts=_fronts(trials),
         top=sorted(complete, key=lambda t: (-t.accuracy, t.number))[:TOP],
         failed=[trial for trial in trials if trial.state != "complete"],
         settings=_settings(config),
@@ -100,8 +113,70 @@ def fits(trials: Sequence[Trial]) -> list[Fit]:
         guessed = np.array([trial.notes["predicted"] for trial in here])
         measured = np.array([trial.accuracy for trial in here])
         correlation = rank_correlation(guessed, measured)
-        found.append(Fit(level, len(here), correlation, float(abs(guessed - measured).mean())))
+        means = float(guessed.mean()), float(measured.mean())
+        error = float(abs(guessed - measured).mean())
+        found.append(Fit(level, len(here), *means, correlation, error))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Advantage:
+    """How much better the search's full-length trials are than those drawn at random.
+
+    Attributes:
+        searched: how many full-length trials the search chose.
+        random: how many were drawn uniformly.
+        mean: of the first minus mean of the second, in accuracy.
+        low: where the 95 % interval of that difference begins.
+        high: where it ends; both are nan with fewer than 5 of either.
+    """
+
+    searched: int
+    random: int
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """Whether the search beat chance, as far as the interval tells."""
+        if math.isnan(self.low):
+            return f"too few trials to tell; it takes {FEWEST} of each"
+        if self.low > 0:
+            return "the search beat uniform random choice"
+        worse = "the search was worse than uniform random choice"
+        return worse if self.high < 0 else "this does not tell the two apart"
+
+
+def against_chance(trials: Sequence[Trial]) -> Advantage | None:
+    """The search against its random arm; None without both.
+
+    The interval is the percentile bootstrap of the difference of means (Efron, Tibshirani, "An
+    Introduction to the Bootstrap", chapter 13): both sides are drawn anew 2,000 times, with
+    replacement and a fixed seed. It takes the trials as independent, which those of one search are
+    not quite, so it says nothing of other seeds.
+    """
+    drawn = [t for t in trials if t.state == "complete" and t.notes.get("random")]
+    level = max((t.level for t in drawn), default=0)
+    full = [t for t in trials if t.state == "complete" and t.level == level]
+    ours = np.array([t.accuracy for t in full if not t.notes.get("random")])
+    theirs = np.array([t.accuracy for t in drawn])
+    if not len(ours) or not len(theirs):
+        return None
+    low = high = math.nan
+    if min(len(ours), len(theirs)) >= FEWEST:
+        generator = np.random.default_rng(0)
+        means = [
+            np.array(
+                [
+                    side[generator.integers(len(side), size=len(side))].mean()
+                    for _ in range(RESAMPLES)
+                ]
+            )
+            for side in (ours, theirs)
+        ]
+        low, high = np.quantile(means[0] - means[1], (0.025, 0.975)).tolist()
+    return Advantage(len(ours), len(theirs), float(ours.mean() - theirs.mean()), low, high)
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -115,6 +190,17 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
     mean_rank: np.ndarray = np.cumsum(counts) - (counts - 1) / 2
     return mean_rank[where]
+
+
+def _fronts(trials: Sequence[Trial]) -> list[tuple[str, str, list[Trial]]]:
+    """For each cost that was measured its name, the chart, and the Pareto front."""
+    there = {name for trial in trials for name in trial.metrics}
+    found = []
+    for cost, label in {"params": "parameters", "macs": "MACs for an image"}.items():
+        if cost in there:
+            members = front(trials, cost)
+            found.append((cost, _safe(charts.front_chart(trials, members, cost, label)), members))
+    return found
 
 
 def _figures(

@@ -5,6 +5,7 @@ from epnas_dsl.search.evolution import EvolutionSearcher
 from epnas_dsl.search.local_search import LocalSearcher
 from epnas_dsl.search.pnas import Ensemble, PnasSearcher
 from epnas_dsl.search.q_learning import QLearningSearcher
+from epnas_dsl.search.random_arm import RandomArm, without_arm
 from epnas_dsl.search.random_search import RandomSearcher
 from epnas_dsl.search.searcher import Predictor, Progress, Searcher
 
@@ -17,7 +18,9 @@ __all__ = [
     "Predictor",
     "Progress",
     "QLearningSearcher",
+    "RandomArm",
     "RandomSearcher",
     "Searcher",
     "planned_trials",
+    "without_arm",
 ]

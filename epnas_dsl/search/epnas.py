@@ -47,7 +47,7 @@ def planned_trials(space: SearchSpace, settings: SearchSettings) -> int:
         width = min(settings.kept, width * size)
         later += width
     again = space.depth * width if settings.later == "refine" else drawn + later
-    return first + later + (settings.iterations - 1) * again
+    return first + later + (settings.iterations - 1) * again + settings.random_arm
 
 
 class EpnasSearcher:

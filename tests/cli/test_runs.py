@@ -43,6 +43,23 @@ def test_top_names_trials_that_other_commands_take(epnas, finished) -> None:
     assert table[0].split() == ["trial", "accuracy", "level", "id", "architecture"]
 
 
+def test_the_front_is_listed_and_chosen_from(epnas, finished) -> None:
+    front = epnas("top", finished, "--pareto", "--json").json["trials"]
+    costs = [trial["metrics"]["params"] for trial in front]
+    assert costs == sorted(set(costs), reverse=True)
+    smallest = front[-1]
+    word = f"{finished}:best(params<={costs[-1]:.0f})"
+    assert epnas("summary", word, "--json").json["architecture"] == smallest["architecture"]
+    assert epnas("top", finished, "--pareto", "--cost", "macs").out.split()[2] == "macs"
+    none = epnas("summary", f"{finished}:best(params<1)")
+    assert (none.status, "E715" in none.err) == (4, True)
+    for wrong in ("best(params)", "best(weight<1)", "best()"):
+        done = epnas("summary", f"{finished}:{wrong}")
+        assert (done.status, "E536" in done.err) == (2, True)
+    assert epnas("top", finished, "--pareto", "--cost", "latency").status == 2
+    assert "Accuracy against macs" in (finished / "report.html").read_text()
+
+
 def test_every_json_is_one_document_with_its_schema(epnas, finished) -> None:
     for words in (
         ["check", "micro"], ["show", "micro"], ["summary", f"{finished}:best"], ["doctor"],

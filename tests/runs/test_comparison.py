@@ -31,3 +31,10 @@ def test_hostile_names_stay_inside_the_picture(tmp_path):
     assert "&lt;script&gt;" in svg
     assert "\x1b" not in svg
     assert ">plain, 50 %" in svg
+
+
+def test_a_thousand_evaluations_are_drawn():
+    from epnas_dsl.space.drawing import to_svg
+
+    rising = quartiles([made(*(i / 1000 for i in range(1000)))], 1000)
+    assert "polygon fill=" in to_svg(picture({"a": rising, "b": rising}, "long", 1))

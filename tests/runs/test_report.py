@@ -8,7 +8,7 @@ import pytest
 
 from epnas_dsl.config import Config, override
 from epnas_dsl.runs.charts import ticks
-from epnas_dsl.runs.report import duration, fits, rank_correlation, render
+from epnas_dsl.runs.report import against_chance, duration, fits, rank_correlation, render
 from epnas_dsl.runs.trial import Trial
 
 EVIL = '<script>alert("&")</script>'
@@ -105,6 +105,61 @@ def test_fits():
     found = fits(made(30, failed={0}))
     assert [(f.level, f.count) for f in found] == [(1, 9), (2, 10), (3, 10)]
     assert all(-1 <= f.rank_correlation <= 1 and 0 < f.error < 1 for f in found)
+
+
+def test_calibration_is_by_level():
+    first = fits(made(30))[0]
+    here = [t for t in made(30) if t.level == 1]
+    assert first.predicted == pytest.approx(np.mean([t.notes["predicted"] for t in here]))
+    assert first.measured == pytest.approx(np.mean([t.accuracy for t in here]))
+    assert "mean measured" in render(made(30), Config())
+
+
+def arms(ours, theirs, shift, level=2):
+    generator = np.random.default_rng(1)
+    values = [*generator.normal(0.7 + shift, 0.05, ours), *generator.normal(0.7, 0.05, theirs)]
+    low = [Trial(number=0, architecture="a", id="", key="", level=1, metrics={"accuracy": 0.1})]
+    return low + [
+        Trial(number=i, architecture="a", id="", key="", level=level, metrics={"accuracy": v},
+              notes={"iteration": 1} | ({"random": 1} if i > ours else {}))
+        for i, v in enumerate(values, 1)
+    ]  # fmt: skip
+
+
+def test_the_search_against_its_random_arm():
+    assert against_chance(made(30)) is None
+    trials = arms(40, 30, 0.05)
+    found = against_chance(trials)
+    a = np.array([t.accuracy for t in trials[1:41]])
+    b = np.array([t.accuracy for t in trials[41:]])
+    spread = 1.96 * math.sqrt(a.var() / 40 + b.var() / 30)  # what the bootstrap comes near
+    assert (found.searched, found.random) == (40, 30)
+    assert found.mean == pytest.approx(a.mean() - b.mean())
+    assert found.low == pytest.approx(found.mean - spread, abs=0.003)
+    assert found.high == pytest.approx(found.mean + spread, abs=0.003)
+    assert found == against_chance(trials)
+    assert found.verdict in render(trials, Config())
+    assert "beat" in found.verdict
+    assert "worse" in against_chance(arms(40, 30, -0.05)).verdict
+    assert "does not tell" in against_chance(arms(20, 20, 0.0)).verdict
+    assert "too few" in against_chance(arms(40, 4, 0.1)).verdict
+    check(render(arms(40, 4, 0.1), Config()))
+
+
+@pytest.mark.slow
+def test_the_interval_covers_what_is_true():
+    """Of 200 experiments without a difference about one in twenty is told apart."""
+    generator = np.random.default_rng(7)
+    wrong = 0
+    for _ in range(200):
+        trials = [
+            Trial(number=i, architecture="a", id="", key="", level=1,
+                  metrics={"accuracy": float(v)}, notes={"random": float(i % 2)})
+            for i, v in enumerate(generator.uniform(0.4, 0.9, 50))
+        ]  # fmt: skip
+        found = against_chance(trials)
+        wrong += not found.low <= 0 <= found.high
+    assert 3 <= wrong <= 20
 
 
 def test_rank_correlation():
