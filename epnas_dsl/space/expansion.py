@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from epnas_dsl.errors import CountError, LimitError
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.measures import satisfies
+from epnas_dsl.space.measures import COSTS, satisfies
+from epnas_dsl.space.requirements import layers
 from epnas_dsl.space.search_space import SearchSpace
 from epnas_dsl.space.terms import (
     Choice,
@@ -31,6 +32,8 @@ from epnas_dsl.space.terms import (
 Numbers = npt.NDArray[np.int64]
 MAX_OPTIONS = 50_000_000
 MAX_REJECTED = 10_000
+FEWEST = 100
+MAX_EFFORT = 5_000_000  # values looked at in vain, of 3 microseconds; a layer's cost takes five
 
 
 def options(space: SearchSpace, level: int, unordered: bool = True) -> Numbers:
@@ -141,18 +144,30 @@ def sample(
         CountError: nearly nothing meets the requirements.
     """
     found: list[Architecture] = []
-    rejected = 0
+    rejected, most = 0, MAX_REJECTED
     while len(found) < n:
         architecture = _draw(space, generator, level or space.depth, over)
         if satisfies(architecture):
             found.append(architecture)
             rejected = 0
-        elif (rejected := rejected + 1) >= MAX_REJECTED:
+            continue
+        rejected += 1
+        if rejected == FEWEST:
+            most = _patience(space)
+        if rejected >= most:
             raise CountError(
-                f"none of {MAX_REJECTED:,} random architectures of {space.name} meets its "
+                f"none of {most:,} random architectures of {space.name} meets its "
                 "requirements", code="E916", hint="loosen a `require`",
             )  # fmt: skip
     return found
+
+
+def _patience(space: SearchSpace) -> int:
+    """How many architectures in a row may miss the requirements: fewer where each takes long."""
+    effort = space.places
+    if any(r.measures & COSTS for r in space.requirements):
+        effort += 5 * layers(space)
+    return max(FEWEST, min(MAX_REJECTED, MAX_EFFORT // max(1, effort)))
 
 
 def _draw(
