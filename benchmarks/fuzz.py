@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import queue
 import random
+import re
 import resource
 import signal
 import sys
@@ -55,7 +56,8 @@ def signature(error: Exception) -> str:
     if isinstance(error, TimeoutError | RecursionError | MemoryError):
         return type(error).__name__
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} {Path(frame.filename).name}:{frame.name} {str(error)[:40]}"
+    message = re.sub(r"\S+:\d+:\d+: |`.*`", "", str(error).partition("\n")[0])
+    return f"{type(error).__name__} {Path(frame.filename).name}:{frame.name} {message[:60]}"
 
 
 def attempt(examine: Callable[[str], fuzzing.Outcome], text: str) -> fuzzing.Outcome | str:

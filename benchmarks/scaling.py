@@ -189,7 +189,9 @@ def median(run: Callable[[], object]) -> float:
     return statistics.median(timed(run) for _ in range(7))
 
 
-def owners(append: float, step: float, task: float, weights: dict[str, float]) -> dict[str, tuple[Callable[[int], int], Owner]]:
+def owners(
+    append: float, step: float, task: float, weights: dict[str, float]
+) -> dict[str, tuple[Callable[[int], int], Owner]]:
     """Each way to work: the size of its steps by the number of workers, and its owner."""
     alone = Owner(step, task, append)
     send = weights["bytes"] / BANDWIDTH / MACHINE  # each machine fetches a snapshot once
@@ -222,7 +224,7 @@ def chart(courses: dict[str, list[Course]]) -> str:
 
     drawn = axes.draw(marks, ("workers", "trials at a time, on average"), power, power)
     head, rest = drawn.split("\n", 1)
-    return f'{head.replace("<svg", "<svg xmlns='http://www.w3.org/2000/svg'")}\n{STYLE}\n{rest}\n'
+    return f"{head.replace('<svg', "<svg xmlns='http://www.w3.org/2000/svg'")}\n{STYLE}\n{rest}\n"
 
 
 def bend(found: Iterable[Course]) -> int:

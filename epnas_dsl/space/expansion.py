@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from epnas_dsl.errors import CountError, LimitError
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.measures import satisfies
+from epnas_dsl.space.measures import COSTS, satisfies
+from epnas_dsl.space.requirements import layers
 from epnas_dsl.space.search_space import SearchSpace
 from epnas_dsl.space.terms import (
     Choice,
@@ -33,6 +34,8 @@ Numbers = npt.NDArray[np.int64]
 MAX_OPTIONS = 50_000_000
 MAX_REJECTED = 10_000
 MAX_TABLE = 100_000
+FEWEST = 100
+MAX_EFFORT = 5_000_000  # values looked at in vain, of 3 microseconds; a layer's cost takes five
 
 
 def options(space: SearchSpace, level: int, unordered: bool = True) -> Numbers:
@@ -144,21 +147,33 @@ def sample(
     """
     level = level or space.depth
     found: list[Architecture] = []
-    rejected = 0
+    rejected, most = 0, MAX_REJECTED
     while len(found) < n:
         drawn = _drawn(space, n - len(found), generator, level, over)
         for architecture in drawn if space.requirements else ():
             if satisfies(architecture):
                 found.append(architecture)
                 rejected = 0
-            elif (rejected := rejected + 1) >= MAX_REJECTED:
+                continue
+            rejected += 1
+            if rejected == FEWEST:
+                most = _patience(space)
+            if rejected >= most:
                 raise CountError(
-                    f"none of {MAX_REJECTED:,} random architectures of {space.name} meets its "
+                    f"none of {most:,} random architectures of {space.name} meets its "
                     "requirements", code="E916", hint="loosen a `require`",
                 )  # fmt: skip
         if not space.requirements:
             found = drawn
     return found
+
+
+def _patience(space: SearchSpace) -> int:
+    """How many architectures in a row may miss the requirements: fewer where each takes long."""
+    effort = space.places
+    if any(r.measures & COSTS for r in space.requirements):
+        effort += 5 * layers(space)
+    return max(FEWEST, min(MAX_REJECTED, MAX_EFFORT // max(1, effort)))
 
 
 def sample_choices(

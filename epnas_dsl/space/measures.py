@@ -10,6 +10,7 @@ from epnas_dsl.space.shapes import costs
 from epnas_dsl.space.terms import Number
 
 IMAGE: Image = (3, 32, 32)
+COSTS = frozenset({"params", "macs", "depth"})  # of the network; other measures are soon known
 
 
 def measures(architecture: Architecture, image: Image = IMAGE) -> dict[str, Number]:

@@ -39,7 +39,7 @@ def idle_requirements(space: SearchSpace) -> list[Diagnostic]:
     whole = math.prod(sizes) <= WHOLE
     rows = (itertools.product(*map(range, sizes[:width])) for width in set(space.widths[1:]))
     every = (_measured(space, choices) for choices in itertools.chain(*rows))
-    most = max(FEWEST, MAX_LAYERS // max(_layers(space), space.places))
+    most = max(FEWEST, MAX_LAYERS // max(layers(space), space.places))
     whole = whole and math.prod(sizes) <= most
     met: list[set[bool]] = [set() for _ in space.requirements]
     looked_at = 0
@@ -58,7 +58,7 @@ def idle_requirements(space: SearchSpace) -> list[Diagnostic]:
     ]
 
 
-def _layers(space: SearchSpace) -> int:
+def layers(space: SearchSpace) -> int:
     """How many layers the first architecture of full length has."""
     try:
         return len(network_layers(Architecture(space, [0] * len(space.decisions)), IMAGE))

@@ -174,3 +174,15 @@ def test_dead_code_inside_subsets_is_what_a_graph_does_not_say() -> None:
     (architecture,) = drawn(space, 1)
     with pytest.raises(EpnasError, match="nothing reads `dead` of `f`"):
         from_nodes(space, {"network": nodes(to_graph(architecture, "network"))}, True)
+
+
+def test_where_hardly_anything_meets_a_requirement_large_spaces_are_given_up_sooner(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("epnas_dsl.space.expansion.MAX_EFFORT", 200_000)
+    space = read_space(f"""{HEAD}network (image) {{ h[0] = conv_3x3(image, 4)
+        for i in 1..300 {{ h[i] = op(h[i-1]) }}
+        x = last(h) {TAIL}
+        require edges < 9""")
+    with pytest.raises(EpnasError, match=r"none of \d{3} random architectures of m meets"):
+        drawn(space, 1)
