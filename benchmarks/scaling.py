@@ -224,7 +224,8 @@ def chart(courses: dict[str, list[Course]]) -> str:
 
     drawn = axes.draw(marks, ("workers", "trials at a time, on average"), power, power)
     head, rest = drawn.split("\n", 1)
-    return f"{head.replace('<svg', "<svg xmlns='http://www.w3.org/2000/svg'")}\n{STYLE}\n{rest}\n"
+    head = head.replace("<svg", "<svg xmlns='http://www.w3.org/2000/svg'")
+    return f"{head}\n{STYLE}\n{rest}\n"
 
 
 def bend(found: Iterable[Course]) -> int:
