@@ -145,7 +145,7 @@ def step_seconds() -> float:
 
 
 def ray_seconds(architectures: list[Architecture]) -> tuple[float, float]:
-    """A task to a Ray worker of this machine and back: by the clock, and of the owner's processor."""
+    """A task to a Ray worker of this machine and back: by the clock, and of the owner's CPU."""
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     executor = RayExecutor(Instant, "local", 2)
     try:
