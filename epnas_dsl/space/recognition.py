@@ -124,6 +124,7 @@ def from_nodes(
     given = _by_body(space, bodies)
     present = {_block(n) for listing in given.values() for n in listing}
     level = max([1, *(s.level for _, s in space.statements if s.label in present)])
+    level = max(i for i, width in enumerate(space.widths) if width == space.widths[level])
     for body, listing in given.items():
         ends = whole or body.result.term.decisions > 0
         found.update(_Body(body, listing, level, ends).recognised())
@@ -629,7 +630,7 @@ def _compare(body: Body, given: Sequence[Node], built: Sequence[Node], whole: bo
     """Refuse a graph that is not the one which the recognised architecture has."""
     leaves = {n.name for n in given if n.operation == "input"}
     ours, theirs = digests(built, leaves), digests(given, leaves)
-    made = roots(built)
+    made = _made(built)
     pairs = [(label, node, made.get(label)) for label, node in roots(given).items()]
     if whole or body.result.term.decisions:
         pairs = [p for p in pairs if p[1] is not given[-1]]
@@ -637,6 +638,15 @@ def _compare(body: Body, given: Sequence[Node], built: Sequence[Node], whole: bo
     for label, node, twin in pairs:
         if node.operation != "input" and (not twin or ours[twin.name] != theirs[node.name]):
             raise _differs(body, label, node)
+
+
+def _made(built: Sequence[Node]) -> dict[str, Node]:
+    """`roots`, but what the result reads comes before what nothing reads."""
+    alive = {built[-1].name} if built else set()
+    for node in reversed(built):
+        if node.name in alive:
+            alive.update(node.inputs)
+    return roots(built) | roots([node for node in built if node.name in alive])
 
 
 def _differs(body: Body, label: str, node: Node) -> ArchitectureError:

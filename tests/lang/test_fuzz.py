@@ -186,3 +186,16 @@ def test_where_hardly_anything_meets_a_requirement_large_spaces_are_given_up_soo
         require edges < 9""")
     with pytest.raises(EpnasError, match=r"none of \d{3} random architectures of m meets"):
         drawn(space, 1)
+
+
+@pytest.mark.parametrize("body", [
+    "def f(a, d) { return a } cell c (p) { k = f(relu(p), p + p) return conv_1x1(concat(p, any of [k]), 4) }"
+    "network (image) { x = stack(conv_3x3(image, 4), [c])",
+    "network (image) { y = conv_3x3(image, 4) level b in 1..2 { h[b] = relu(y) }"
+    "x = conv_1x1(concat(unused(h), conv_3x3(y, 4 | 8)), 4)",
+])  # fmt: skip
+def test_graphs_with_dead_arguments_or_levels_without_choices_are_read_back(body: str) -> None:
+    space = read_space(f"space m {body} {TAIL}")
+    for architecture in drawn(space, 5):
+        graphs = {b.name: nodes(to_graph(architecture, b.name)) for b, _ in space.statements}
+        assert from_nodes(space, graphs, True) == architecture
