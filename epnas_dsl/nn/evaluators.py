@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as from_bytes
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from epnas_dsl.config import TrainingSettings
-from epnas_dsl.errors import ConfigError, DataError
+from epnas_dsl.errors import NO_MEMORY, ConfigError, DataError
 from epnas_dsl.nn.data import ImageData
 from epnas_dsl.nn.network import build_network
 from epnas_dsl.nn.supernet import Supernet
-from epnas_dsl.nn.training import train
+from epnas_dsl.nn.training import TrainingFailed, train
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.graph import to_layers, to_network
 from epnas_dsl.space.operations import Layer
 from epnas_dsl.space.shapes import costs
+
+PARTS = 4  # of a batch, where the whole of it does not fit into memory
 
 
 class SupernetEvaluator:
@@ -55,21 +59,28 @@ class SupernetEvaluator:
             ShapeError, LimitError: the network does not fit the images, or the limits.
         """
         layers = layers_for(architecture, self.data, self.settings)
-        network = self.supernet.network(layers)
-        before = [p.detach().clone() for p in network.parameters()]
+        shared = list(self.supernet.network(layers).parameters())
+        before = [p.detach().clone() for p in shared]
+
+        @torch.no_grad()
+        def restored() -> nn.Module:
+            for parameter, value in zip(shared, before, strict=True):
+                parameter.copy_(value)
+            return self.supernet.network(layers)
+
+        seed = _seed(self.seed, number)
         try:
-            return measure(layers, network, self.data, self.settings, _seed(self.seed, number))
+            metrics = _measure_somehow(layers, restored, self.data, self.settings, seed)
+            if not bool(torch.stack([p.isfinite().all() for p in shared]).all()):
+                raise TrainingFailed("the trained weights are not all finite")
+            return metrics
         except BaseException:
-            with torch.no_grad():
-                for parameter, value in zip(network.parameters(), before, strict=True):
-                    parameter.copy_(value)
+            restored()
             raise
 
     def save(self, path: Path) -> None:
-        """Write the shared weights as safetensors."""
-        path.write_bytes(
-            to_bytes(self.supernet.state())
-        )  # raises an OSError where the disk is full
+        """Write the shared weights as safetensors; a full disk is an OSError, as elsewhere."""
+        path.write_bytes(to_bytes(self.supernet.state()))
 
     def load(self, path: Path) -> None:
         """Go back to shared weights that were saved.
@@ -113,8 +124,11 @@ class StandaloneEvaluator:
         """Train and validate; as `SupernetEvaluator.evaluate`."""
         layers = layers_for(architecture, self.data, self.settings)
         seed = _seed(self.seed, number)
-        network = place(build_network(layers, seed), self.data, self.settings)
-        return measure(layers, network, self.data, self.settings, seed)
+
+        def fresh() -> nn.Module:
+            return place(build_network(layers, seed), self.data, self.settings)
+
+        return _measure_somehow(layers, fresh, self.data, self.settings, seed)
 
     def save(self, path: Path) -> None:
         """Nothing: an evaluation does not depend on the ones before."""
@@ -164,6 +178,64 @@ def measure(
         "params": float(cost.params),
         "macs": float(cost.macs),
     }
+
+
+class InParts(nn.Module):
+    """A network through which a batch goes in parts, so that it takes the memory of one.
+
+    What a part leaves for the gradient is not kept but worked out again (activation checkpointing,
+    Chen et al. 2016), so the gradient is that of the whole batch, up to rounding. Batch norm sees
+    the parts.
+    """
+
+    def __init__(self, network: nn.Module, parts: int) -> None:
+        super().__init__()
+        self.network, self.parts = network, parts
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores [n, classes] of images [n, channels, height, width]."""
+        chunks = images.chunk(self.parts)
+        if not torch.is_grad_enabled():
+            return torch.cat([self.network(chunk) for chunk in chunks])
+        return torch.cat([checkpoint(self.network, c, use_reentrant=False) for c in chunks])
+
+
+def _measure_somehow(
+    layers: tuple[Layer, ...],
+    make: Callable[[], nn.Module],
+    data: ImageData,
+    settings: TrainingSettings,
+    seed: int,
+) -> dict[str, float]:
+    """As `measure`; where memory does not suffice, once more with batches in parts.
+
+    Raises:
+        TrainingFailed: that did not help either (E641), or as `measure`.
+    """
+    try:
+        return measure(layers, make(), data, settings, seed)
+    except Exception as error:
+        if not _wants_memory(error):
+            raise
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    settings = msgspec.structs.replace(settings, cuda_graphs="no")
+    try:
+        return measure(layers, InParts(make(), PARTS), data, settings, seed)
+    except Exception as error:
+        if not _wants_memory(error):
+            raise
+        raise TrainingFailed(
+            f"the memory does not suffice for this network, with batches in {PARTS} parts neither",
+            code=NO_MEMORY, hint="a lower training.batch may help",
+        ) from error  # fmt: skip
+
+
+def _wants_memory(error: Exception) -> bool:
+    if isinstance(error, TrainingFailed):
+        return error.diagnostics[0].code == NO_MEMORY
+    on_the_cpu = "DefaultCPUAllocator" in str(error)  # which is a plain RuntimeError
+    return on_the_cpu or isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
 def memory_format(settings: TrainingSettings) -> torch.memory_format:

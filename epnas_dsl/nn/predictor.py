@@ -67,10 +67,14 @@ class LstmPredictor:
     def __init__(self, columns: Sequence[int], settings: SurrogateSettings, seed: int) -> None:
         self._random = torch.Generator().manual_seed(seed)
         self._offsets = np.array([1, *accumulate(columns, initial=1)][1:-1], dtype=np.int64)
-        self._settings = settings
-        self.network = Surrogate(sum(columns), settings, self._random)
+        self._settings, self._symbol_count = settings, sum(columns)
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """First weights; also after a fit that went astray, so that a search never sees NaN."""
+        self.network = Surrogate(self._symbol_count, self._settings, self._random)
         self._optimizer = torch.optim.Adam(
-            self.network.parameters(), lr=settings.learning_rate, fused=True
+            self.network.parameters(), lr=self._settings.learning_rate, fused=True
         )
 
     def fit(self, tokens: Sequence[np.ndarray], targets: Sequence[float]) -> None:
@@ -93,6 +97,8 @@ class LstmPredictor:
                 scores = self.network(symbols[batch], lengths[batch])
                 loss(scores.sigmoid(), accuracy[batch]).backward()
                 self._optimizer.step()
+        if not all(bool(torch.isfinite(p).all()) for p in self.network.parameters()):
+            self._begin_anew()
 
     @torch.no_grad()
     def predict(self, tokens: Sequence[np.ndarray]) -> np.ndarray:

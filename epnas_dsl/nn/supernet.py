@@ -91,7 +91,7 @@ class Supernet:
         """Go back to a `state`: parameters that it lacks are made anew when they are used.
 
         Raises:
-            DataError: a tensor does not have the shape that its name states.
+            DataError: a tensor does not have the shape that its name states, or is not finite.
         """
         for name, tensor in state.items():
             shape = "x".join(map(str, tensor.shape))
@@ -101,6 +101,8 @@ class Supernet:
                     code="E660",
                     hint="the checkpoint is not one of shared weights",
                 )
+            if not bool(torch.isfinite(tensor).all()):
+                raise DataError(f"the weights `{name}` are not all finite", code="E660")
         known = self.parameters
         self.parameters = {}
         for name, tensor in state.items():

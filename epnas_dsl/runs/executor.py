@@ -161,7 +161,7 @@ class ProcessExecutor:
     Args:
         factory: makes an evaluator; must be importable (pickled) in a new process.
         workers: the number of processes.
-        lease: seconds for a task, the making of the evaluator included; 0 for no end.
+        lease: seconds for a task, not counting the making of the evaluator; 0 for no end.
     """
 
     together = False
@@ -205,8 +205,11 @@ class ProcessExecutor:
         self._end(self._idle)
 
     def _lend(self, task: Task) -> None:
+        dead = [worker for worker in self._idle if not worker.is_alive]
+        self._idle = [worker for worker in self._idle if worker not in dead]
+        self._end(dead)
         worker = self._idle.pop() if self._idle else _Worker(self._factory)
-        worker.take(task, time.monotonic() + self._lease)
+        worker.take(task, self._lease)
         self._busy.append(worker)
 
     def _settled(self) -> Iterator[tuple[_Worker, Outcome | Exception | str]]:
@@ -217,6 +220,8 @@ class ProcessExecutor:
         for worker in list(self._busy):
             if worker.pipe in ready:
                 found = worker.answer()
+                if found is None:
+                    continue
             elif time.monotonic() >= worker.deadline:
                 found = f"it took longer than the {self._lease:g} s of evaluation.timeout"
             else:
@@ -239,11 +244,14 @@ class _Worker:
     Attributes:
         pipe: on which it answers.
         task: the one that it was lent last.
+        lease: for how many seconds.
         started: when that was, in seconds since 1970, UTC.
-        deadline: when it is taken back, by the clock of `time.monotonic`.
+        deadline: when it is taken back, by the clock of `time.monotonic`; a process that makes its
+            evaluator first has no deadline until that is done.
     """
 
     task: Task
+    lease: float
     started: float
     deadline: float
 
@@ -252,19 +260,27 @@ class _Worker:
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(factory, theirs), daemon=True)
         self._process.start()
+        self._is_warm = False
         theirs.close()
 
-    def take(self, task: Task, deadline: float) -> None:
-        self.task, self.started, self.deadline = task, time.time(), deadline
+    def take(self, task: Task, lease: float) -> None:
+        self.task, self.lease, self.started = task, lease, time.time()
+        self.deadline = time.monotonic() + lease if self._is_warm else math.inf
         with contextlib.suppress(OSError):  # it died while it was idle: its answer will say so
             self.pipe.send(task)
 
-    def answer(self) -> Outcome | Exception | str:
-        """What it says; a text if it can say nothing any more."""
+    @property
+    def is_alive(self) -> bool:
+        return self._process.is_alive()
+
+    def answer(self) -> Outcome | Exception | str | None:
+        """What it says: None that it begins, a text if it can say nothing any more."""
         try:
-            found: Outcome | Exception = self.pipe.recv()
+            found: Outcome | Exception | None = self.pipe.recv()
         except (EOFError, OSError):
             return "the process that evaluated it died, perhaps for want of memory"
+        if found is None:
+            self._is_warm, self.deadline = True, time.monotonic() + self.lease
         return found
 
     def end(self) -> None:
@@ -291,7 +307,9 @@ def _serve(factory: Factory, pipe: Connection) -> None:
     while True:
         number, architecture = tasks.get()
         try:
-            evaluator = evaluator or factory()
+            if evaluator is None:
+                evaluator = factory()
+                pipe.send(None)
             pipe.send(measure(evaluator, number, architecture))
         except Exception as error:  # of the settings or the data: the parent's run ends by it
             pipe.send(error)

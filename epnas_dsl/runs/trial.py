@@ -47,8 +47,8 @@ class Trial:
 
     @property
     def seconds(self) -> float:
-        """How long the evaluation took."""
-        return self.ended - self.started
+        """How long the evaluation took; 0 where the clock was put back meanwhile."""
+        return max(0.0, self.ended - self.started)
 
     @property
     def accuracy(self) -> float:

@@ -4,6 +4,7 @@ import errno
 
 import pytest
 from runs_of_the_shop import content
+from safetensors.numpy import load
 
 pytestmark = pytest.mark.slow
 
@@ -17,8 +18,9 @@ def earnest(shop, memory):
 
 
 def outcome(folder):
-    files = ("best.arch", "final/training.json", "final/model.safetensors")
-    return content(folder), [(folder / name).read_bytes() for name in files]
+    texts = [(folder / name).read_text() for name in ("best.arch", "final/training.json")]
+    weights = load((folder / "final/model.safetensors").read_bytes())
+    return content(folder), texts, {name: value.tobytes() for name, value in weights.items()}
 
 
 @pytest.mark.parametrize("part", [0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98])
