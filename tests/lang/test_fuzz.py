@@ -189,7 +189,7 @@ def test_where_hardly_anything_meets_a_requirement_large_spaces_are_given_up_soo
 
 
 @pytest.mark.parametrize("body", [
-    "def f(a, d) { return a } cell c (p) { k = f(relu(p), p + p) return conv_1x1(concat(p, any of [k]), 4) }"
+    "def f(a, d) { return a } cell c (p) { k = f(relu(p), p + p) return conv_1x1(concat(p, any of [k]), 4) }"  # noqa: E501
     "network (image) { x = stack(conv_3x3(image, 4), [c])",
     "network (image) { y = conv_3x3(image, 4) level b in 1..2 { h[b] = relu(y) }"
     "x = conv_1x1(concat(unused(h), conv_3x3(y, 4 | 8)), 4)",
