@@ -276,6 +276,7 @@ def test_the_device_and_the_threads() -> None:
     assert prepare_device(settings(device="cpu", threads=2)).type == "cpu"
     assert torch.get_num_threads() == 2
     assert prepare_device(settings()).type in {"cpu", "cuda"}
+    torch.set_num_threads(1)  # what a session shares may be made before the next test resets them
 
 
 @pytest.mark.gpu
