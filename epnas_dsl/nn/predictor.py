@@ -28,9 +28,9 @@ class Surrogate(nn.Module):
         super().__init__()
         bound = settings.hidden**-0.5
         self.table = nn.Parameter(torch.empty(symbols + 1, settings.features))
-        self.lstm = nn.LSTM(settings.features, settings.hidden, batch_first=True, device="meta")
-        self.score = nn.Linear(settings.hidden, 1, device="meta")
-        self.to_empty(device="cpu")
+        with torch.random.fork_rng(devices=()):  # torch draws weights, which are drawn anew below
+            self.lstm = nn.LSTM(settings.features, settings.hidden, batch_first=True)
+            self.score = nn.Linear(settings.hidden, 1)
         with torch.no_grad():
             self.table[0].zero_()
             self.table[1:].uniform_(-settings.initial, settings.initial, generator=random)
