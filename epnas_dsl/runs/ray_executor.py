@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import math
 import os
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from epnas_dsl.errors import ConfigError, EpnasError
 from epnas_dsl.runs.evaluator import Evaluator
 from epnas_dsl.runs.executor import Factory, Outcome, Task, measure
 
-ATTEMPTS = 3  # workers that a task may take with it before it counts as failed
+ATTEMPTS = 3  # how often a task is given to a worker before it counts as failed
 _TOKEN_FILE = Path("~/.ray/auth_token")
 
 
@@ -53,7 +55,7 @@ class RayExecutor:
 
     Workers that the cluster has no room for wait until it has: machines may join and leave. A
     worker that dies, with its machine or alone, costs nothing but time, for its task is given to
-    another one; a task that has taken `ATTEMPTS` workers with it has failed.
+    another one; a task given out `ATTEMPTS` times in vain has failed.
 
     Args:
         factory: makes an evaluator; pickled, so what it names must be installed everywhere.
@@ -61,6 +63,7 @@ class RayExecutor:
         workers: how many tasks are carried out at a time, if there is room.
         cpus: cores of a worker.
         gpus: whether each worker takes a GPU, if the cluster has any.
+        lease: seconds for a task; a worker that keeps it for longer is ended. 0 for no end.
 
     Raises:
         ConfigError: there is no cluster at the address (E545), or it refuses the token (E546).
@@ -69,10 +72,16 @@ class RayExecutor:
     together = False
 
     def __init__(
-        self, factory: Factory, address: str, workers: int, cpus: int = 1, gpus: bool = False
+        self,
+        factory: Factory,
+        address: str,
+        workers: int,
+        cpus: int = 1,
+        gpus: bool = False,
+        lease: float = 0,
     ) -> None:
         prepare()
-        self.workers = workers
+        self.workers, self._lease = workers, lease or math.inf
         self._ray = _connect(address)
         # Ray prints what befalls its machines to standard output, which is for results.
         self._closing = contextlib.ExitStack()
@@ -92,35 +101,32 @@ class RayExecutor:
         Raises:
             EpnasError: a worker can make no evaluator, or its settings are wrong.
         """
-        queue, attempts = deque(tasks), dict.fromkeys((number for number, _ in tasks), 0)
-        busy: dict[Any, tuple[Any, Task]] = {}
+        queue, attempts = deque(tasks), Counter[int]()
+        busy: dict[Any, _Lent] = {}
         while queue or busy:
             self._hire(min(self.workers, len(queue) + len(busy)) - len(busy))
             while queue and self._idle:
                 worker, task = self._idle.pop(), queue.popleft()
-                busy[worker.evaluate.remote(*task)] = (worker, task)
-            ready, _ = self._ray.wait([*busy, *self._starting], num_returns=1)
-            for reference in ready:
+                lent = _Lent(worker, task, time.time(), time.monotonic() + self._lease)
+                busy[worker.evaluate.remote(*task)] = lent
+            for reference in self._settled(busy):
                 if reference in self._starting:
                     self._greet(reference)
                     continue
-                worker, task = busy.pop(reference)
-                with self._deaths(worker) as deaths:
-                    outcome = self._ray.get(reference)
-                if deaths:
-                    attempts[task[0]] += 1
-                    if attempts[task[0]] < ATTEMPTS:
-                        queue.appendleft(task)
-                        continue
-                    message = (
-                        f"{ATTEMPTS} workers died that evaluated it, perhaps for want of memory"
-                    )
-                    outcome = Outcome(task[0], {}, message, time.time(), time.time())
+                lent = busy.pop(reference)
+                found = self._answer(reference, lent)
+                if isinstance(found, Outcome):
+                    yield found
+                elif isinstance(found, EpnasError):
+                    raise found
                 else:
-                    self._idle.append(worker)
-                if isinstance(outcome, EpnasError):
-                    raise outcome
-                yield outcome
+                    number = lent.task[0]
+                    attempts[number] += 1
+                    if attempts[number] < ATTEMPTS:
+                        queue.appendleft(lent.task)
+                    else:
+                        message = f"{found}, {ATTEMPTS} times"
+                        yield Outcome(number, {}, message, lent.started, time.time())
 
     def share(self, weights: bytes) -> Callable[[], bytes]:
         """Lay weights out in the cluster; each machine fetches them once."""
@@ -142,6 +148,28 @@ class RayExecutor:
         for _ in range(needed - len(self._idle) - len(self._starting)):
             worker = self._kind.remote(self._factory)
             self._starting[worker.greet.remote()] = worker
+
+    def _settled(self, busy: dict[Any, _Lent]) -> list[Any]:
+        """Wait for some worker; what is ready, or has been lent for too long."""
+        deadline = min((lent.deadline for lent in busy.values()), default=math.inf)
+        left = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+        ready, waiting = self._ray.wait([*busy, *self._starting], num_returns=1, timeout=left)
+        now = time.monotonic()
+        return [*ready, *(r for r in waiting if r in busy and busy[r].deadline <= now)]
+
+    def _answer(self, reference: Any, lent: _Lent) -> Outcome | EpnasError | str:
+        """What a worker has to say; a text if it has nothing to say any more."""
+        found: Outcome | EpnasError
+        try:
+            with self._deaths(lent.worker) as deaths:
+                found = self._ray.get(reference, timeout=0 if lent.is_late else None)
+        except self._ray.exceptions.GetTimeoutError:
+            self._ray.kill(lent.worker)
+            return f"it took longer than the {self._lease:g} s of evaluation.timeout"
+        if deaths:
+            return "the worker that evaluated it died, perhaps for want of memory"
+        self._idle.append(lent.worker)
+        return found
 
     def _greet(self, reference: Any) -> None:
         """Take a worker on that has come; one that died on its way is hired again."""
@@ -165,6 +193,20 @@ class RayExecutor:
             logging.getLogger(__name__).info("a worker is gone: %s", error)
             found.append(error)
             self._ray.kill(worker)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lent:
+    """A task that a worker has, since when, and until when by the clock of `time.monotonic`."""
+
+    worker: Any
+    task: Task
+    started: float
+    deadline: float
+
+    @property
+    def is_late(self) -> bool:
+        return time.monotonic() >= self.deadline
 
 
 class _Worker:

@@ -114,8 +114,12 @@ def test_a_killed_node_costs_no_trial_and_weights_are_merged_as_here(
     refusing.close()
     dying = RayExecutor(partial(PlainEvaluator, die={0}), cluster.address, 2)
     (outcome,) = dying.evaluate([(0, FakeSearcher().ask(1)[0])])
-    assert outcome.message.startswith("3 workers died that evaluated it")
+    assert outcome.message.startswith("the worker that evaluated it died")
     dying.close()
+    hanging = RayExecutor(partial(PlainEvaluator, seconds=60), cluster.address, 2, lease=0.8)
+    (outcome,) = hanging.evaluate([(0, FakeSearcher().ask(1)[0])])
+    assert outcome.message == "it took longer than the 0.8 s of evaluation.timeout, 3 times"
+    hanging.close()
     assert capsys.readouterr().out == ""
 
 
