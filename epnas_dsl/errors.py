@@ -83,7 +83,7 @@ class Diagnostic:
 
     def __str__(self) -> str:
         kind = "warning" if self.is_warning else "error"
-        head = f"{self.span}: " if self.span else ""
+        head = f"{printable(str(self.span))}: " if self.span else ""
         lines = [f"{head}{kind} {self.code}: {printable(self.message)}"]
         if self.span:
             lines += _excerpt(self.span)

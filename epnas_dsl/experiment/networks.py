@@ -6,7 +6,10 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 from epnas_dsl.config import Config
 from epnas_dsl.errors import ConfigError, DataError, RunError
@@ -15,12 +18,14 @@ from epnas_dsl.lang.matching import match_architecture
 from epnas_dsl.lang.parser import parse_architecture
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.graph import network_layers, to_layers, to_network
+from epnas_dsl.space.shapes import costs
 
 if TYPE_CHECKING:
     from epnas_dsl.nn.trained import TrainedModel
     from epnas_dsl.nn.training import Epoch
 
 WEIGHTS = "model.safetensors"
+Side = Annotated[int, Meta(ge=1, le=10**6)]
 FINAL = "final"  # where a run keeps the final training of its best architecture
 
 
@@ -141,18 +146,42 @@ def load_model(path: str | Path) -> TrainedModel:
     from epnas_dsl.nn.trained import TrainedModel, read_trained, restore
 
     path = _weights_file(path)
-    state, facts = read_trained(path)
-    try:
-        channels, height, width = map(int, facts["image"])
-        preprocessing = Preprocessing(tuple(facts["mean"]), tuple(facts["std"]))
-        text, classes = str(facts["architecture"]), tuple(map(str, facts["classes"]))
-        space = read_space(facts["space"], f"{path} (space)", **facts["parameters"])
-    except (KeyError, TypeError, ValueError):
-        raise DataError(f"the metadata of {path} is incomplete", code="E621") from None
-    architecture = match_architecture(parse_architecture(text, str(path)), space)
-    network = build_network(to_layers(to_network(architecture, (channels, height, width))))
+    state, raw = read_trained(path)
+    facts = checked(raw, path)
+    space = read_space(facts.space, f"{path} (space)", **facts.parameters)
+    architecture = match_architecture(parse_architecture(facts.architecture, str(path)), space)
+    layers = to_layers(to_network(architecture, facts.image))
+    if costs(layers, facts.image).params > sum(value.numel() for value in state.values()):
+        raise DataError(f"{path} does not hold all weights of its network", code="E622")
+    network = build_network(layers)
     restore(network, state, path)
-    return TrainedModel(network, preprocessing, classes, text)
+    preprocessing = Preprocessing(facts.mean, facts.std)
+    return TrainedModel(network, preprocessing, facts.classes, facts.architecture)
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What a file of weights must tell of itself."""
+
+    architecture: str
+    space: str
+    parameters: dict[str, int | float]
+    image: tuple[Side, Side, Side]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def checked(facts: dict[str, Any], path: Path) -> Facts:
+    """The facts of a file of weights.
+
+    Raises:
+        DataError: some are missing, or no such facts (E621).
+    """
+    try:
+        return msgspec.convert(facts, Facts)
+    except msgspec.ValidationError as error:
+        message = f"the metadata of {path} are not those of a network: {error}"
+        raise DataError(message, code="E621") from None
 
 
 def _weights_file(path: str | Path) -> Path:
@@ -238,14 +267,13 @@ def check_weights(path: str | Path, architecture: Architecture) -> tuple[int, in
     from epnas_dsl.nn.trained import read_trained
 
     path = _weights_file(path)
-    facts = read_trained(path)[1]
-    if facts["architecture"] != str(architecture):
+    facts = checked(read_trained(path)[1], path)
+    if facts.architecture != str(architecture):
         raise DataError(
             f"{path} holds the weights of another architecture", code="E624",
-            hint=f"that of `{facts['architecture']}`",
+            hint=f"that of `{facts.architecture}`",
         )  # fmt: skip
-    channels, height, width = facts["image"]
-    return channels, height, width
+    return facts.image
 
 
 def device() -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from epnas_dsl.config import Config
 from epnas_dsl.errors import RunError
 from epnas_dsl.experiment.assembly import load_plugin
-from epnas_dsl.experiment.networks import FINAL, WEIGHTS
+from epnas_dsl.experiment.networks import FINAL, WEIGHTS, checked
 from epnas_dsl.lang.loading import read_space
 from epnas_dsl.lang.matching import match_architecture
 from epnas_dsl.lang.parser import parse_architecture
@@ -58,6 +58,14 @@ def space_of(store: Store) -> SearchSpace:
     Raises:
         RunError: this version of the program understands it otherwise (E712).
     """
+    plugin = Path(store.config.plugin)
+    if store.config.plugin and (
+        not plugin.is_absolute() or store.path.resolve() in plugin.resolve().parents
+    ):
+        raise RunError(
+            f"`{store.path}` wants to run a plug-in that it brings along: {plugin}", code="E714",
+            hint="a run that was made here names a file elsewhere, by its whole path",
+        )  # fmt: skip
     load_plugin(store.config)
     space = read_space(store.space_text, str(store.path / "search.space"), **store.parameters)
     if store.space_digest and space.digest != store.space_digest:
@@ -104,8 +112,7 @@ def image_of(folder: Path) -> tuple[int, int, int]:
 
     weights = folder / FINAL / WEIGHTS
     if weights.is_file():
-        channels, height, width = read_trained(weights)[1]["image"]
-        return channels, height, width
+        return checked(read_trained(weights)[1], weights).image
     data = run_config(folder).data
     known = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashionmnist": (1, 28, 28)}
     return known.get(data.name, (3, data.size or 32, data.size or 32))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 from torch import nn
 
 from epnas_dsl.errors import DataError
+
+EPOCH = {"number", "learning_rate", "training", "validation"}  # what is kept of one
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -62,21 +65,22 @@ def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
         DataError: the file is damaged, or belongs to another training.
     """
     try:
+        with zipfile.ZipFile(path) as archive:
+            if any(part.compress_type for part in archive.infolist()):
+                raise ValueError("torch packs nothing; a small file could fill the memory")
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        found = content["key"], list(content["history"]), content["module"], content["optimizer"]
+        found = content["key"], content["module"], content["optimizer"]["state"]
+        if any(set(epoch) != EPOCH for epoch in content["history"]):
+            raise ValueError("an epoch lacks something")
     except Exception as error:  # unpickling what is damaged raises a dozen kinds
-        raise DataError(
-            f"the checkpoint {path} is damaged ({type(error).__name__})",
-            code="E630",
-            hint="remove it to begin anew",
-        ) from None
+        raise _damaged(path, error) from None
     if found[0] != key:
         raise DataError(
             f"the checkpoint {path} belongs to a training with other settings, data or seed",
             code="E631",
             hint="go on with the settings that it was begun with, or remove it to begin anew",
         )
-    return content
+    return {**content, "path": path}
 
 
 def restore_checkpoint(
@@ -85,8 +89,27 @@ def restore_checkpoint(
     """Put network and optimizer back to where they were; returns the history.
 
     The optimizer keeps its settings: which of its kernels fits differs from device to device.
+
+    Raises:
+        DataError: what the file holds does not fit them.
     """
-    module.load_state_dict(content["module"])
     groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": content["optimizer"]["state"], "param_groups": groups})
+    state = content["optimizer"]["state"]
+    try:
+        module.load_state_dict(content["module"])
+        shapes = [p.shape for group in optimizer.param_groups for p in group["params"]]
+        for number, kept in state.items():
+            if any(value.shape != shapes[number] for value in kept.values() if value is not None):
+                raise ValueError("a momentum is not of its parameter's shape")
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise _damaged(content["path"], error) from None
     return list(content["history"])
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"the checkpoint {path} is damaged ({type(error).__name__})",
+        code="E630",
+        hint="remove it to begin anew",
+    )

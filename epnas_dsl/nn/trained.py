@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,6 +61,7 @@ def save_trained(path: Path, network: nn.Module, facts: dict[str, Any]) -> None:
     """Write weights and batch-norm statistics as safetensors, the facts as its metadata."""
     state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     metadata = {"format": FORMAT, "facts": json.dumps(facts)}
+    metadata["sha256"] = _fingerprint(state)
     data = save(state, metadata)
     write_whole(path, lambda draft: draft.write_bytes(data))
 
@@ -88,12 +90,27 @@ def read_trained(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         if metadata.get("format") != FORMAT:
             raise ValueError
-        return state, dict(json.loads(metadata["facts"]))
-    except (ValueError, KeyError, TypeError):
+        facts = dict(json.loads(metadata["facts"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise DataError(
             f"{path} does not say which network its weights belong to", code="E621",
             hint="files written by `epnas train` do",
         ) from None  # fmt: skip
+    if metadata.get("sha256", fingerprint := _fingerprint(state)) != fingerprint:
+        raise DataError(
+            f"the weights {path} cannot be read: they are not those that were written",
+            code="E620", hint="a part of the file has changed",
+        )  # fmt: skip
+    return state, facts
+
+
+def _fingerprint(state: dict[str, Tensor]) -> str:
+    """SHA-256 of all weights: a bit that flips in one is not to be seen otherwise."""
+    found = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        found.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def restore(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:

@@ -33,6 +33,7 @@ CREATE TABLE trials (
     checkpoint TEXT NOT NULL, digest TEXT NOT NULL, seal TEXT NOT NULL
 ) STRICT;
 """
+_MADE = {sql.strip() for sql in _TABLES.split(";") if sql.strip()}
 _COLUMNS = tuple(field.name for field in dataclasses.fields(Trial))
 
 
@@ -124,6 +125,9 @@ def check(database: sqlite3.Connection, path: Path) -> None:
             message = f"`{path.parent}` has version {version}; this program reads {VERSION}"
             hint = "use the version of epnas that made the run"
             raise RunError(message, code="E705", hint=hint)
+        made = {sql for (sql,) in database.execute("SELECT sql FROM sqlite_master") if sql}
+        if made != _MADE:  # a view or a trigger could keep us busy for ever
+            raise sqlite3.DatabaseError("its tables are not those of a run")
         findings = database.execute("PRAGMA quick_check(1)").fetchall()
         if findings != [("ok",)]:
             raise sqlite3.DatabaseError(findings[0][0])

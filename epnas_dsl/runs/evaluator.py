@@ -15,6 +15,8 @@ from typing import Protocol
 from epnas_dsl.errors import DataError, EpnasError, Source, Span, nearest
 from epnas_dsl.space.architecture import Architecture
 
+MAX_BYTES = 1 << 28  # of a table, unpacked
+
 
 class Evaluator(Protocol):
     """Measures architectures, one after the other."""
@@ -203,9 +205,10 @@ class _Table:
 
 def _read_text(path: str | Path) -> str:
     try:
-        data = Path(path).read_bytes()
-        if str(path).endswith(".gz"):
-            data = gzip.decompress(data)
+        with gzip.open(path) if str(path).endswith(".gz") else Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"it is larger than {MAX_BYTES >> 20} MiB")
         text = data.decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -28,6 +29,7 @@ from epnas_dsl.runs.files import refusals, sha256, sync, write_whole
 from epnas_dsl.runs.trial import Trial
 
 KEPT_CHECKPOINTS = 2
+OURS = re.compile(r"\d{6,}\.ckpt(\.\d+\.partial)?")  # nothing else is removed from `checkpoints`
 PATIENCE = 0.2  # seconds for a lock: who looks at a run holds it for a moment, a writer for long
 _LOCKS = {"run.lock", "run.lock.holder"}
 
@@ -215,7 +217,7 @@ class Store:
     def _prune(self) -> None:
         named = database.checkpoints(self._database, KEPT_CHECKPOINTS)
         for file in (self.path / "checkpoints").iterdir():
-            if file.name not in named:
+            if file.name not in named and OURS.fullmatch(file.name):
                 file.unlink(missing_ok=True)
 
 

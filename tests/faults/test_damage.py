@@ -58,7 +58,9 @@ def open_(folder, healthy):
     return bool(refused[0])
 
 
-@pytest.mark.parametrize("how", [flip, cut, hole])
+@pytest.mark.parametrize(
+    "how", [flip, *(pytest.param(how, marks=pytest.mark.slow) for how in (cut, hole))]
+)
 def test_a_store_damaged_in_100_places(healthy, ram, how):
     draw = random.Random(3)
     refused = 0

@@ -86,7 +86,10 @@ def test_a_hangup_that_is_ignored_stops_nothing(ram, unbroken):
     assert content(ram / "run") == unbroken
 
 
-@pytest.mark.parametrize("closed", ["stdout", "stderr", "both"])
+ALONE = [pytest.param(name, marks=pytest.mark.slow) for name in ("stdout", "stderr")]
+
+
+@pytest.mark.parametrize("closed", [*ALONE, "both"])
 def test_outputs_that_are_closed_end_no_search(ram, closed):
     from epnas_dsl.lang.loading import load_space
     from epnas_dsl.space.expansion import enumerate_level

@@ -67,11 +67,11 @@ def test_a_crash_while_writing_leaves_the_old_file(
 ) -> None:
     before = saved.read_bytes()
 
-    def crash(state: object, path: Path, metadata: object) -> None:
-        path.write_bytes(b"half")
+    def crash(path: Path, data: bytes) -> None:
+        path.write_text("half")
         raise OSError("no room")
 
-    monkeypatch.setattr("epnas_dsl.nn.trained.save_file", crash)
+    monkeypatch.setattr(Path, "write_bytes", crash)
     with pytest.raises(OSError, match="no room"):
         save_trained(saved, network(), {})
     assert saved.read_bytes() == before
