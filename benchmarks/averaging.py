@@ -74,6 +74,8 @@ def main() -> None:
             ]:  # fmt: skip
                 figures.setdefault(f"{way}: {what}", []).append(value)
         figures.setdefault("rank correlation of the two", []).append(agreement(*ways.values()))
+        for name, values in figures.items():
+            print(f"seed {seed}: {name} {values[-1]:.4g}", flush=True)
     units = {"seconds": "s", "validation": "%", "half": "%"}
     finish([
         row(f"{name}, seed {seed}", value, units.get(name.split()[-1], ""))

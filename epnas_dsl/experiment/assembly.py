@@ -134,7 +134,7 @@ def make_executor(space: SearchSpace, config: Config, evaluator: Evaluator | Non
         from epnas_dsl.runs.ray_executor import RayExecutor
 
         cpus, gpus = config.training.threads or 1, config.training.device != "cpu"
-        cluster = RayExecutor(factory, how.ray, how.workers, cpus, gpus)
+        cluster = RayExecutor(factory, how.ray, how.workers, cpus, gpus, how.timeout)
         return SnapshotExecutor(owner, cluster, cluster.share) if shares else cluster
     pool = ProcessExecutor(factory, how.workers, how.timeout)
     return SnapshotExecutor(owner, pool) if shares else pool
