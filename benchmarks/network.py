@@ -1,6 +1,6 @@
 """Training step of a bound network against the same network written by hand; time to bind.
 
-    python benchmarks/network.py [--batch 128] [--rounds 15] [--threads 2] [--json FILE]
+    python benchmarks/network.py [--batch 128] [--rounds 15] [--threads 2] [-o FILE]
 
 The steps (forward, loss, backward, clipping, Nesterov SGD) of all variants take turns within one
 process, and speeds are medians of the ratios within a turn, so that what else the machine does
@@ -9,14 +9,13 @@ hits all alike. One thread by default: several wait for each other where there i
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from rows import finish, parser, row
 from torch import Tensor, nn
 
 from epnas_dsl.lang.loading import load_architecture
@@ -171,12 +170,11 @@ def binding(rounds: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--batch", type=int, default=32)
+    arguments.add_argument("--rounds", type=int, default=15)
+    arguments.add_argument("--threads", type=int, default=1)
+    options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     steps = variants(options.batch)
     times: dict[str, list[float]] = {name: [] for name in steps}
@@ -192,23 +190,21 @@ def main() -> None:
         name: statistics.median(b / t for b, t in zip(base, values, strict=True))
         for name, values in times.items()
     }
-    print(f"{'training step':24} {'median ms':>10} {'speed':>7}")
-    for name, seconds in medians.items():
-        print(f"{name:24} {1e3 * seconds:10.1f} {speeds[name]:7.3f}")
     bind = binding(30)
-    print(f"\nbind {bind['layers']} layers: {bind['median_ms']:.2f} ms")
-    print(f"the first time, weights made: {bind['first_ms']:.0f} ms")
-    if options.json:
-        report = {
-            "batch": options.batch,
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "median_s": medians,
-            "speeds": speeds,
-            "bind": bind,
-        }
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(report, file, indent=2)
+    hand = "the same network by hand, contiguous"
+    last = row("training step, channels_last, against contiguous by hand",
+               speeds["bound, last"], "", f"{hand}; by hand, last {speeds['by hand, last']:.2f}",
+               at_least=1.6)  # fmt: skip
+    finish(
+        [
+            row("training step of a bound network, speed", speeds["bound, contiguous"], "",
+                f"{hand}: {1e3 * medians['by hand, contiguous']:.0f} ms", at_least=0.98),
+            last,
+            row(f"binding {bind['layers']} layers to shared weights", bind["median_ms"], "ms"),
+            row("  the first time, weights made", bind["first_ms"], "ms"),
+        ],
+        options.output,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

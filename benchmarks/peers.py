@@ -3,8 +3,8 @@
     python benchmarks/peers.py [--peers FOLDER] [--rounds 5] [-o FILE]
 
 Where NNI 3.0 is installed it takes turns with ours: its hub's PNAS and ours, 24 channels and 8
-cells, batches of 32 images of CIFAR's size, one thread. FOLDER is the site-packages of an environment
-with
+cells, batches of 32 images of CIFAR's size, one thread. FOLDER is the site-packages of an
+environment with
 
     pip install nni==3.0 "setuptools<81"; pip install --no-deps pytorch-lightning torchmetrics \
         lightning-utilities fsspec

@@ -51,8 +51,8 @@ def finish(rows: Sequence[Row], output: Path | None) -> None:
     print(f"{'':58} {'figure':>12} {'unit':9} target")
     for found in rows:
         mark = {True: "  met", False: "  MISSED", None: ""}[found["met"]]
-        print(f"{found['what']:58} {found['value']:12,.6g} {found['unit']:9} "
-              f"{found['target']}{mark}")  # fmt: skip
+        value = "-" if found["value"] is None else f"{found['value']:,.6g}"
+        print(f"{found['what']:58} {value:>12} {found['unit']:9} {found['target']}{mark}")
         if found["against"]:
             print(f"    against {found['against']}")
 
