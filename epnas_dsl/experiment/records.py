@@ -63,7 +63,7 @@ def space_of(store: Store) -> SearchSpace:
         not plugin.is_absolute() or store.path.resolve() in plugin.resolve().parents
     ):
         raise RunError(
-            f"`{store.path}` wants to run a plug-in that it brings along: {plugin}", code="E715",
+            f"`{store.path}` wants to run a plug-in that it brings along: {plugin}", code="E716",
             hint="a run that was made here names a file elsewhere, by its whole path",
         )  # fmt: skip
     load_plugin(store.config)

@@ -305,7 +305,7 @@ def test_a_plugin_that_a_run_brings_along_is_not_run(tmp_path, capsys, place):
     (target / "evil.py").write_text("open('canary', 'w')")
     for word in ("status", "resume"):
         status, _, err = command(capsys, word, target)
-        assert (status, "E715" in err) == (4, True), err
+        assert (status, "E716" in err) == (4, True), err
 
 
 def test_texts_of_a_run_are_plain_text(folder, capsys):
