@@ -104,7 +104,8 @@ def train(
     (out / "best.arch").write_text(f"{architecture}\n", encoding="utf-8")
     report = {"accuracy": accuracy, "epochs": [epoch_facts(e) for e in history]}
     (out / "training.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    checkpoint.unlink(missing_ok=True)
+    for leftover in (checkpoint, *out.glob(".*.draft")):  # drafts are those of killed trainings
+        leftover.unlink(missing_ok=True)
     return trained
 
 

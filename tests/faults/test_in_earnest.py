@@ -1,7 +1,4 @@
-"""A search with networks, killed and refused the disk: shared weights, final training, report.
-
-Not in the slow tests yet: two of the 14 failed in a row with the others, and pass alone.
-"""
+"""A search with networks, killed and refused the disk: shared weights, final training, report."""
 
 import errno
 
@@ -9,7 +6,7 @@ import pytest
 from runs_of_the_shop import content
 from safetensors.numpy import load
 
-pytestmark = pytest.mark.exhaustive
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
