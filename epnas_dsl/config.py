@@ -195,8 +195,7 @@ class EvaluationSettings(Struct, frozen=True, forbid_unknown_fields=True):
         ray: a Ray cluster whose machines carry the trials out, `workers` at a time: `HOST:PORT`,
             or `auto` for the one that this machine belongs to; empty means this machine.
         timeout: seconds for one evaluation by a process of its own, after which it is tried once
-            more and then has failed; 0 means no end. Not where one process trains shared weights,
-            nor on Ray.
+            more and then has failed; 0 means no end. Not where one process trains shared weights.
         final_epochs: after the search the best architecture is trained from scratch for so many
             epochs and tested; 0 means not at all. A table is not followed by training.
     """

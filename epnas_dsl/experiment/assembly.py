@@ -65,11 +65,11 @@ def settle(config: Config) -> Config:
         if how.workers == 1:
             hint = "`--workers N`; as many as `search.kept` leave nobody waiting for the others"
             raise ConfigError("how many trials at a time on Ray?", code="E515", hint=hint)
-    if how.timeout and (how.ray or (how.evaluator == "supernet" and how.workers == 1)):
-        where = "on Ray" if how.ray else "in this process, which trains the shared weights"
+    if how.timeout and how.evaluator == "supernet" and how.workers == 1:
         raise ConfigError(
-            f"a trial {where} cannot be ended after evaluation.timeout = {how.timeout:g}",
-            code="E515", hint="`--set evaluation.evaluator=standalone`, or `--workers N`",
+            "shared weights are trained in this process, which cannot be ended after "
+            f"evaluation.timeout = {how.timeout:g}", code="E515",
+            hint="`--set evaluation.evaluator=standalone`, or `--workers N`",
         )  # fmt: skip
     table = str(Path(how.table).expanduser().absolute()) if how.table else ""
     kind, colon, path = data.name.partition(":")

@@ -111,7 +111,7 @@ class _Crew:
         }
         while free and self.waiting and not stopping:
             self._start(self.waiting.pop(0), free.pop())
-        if stopping and not self._told:
+        if stopping and self._busy and not self._told:
             self._told = 1
             for process, _, _ in self._busy.values():
                 process.terminate()
