@@ -37,3 +37,17 @@ def subsets(draw: st.DrawFn, elements: st.SearchStrategy[Term]) -> Term:
     if draw(st.booleans()):
         return subset
     return Each("s", subset, Apply(draw(callees()), (Value("s"),)))
+
+
+# A chain of three operations, one a level.
+CHAIN = """space chain
+op := conv_3x3 | conv_5x5 | max_pool_3x3
+cell normal (prev) {
+    h[0] = prev
+    level i in 1..3 { h[i] = op(h[i-1]) }
+    return last(h)
+}
+network (image) {
+    x = stack(conv_3x3(image, 4), [normal])
+    return linear(global_avg_pool(x), 10)
+}"""

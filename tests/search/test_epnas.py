@@ -8,24 +8,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from strategies import CHAIN
 
 from epnas_dsl.config import SearchSettings
 from epnas_dsl.lang import load_space, read_space
 from epnas_dsl.search import EpnasSearcher, planned_trials
 from epnas_dsl.search.sampling import draw_order, temperature
 from epnas_dsl.space.architecture import Architecture
-
-SMALL = """space small
-op := conv_3x3 | conv_5x5 | max_pool_3x3
-cell normal (prev) {
-    h[0] = prev
-    level i in 1..3 { h[i] = op(h[i-1]) }
-    return last(h)
-}
-network (image) {
-    x = stack(conv_3x3(image, 4), [normal])
-    return linear(global_avg_pool(x), 10)
-}"""
 
 
 class Recorder:
@@ -144,7 +133,7 @@ def test_zero_comes_last() -> None:
 
 def test_grow_begins_again_at_the_first_level() -> None:
     settings = SearchSettings(kept=4, iterations=2, retrain="yes")
-    found = steps(EpnasSearcher(read_space(SMALL), settings, Recorder()))
+    found = steps(EpnasSearcher(read_space(CHAIN), settings, Recorder()))
     assert [[a.level for a in step] for step in found] == [
         [1] * 3, [2] * 4, [3] * 4, [1] * 3, [2] * 4, [3] * 4,
     ]  # fmt: skip
@@ -179,7 +168,7 @@ def test_the_first_step_keeps_k_of_all() -> None:
 
 def test_refine_overwrites_one_row() -> None:
     settings = SearchSettings(kept=3, iterations=2, later="refine", retrain="yes")
-    found = steps(EpnasSearcher(read_space(SMALL), settings, Recorder()))
+    found = steps(EpnasSearcher(read_space(CHAIN), settings, Recorder()))
     assert [a.level for step in found[3:] for a in step] == [3] * 9
     for row, (before, after) in enumerate(itertools.pairwise(found[2:])):
         gaps = {a.choices[:row] + a.choices[row + 1 :] for a in before}
@@ -189,7 +178,7 @@ def test_refine_overwrites_one_row() -> None:
 def test_refine_scores_equal_children_once() -> None:
     recorder = Recorder()
     settings = SearchSettings(kept=27, iterations=2, later="refine", retrain="yes")
-    found = steps(EpnasSearcher(read_space(SMALL), settings, recorder))
+    found = steps(EpnasSearcher(read_space(CHAIN), settings, recorder))
     assert [len(step) for step in found] == [3, 9, 27, 27, 27, 27]
     # 27 parents, but 9 that differ outside a row; rows in the middle are scored parent by parent
     assert recorder.scored == [9, 27, *[3] * 9, *[3] * 9, 27]
@@ -197,7 +186,7 @@ def test_refine_scores_equal_children_once() -> None:
 
 def test_scores_guide_the_draw_at_low_temperature() -> None:
     settings = SearchSettings(kept=3, iterations=1, temperature_start=0.01, temperature_end=0.01)
-    searcher = EpnasSearcher(read_space(SMALL), settings, Favourite())
+    searcher = EpnasSearcher(read_space(CHAIN), settings, Favourite())
     first = searcher.ask(99)
     for a in first:
         searcher.tell(a, {"accuracy": 0.5})
@@ -219,7 +208,7 @@ def test_which_of_several_accuracies_counts(repeated: str, counts: float) -> Non
         told[architecture] += 1
         return 0.9 if told[architecture] == 1 else 0.1
 
-    steps(EpnasSearcher(read_space(SMALL), settings, recorder), falling)
+    steps(EpnasSearcher(read_space(CHAIN), settings, recorder), falling)
     size, targets = recorder.fits[-1]  # before the last level: 3 + 9 of 39 have two accuracies
     assert size == 39
     assert Counter(round(target, 3) for target in targets) == (
@@ -230,7 +219,7 @@ def test_which_of_several_accuracies_counts(repeated: str, counts: float) -> Non
 def test_trained_ones_are_kept_at_no_cost() -> None:
     recorder = Recorder()
     settings = SearchSettings(kept=27, iterations=3, retrain="no")
-    found = steps(EpnasSearcher(read_space(SMALL), settings, recorder))
+    found = steps(EpnasSearcher(read_space(CHAIN), settings, recorder))
     assert [len(step) for step in found] == [3, 9, 27]  # nothing new is left afterwards
 
 
@@ -256,7 +245,7 @@ def test_planned_trials_of_micro(settings: SearchSettings, planned: int) -> None
 @pytest.mark.parametrize("later", ["grow", "refine"])
 def test_plans_hold_where_nothing_is_equal(later: str, retrain: str) -> None:
     settings = SearchSettings(kept=5, iterations=3, later=later, retrain=retrain)
-    space = read_space(SMALL)
+    space = read_space(CHAIN)
     trials = sum(map(len, steps(EpnasSearcher(space, settings, Recorder()))))
     planned = planned_trials(space, settings)
     assert trials == planned if retrain == "yes" else trials <= planned

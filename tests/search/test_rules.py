@@ -7,6 +7,7 @@ from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
+from strategies import CHAIN
 
 from epnas_dsl.cli import main
 from epnas_dsl.config import Config, SearchSettings, override
@@ -27,17 +28,6 @@ from epnas_dsl.space.neighbours import neighbours
 
 NAMES = get_args(get_type_hints(SearchSettings)["searcher"])
 TABLE = load_space("nasbench201")
-CHAIN = """space chain
-op := conv_3x3 | conv_5x5 | max_pool_3x3
-cell normal (prev) {
-    h[0] = prev
-    level i in 1..3 { h[i] = op(h[i-1]) }
-    return last(h)
-}
-network (image) {
-    x = stack(conv_3x3(image, 4), [normal])
-    return linear(global_avg_pool(x), 10)
-}"""
 
 
 def climb(architecture: Architecture) -> float:
