@@ -203,10 +203,11 @@ class _Matcher:
             case Operation() | Function():
                 return self.callee(term, node, [], [], names)
             case Constant() | Formula():
-                if term.decisions:
+                try:
                     return self.formula(term, node, names)
-                self.same(term, node, names)
-                return ()
+                except _Mismatch:
+                    if term.decisions:
+                        raise
             case Stack() | CellCall():
                 return self.cells(term, node, names)
         self.same(term, node, names)

@@ -120,11 +120,24 @@ def from_nodes(
     Args:
         whole: results are there also where nothing is decided in them.
     """
-    found: dict[Statement, Tree] = {}
     given = _by_body(space, bodies)
     present = {_block(n) for listing in given.values() for n in listing}
-    level = max([1, *(s.level for _, s in space.statements if s.label in present)])
-    level = max(i for i, width in enumerate(space.widths) if width == space.widths[level])
+    least = max([1, *(s.level for _, s in space.statements if s.label in present)])
+    levels = {width: i for i, width in enumerate(space.widths)}.values()
+    told: ArchitectureError | None = None
+    for level in (i for i in levels if i >= least):  # the blocks of a level may have no nodes
+        try:
+            return _at_level(space, level, given, whole)
+        except ArchitectureError as error:
+            told = told or error
+    assert told
+    raise told
+
+
+def _at_level(
+    space: SearchSpace, level: int, given: Mapping[Body, Sequence[Node]], whole: bool
+) -> Architecture:
+    found: dict[Statement, Tree] = {}
     for body, listing in given.items():
         ends = whole or body.result.term.decisions > 0
         found.update(_Body(body, listing, level, ends).recognised())
@@ -520,13 +533,15 @@ class _Body:
             case Each():
                 return self.each(part, taken, scope)
             case Unused():
-                elements = [Value(x) for x in scope.arrays.get(part.array, [])]
+                left = [Value(x) for x in scope.arrays.get(part.array, [])]
                 for target in taken:
-                    if not any(
-                        self.is_value(v, target, scope) for _, v in _likely(elements, target, scope)
-                    ):
+                    likely = (i for i, v in _likely(left, target, scope)
+                              if self.is_value(v, target, scope))  # fmt: skip
+                    found = next(likely, None)
+                    if found is None:
                         raise _Mismatch(f"`{target}` is none of the values `{part.array}[..]`",
                                         self.nodes[target])  # fmt: skip
+                    del left[found]
                 return ()
         return self.match(part, taken[0], scope)
 

@@ -199,3 +199,19 @@ def test_graphs_with_dead_arguments_or_levels_without_choices_are_read_back(body
     for architecture in drawn(space, 5):
         graphs = {b.name: nodes(to_graph(architecture, b.name)) for b, _ in space.statements}
         assert from_nodes(space, graphs, True) == architecture
+
+
+def test_blocks_without_nodes_do_not_hide_their_level() -> None:
+    space = read_space(f"""{HEAD}cell c (p) {{ k = p level b in 1..2 {{ h[b] = p | k }}
+        return concat(unused(h)) }} network (image) {{
+        x = conv_3x3(image, 4) y = stack(x, [c]) {TAIL.replace("(x)", "(y)")}""")
+    fuzzing.survives(load_architecture("m: h1 = p; h2 = k", space))
+
+
+def test_formulas_are_read_by_structure() -> None:
+    space = read_space(f"""{HEAD}def f(a, n) {{ return sum(s for s in some of [a, swish(a)]) }}
+        cell c (p) {{ return p + f(p, (channels // 9) // 2) }} network (image) {{
+        x = conv_3x3(image, 36) y = stack(x, [c]) {TAIL.replace("(x)", "(y)")}""")
+    for architecture in drawn(space, 5):
+        assert "(channels // 9) // 2" in str(architecture)
+        fuzzing.survives(architecture)
