@@ -19,7 +19,7 @@ from epnas_dsl.errors import (
     Span,
     nearest,
 )
-from epnas_dsl.lang.expressions import locate
+from epnas_dsl.lang.bindings import locate
 from epnas_dsl.lang.lowering import lower
 from epnas_dsl.lang.matching import match_architecture
 from epnas_dsl.lang.parser import parse_architecture, parse_reference, parse_space

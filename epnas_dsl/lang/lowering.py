@@ -17,17 +17,17 @@ from epnas_dsl.errors import (
     nearest,
 )
 from epnas_dsl.lang import syntax
-from epnas_dsl.lang.expressions import (
+from epnas_dsl.lang.bindings import (
     ArrayBinding,
     Binding,
     Bound,
     CellBinding,
     Env,
-    Expressions,
     FunctionBinding,
     ProductionBinding,
     locate,
 )
+from epnas_dsl.lang.calls import Calls
 from epnas_dsl.space.genotype import print_term
 from epnas_dsl.space.operations import OPERATIONS
 from epnas_dsl.space.search_space import DEFAULT_SHARING, Body, Requirement, SearchSpace
@@ -103,7 +103,7 @@ class _Lowerer:
         self.errors: list[EpnasError] = []
         self.top = Env(None)
         self.unrolled = 0
-        self.expressions = Expressions(self.function_body)
+        self.expressions = Calls(self.function_body)
         self.expressions.errors = self.errors
         self.declared: list[tuple[str, str, Span | None]] = []
         self.used: set[str] = set()
