@@ -120,9 +120,13 @@ class ByHand(nn.Module):
 # --- measuring -----------------------------------------------------------------------------------
 
 
-def step_of(network: nn.Module, images: Tensor, labels: Tensor) -> Callable[[], None]:
+def step_of(
+    network: nn.Module, images: Tensor, labels: Tensor, fused: bool = False
+) -> Callable[[], None]:
     parameters = list(network.parameters())
-    optimizer = torch.optim.SGD(parameters, 0.01, 0.9, weight_decay=1e-4, nesterov=True)
+    optimizer = torch.optim.SGD(
+        parameters, 0.01, 0.9, weight_decay=1e-4, nesterov=True, fused=fused
+    )
 
     def step() -> None:
         loss = F.cross_entropy(network(images), labels)

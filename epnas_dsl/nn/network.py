@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -21,7 +21,9 @@ from torch import nn
 
 from epnas_dsl.nn.operations import (
     EXPRESSIONS,
+    IN_PLACE,
     MODULES,
+    PICTURES,
     RESERVED,
     Weights,
     build_module,
@@ -130,15 +132,16 @@ def compile(
         A module from images (N, C, H, W) to the output; `code` holds its `forward` as text.
     """
     parts = _parts(layers)
+    over = overwriting(layers)
     steps: list[Step] = []
     network = nn.Module()
     for head, run in parts:
         if head:
             reads = external(run)
-            network._modules[module_path(head)] = _part(run, reads, f"{head}.")
+            network._modules[module_path(head)] = _part(run, reads, f"{head}.", over)
             steps.append(Step(run[-1].name, reads, _call(head)))
         else:
-            steps += [_step(layer, "") for layer in run]
+            steps += [_step(layer, "", over) for layer in run]
     names = {layers[0].name: "image", **{s.name: s.name.removesuffix(".output") for s in steps}}
     lines = write_forward(steps, identifiers(names), 1)
     network.__class__ = _module_class("\n".join(lines))
@@ -147,6 +150,19 @@ def compile(
             module = build_module(layer, weights, torch.device(device))
             _place(network, module_path(layer.name).split("."), module)
     return network
+
+
+def overwriting(layers: Sequence[Layer]) -> set[str]:
+    """The ReLUs that may overwrite what they read: no other layer and no gradient needs that."""
+    uses = Counter(i for layer in layers for i in layer.inputs)
+    fresh = {
+        x.name for x in layers
+        if x.kind in {"conv", "batch_norm"} or (x.kind == "add" and len(x.inputs) > 1)
+    }  # fmt: skip
+    return {
+        x.name for x in layers
+        if x.kind in IN_PLACE and x.inputs[0] in fresh and uses[x.inputs[0]] == 1
+    }  # fmt: skip
 
 
 def _parts(layers: Sequence[Layer]) -> list[tuple[str, list[Layer]]]:
@@ -176,19 +192,21 @@ def arguments(reads: Sequence[str]) -> dict[str, str]:
     return {name: f"x{n}" if len(reads) > 1 else "x" for n, name in enumerate(reads, 1)}
 
 
-def _part(run: Sequence[Layer], reads: Sequence[str], prefix: str) -> nn.Module:
+def _part(
+    run: Sequence[Layer], reads: Sequence[str], prefix: str, over: Container[str]
+) -> nn.Module:
     names = arguments(reads) | {x.name: x.name.removeprefix(prefix) for x in run}
-    lines = write_forward([_step(x, prefix) for x in run], identifiers(names), len(reads))
+    lines = write_forward([_step(x, prefix, over) for x in run], identifiers(names), len(reads))
     return _module_class("\n".join(lines))()
 
 
-def _step(layer: Layer, prefix: str) -> Step:
+def _step(layer: Layer, prefix: str, over: Container[str]) -> Step:
     if layer.kind in MODULES:
         return Step(layer.name, layer.inputs, _call(layer.name.removeprefix(prefix)))
     settings = settings_text(layer)
 
     def text(inputs: Sequence[str]) -> str:
-        return write(layer.kind, inputs, settings)
+        return write(layer.kind, inputs, settings, IN_PLACE if layer.name in over else PICTURES)
 
     return Step(layer.name, layer.inputs, text, nests=layer.kind != "add")
 

@@ -11,15 +11,19 @@ import hashlib
 import keyword
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, wraps
+from typing import Concatenate, ParamSpec
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from epnas_dsl.space.operations import Kind, Layer, Setting
 
-PYTHON: dict[Kind, str] = {
+P = ParamSpec("P")
+Table = Mapping[Kind, str]
+PYTHON: Table = {
     "input": "image",
     "conv": "{conv}({in_channels}, {out_channels}, {kernel}{options})",
     "batch_norm": "nn.BatchNorm2d({channels})",
@@ -45,16 +49,72 @@ PYTHON: dict[Kind, str] = {
     "concat": "torch.cat([{all}], 1)",
     "drop_path": "DropPath({p})",
 }
+PICTURES: Table = {  # as above; gradients come in the memory format of the values, too
+    "global_avg_pool": "mean_of_pixels({0})",
+    "shift": "shifted({0})",
+    "channel_slice": "channels_of({0}, {start}, {stop})",
+}
+IN_PLACE: Table = {"relu": "torch.relu_({0})", "relu6": "F.relu6({0}, inplace=True)"}
 MODULES = frozenset(k for k, text in PYTHON.items() if text.startswith(("nn.", "{conv}", "Drop")))
 WEIGHTED = frozenset({"conv", "batch_norm", "linear"})
 RESERVED = frozenset(
     {*dir(nn.Module()), *keyword.kwlist, *keyword.softkwlist, "torch", "nn", "F", "gate", "self"}
+    | {"every", "mean_of_pixels", "shifted", "channels_of"}
 )
 
 
 def gate(x: Tensor, weight: Tensor) -> Tensor:
     """x * weight; a weight of shape (N, C) is spread over (N, C, H, W)."""
     return x * weight.reshape(*weight.shape, *[1] * (x.dim() - weight.dim()))
+
+
+def _opaque(function: Callable[Concatenate[Tensor, P], Tensor]) -> Callable[..., Tensor]:
+    """Let torch.fx see a call of the function, not what is inside; that depends on formats."""
+
+    @wraps(function)
+    def call(x: Tensor, *rest: P.args, **named: P.kwargs) -> Tensor:
+        if has_torch_function_unary(x):
+            traced: Tensor = handle_torch_function(call, (x,), x, *rest, **named)
+            return traced
+        return function(x, *rest, **named)
+
+    return call
+
+
+@_opaque
+def every(x: Tensor, stride: int) -> Tensor:
+    """Every stride-th pixel: (N, C, H, W) to (N, C, H / stride, W / stride).
+
+    The gradient comes in the memory format of x. That of a plain slice of a channels_last value
+    is contiguous, and what works on both formats at once takes ten times as long on a CPU.
+    """
+    if not x.is_contiguous(memory_format=torch.channels_last):
+        return x[:, :, ::stride, ::stride]
+    return x.permute(0, 2, 3, 1)[:, ::stride, ::stride].permute(0, 3, 1, 2)
+
+
+@_opaque
+def mean_of_pixels(x: Tensor) -> Tensor:
+    """(N, C, H, W) to (N, C); the gradient as that of `every`."""
+    if not x.is_contiguous(memory_format=torch.channels_last):
+        return x.mean((2, 3))
+    return x.permute(0, 2, 3, 1).flatten(1, 2).mean(1)
+
+
+@_opaque
+def shifted(x: Tensor) -> Tensor:
+    """The pixel below and to the right, zeros at the ends; the gradient as that of `every`."""
+    if not x.is_contiguous(memory_format=torch.channels_last):
+        return F.pad(x[:, :, 1:, 1:], (0, 1, 0, 1))
+    return F.pad(x.permute(0, 2, 3, 1)[:, 1:, 1:], (0, 0, 0, 1, 0, 1)).permute(0, 3, 1, 2)
+
+
+@_opaque
+def channels_of(x: Tensor, start: int, stop: int) -> Tensor:
+    """Some of the channels; the gradient as that of `every`."""
+    if not x.is_contiguous(memory_format=torch.channels_last):
+        return x[:, start:stop]
+    return x.permute(0, 2, 3, 1)[..., start:stop].permute(0, 3, 1, 2)
 
 
 class DropPath(nn.Module):
@@ -89,6 +149,14 @@ class PointwiseConv2d(nn.Conv2d):
         return F.conv2d(x, self.weight, self.bias, groups=self.groups)
 
 
+class StridedConv2d(PointwiseConv2d):
+    """The same, and the gradient comes in the memory format of x."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, out_channels, H / stride, W / stride)."""
+        return F.conv2d(every(x, self.stride[0]), self.weight, self.bias, groups=self.groups)
+
+
 class SlicedConv2d(nn.Conv2d):
     """A 1x1 convolution whose weight is joined from one slice for each value that it reads."""
 
@@ -97,7 +165,7 @@ class SlicedConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, out_channels, H / stride, W / stride)."""
         if self.stride != (1, 1):
-            x = x[:, :, :: self.stride[0], :: self.stride[1]]
+            x = every(x, self.stride[0])
         return F.conv2d(x, torch.cat([*self.slices], 1), self.bias)
 
 
@@ -108,17 +176,21 @@ def settings_text(layer: Layer) -> dict[str, str]:
     return {name: repr(v) for name, v in layer.settings}
 
 
-def write(kind: Kind, inputs: Sequence[str], settings: Mapping[str, str]) -> str:
+def write(
+    kind: Kind, inputs: Sequence[str], settings: Mapping[str, str], table: Table = PYTHON
+) -> str:
     """The Python of a layer.
 
     Args:
         inputs: what stands for its inputs; not needed for a module.
         settings: what stands for its settings: numbers or names.
+        table: `PYTHON`, or another one for some kinds.
     """
     values = dict(settings)
     if kind == "conv":
         values |= _conv_options(values)
-    return PYTHON[kind].format(*inputs, sum=" + ".join(inputs), all=", ".join(inputs), **values)
+    text = table.get(kind) or PYTHON[kind]
+    return text.format(*inputs, sum=" + ".join(inputs), all=", ".join(inputs), **values)
 
 
 def _conv_options(values: Mapping[str, str]) -> dict[str, str]:
@@ -224,5 +296,8 @@ def set_drop_path(module: nn.Module, p: float | Tensor) -> None:
             part.p = p
 
 
-EXPRESSIONS = {"torch": torch, "F": F, "gate": gate}  # what expressions may name
-CONSTRUCTORS = {"nn": nn, "DropPath": DropPath, "PointwiseConv2d": PointwiseConv2d}
+EXPRESSIONS = {  # what expressions may name
+    "torch": torch, "F": F, "gate": gate,
+    "mean_of_pixels": mean_of_pixels, "shifted": shifted, "channels_of": channels_of,
+}  # fmt: skip
+CONSTRUCTORS = {"nn": nn, "DropPath": DropPath, "PointwiseConv2d": StridedConv2d}

@@ -157,6 +157,7 @@ def _sgd(module: nn.Module, settings: TrainingSettings) -> torch.optim.SGD:
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
         nesterov=settings.momentum > 0,
+        fused=True,
     )
 
 
@@ -273,7 +274,6 @@ def _hold_still(optimizer: torch.optim.SGD, device: torch.device) -> None:
     """
     kind = torch.float32 if device.type == "cuda" else torch.float64
     for group in optimizer.param_groups:
-        group["fused"], group["foreach"] = True, False
         group["lr"] = torch.full((), float(group["lr"]), dtype=kind, device=device)
         for parameter in group["params"] if group["momentum"] else ():
             state = optimizer.state[parameter]
