@@ -1,6 +1,6 @@
-"""Training step of a bound network against the same network written by hand; time to bind.
+"""Training steps of bound networks against the same networks written by hand; time to bind.
 
-    python benchmarks/network.py [--batch 128] [--rounds 15] [--threads 2] [-o FILE]
+    python benchmarks/network.py [--batch 128] [--rounds 5] [--threads 2] [-o FILE]
 
 The steps (forward, loss, backward, clipping, Nesterov SGD) of all variants take turns within one
 process, and speeds are medians of the ratios within a turn, so that what else the machine does
@@ -11,17 +11,27 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from rows import finish, parser, row
+from rows import Row, finish, parser, row
 from torch import Tensor, nn
 
-from epnas_dsl.lang.loading import load_architecture
+from epnas_dsl.lang.loading import load_architecture, load_space
+from epnas_dsl.nn.export import export_python
 from epnas_dsl.nn.network import count_parameters
+from epnas_dsl.nn.portable import renamed
 from epnas_dsl.nn.supernet import Supernet
+from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.graph import to_layers, to_network
+from epnas_dsl.space.operations import Layer
+
+IMAGE = (3, 32, 32)
+Steps = dict[str, Callable[[], None]]
+Hand = Callable[[nn.Module], nn.Module]  # a module with the weights of a network
 
 TEXT = (
     "micro: h1 = skip_connect(prev2) + conv_3x3(prev1); "
@@ -144,24 +154,78 @@ def timed(step: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def variants(batch: int) -> dict[str, Callable[[], None]]:
-    """The training steps, after checking that all are of one and the same network."""
-    layers = to_layers(to_network(load_architecture(TEXT)))
-    images, labels = torch.randn(batch, 3, 32, 32), torch.randint(10, (batch,))
-    steps = {}
-    for name, form in (("contiguous", torch.contiguous_format), ("last", torch.channels_last)):
-        x = images.contiguous(memory_format=form)
-        supernet = Supernet(memory_format=form)
-        bound, hand = supernet.network(layers), ByHand()
-        own = list(supernet.extract(layers).parameters())
-        for ours, theirs in zip(own, hand.parameters(), strict=True):
-            theirs.data.copy_(ours)
-        hand.to(memory_format=form)
-        torch.testing.assert_close(bound(x[:2]), hand(x[:2]), rtol=1e-3, atol=1e-3)
-        assert count_parameters(bound) == count_parameters(hand)
-        steps[f"by hand, {name}"] = step_of(hand, x, labels)
-        steps[f"bound, {name}"] = step_of(bound, x, labels)
+def by_hand(network: nn.Module) -> nn.Module:
+    """The module above with the weights of a network."""
+    made = ByHand()
+    for theirs, ours in zip(made.parameters(), network.parameters(), strict=True):
+        theirs.data.copy_(ours)
+    return made
+
+
+def from_file(architecture: Architecture) -> Hand:
+    """The class that `epnas compile` writes for an architecture: plain PyTorch, as by hand."""
+    file = export_python(architecture, IMAGE)
+    found: dict[str, type[nn.Module]] = {}
+    exec(file.text, found)
+
+    def made(network: nn.Module) -> nn.Module:
+        module = found["Model"]()
+        module.load_state_dict(renamed(network.state_dict(), file))
+        return module
+
+    return made
+
+
+def steps_of(layers: Sequence[Layer], hand: dict[str, Hand], batch: int) -> Steps:
+    """The training steps of one network, after checking that all compute the same."""
+    images, labels = torch.randn(batch, *IMAGE), torch.randint(10, (batch,))
+    steps: Steps = {}
+    for form, memory in (("contiguous", torch.contiguous_format), ("last", torch.channels_last)):
+        x = images.contiguous(memory_format=memory)
+        supernet = Supernet(memory_format=memory)
+        bound = supernet.network(layers)
+        steps[f"bound, {form}"] = step_of(bound, x, labels, fused=True)
+        for name, made in hand.items():
+            other = made(supernet.extract(layers)).to(memory_format=memory)
+            torch.testing.assert_close(bound(x[:2]), other(x[:2]), rtol=1e-3, atol=1e-3)
+            assert count_parameters(bound) == count_parameters(other)
+            steps[f"{name}, {form}"] = step_of(other, x, labels, fused=form == "last")
     return steps
+
+
+def taken(steps: Steps, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each step, of which all take turns; the first two turns do not count."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for number in range(rounds + 2):
+        for name in list(steps) if number % 2 else reversed(steps):
+            seconds = timed(steps[name])
+            if number >= 2:
+                times[name].append(seconds)
+    return times
+
+
+def speed(times: dict[str, list[float]], ours: str, theirs: str) -> float:
+    """How many times as fast, in the middle of the turns."""
+    return statistics.median(b / t for b, t in zip(times[theirs], times[ours], strict=True))
+
+
+def several(count: int, rounds: int, batch: int) -> list[Row]:
+    """Seeded architectures of the paper's size, each against what was written for it."""
+    fast, faster = [], []
+    for architecture in sample(load_space("micro"), count, np.random.default_rng(0)):
+        steps = steps_of(to_layers(to_network(architecture)), {"file": from_file(architecture)},
+                         batch)  # fmt: skip
+        del steps["bound, contiguous"]
+        times = taken(steps, rounds)
+        fast.append(speed(times, "bound, last", "file, contiguous"))
+        faster.append(speed(times, "bound, last", "file, last"))
+    what = f"training step of {count} architectures in the middle"
+    return [
+        row(f"{what}, speed", statistics.median(fast), "",
+            f"plain contiguous modules; from {min(fast):.2f} to {max(fast):.2f}", at_least=2.3),
+        row("  by modules in channels_last with a fused optimiser", statistics.median(faster), "",
+            f"the same, tuned; from {min(faster):.2f} to {max(faster):.2f}", at_least=1.05),
+    ]  # fmt: skip
 
 
 def binding(rounds: int) -> dict[str, float]:
@@ -175,35 +239,28 @@ def binding(rounds: int) -> dict[str, float]:
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--batch", type=int, default=32)
-    arguments.add_argument("--rounds", type=int, default=15)
+    arguments.add_argument("--batch", type=int, default=128)
+    arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--threads", type=int, default=1)
+    arguments.add_argument("--architectures", type=int, default=10)
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
-    steps = variants(options.batch)
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for number in range(options.rounds + 2):
-        order = list(steps) if number % 2 else list(reversed(steps))
-        for name in order:
-            seconds = timed(steps[name])
-            if number >= 2:
-                times[name].append(seconds)
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    base = times["by hand, contiguous"]
-    speeds = {
-        name: statistics.median(b / t for b, t in zip(base, values, strict=True))
-        for name, values in times.items()
-    }
+    architecture = load_architecture(TEXT)
+    hand = {"hand": by_hand, "file": from_file(architecture)}
+    times = taken(
+        steps_of(to_layers(to_network(architecture)), hand, options.batch), options.rounds
+    )
+    rows = several(options.architectures, options.rounds, options.batch)
     bind = binding(30)
-    hand = "the same network by hand, contiguous"
-    last = row("training step, channels_last, against contiguous by hand",
-               speeds["bound, last"], "", f"{hand}; by hand, last {speeds['by hand, last']:.2f}",
-               at_least=1.6)  # fmt: skip
+    middle = 1e3 * statistics.median(times["hand, contiguous"])
     finish(
         [
-            row("training step of a bound network, speed", speeds["bound, contiguous"], "",
-                f"{hand}: {1e3 * medians['by hand, contiguous']:.0f} ms", at_least=0.98),
-            last,
+            row("training step of a bound network, contiguous, speed",
+                speed(times, "bound, contiguous", "hand, contiguous"), "",
+                f"the same network by hand: {middle:.0f} ms", at_least=0.98),
+            row("  of the file that `epnas compile` writes",
+                speed(times, "file, contiguous", "hand, contiguous"), "", "the same"),
+            *rows,
             row(f"binding {bind['layers']} layers to shared weights", bind["median_ms"], "ms"),
             row("  the first time, weights made", bind["first_ms"], "ms"),
         ],
