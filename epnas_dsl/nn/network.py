@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -31,10 +31,13 @@ from epnas_dsl.nn.operations import (
     module_path,
     settings_text,
     write,
+    write_joined,
 )
 from epnas_dsl.space.operations import Layer
+from epnas_dsl.space.passes import Pass, identities
 
 LINE = 84  # longest nested expression
+EXACT: tuple[Pass, ...] = (identities,)  # outputs and gradients are the same to the last bit
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,10 @@ def identifiers(names: Mapping[str, str]) -> dict[str, str]:
 
 
 def compile(
-    layers: Sequence[Layer], weights: Weights, device: torch.device | str = "cpu"
+    layers: Sequence[Layer],
+    weights: Weights,
+    device: torch.device | str = "cpu",
+    passes: Iterable[Pass] = EXACT,
 ) -> nn.Module:
     """The network of the layers around the given weights.
 
@@ -127,12 +133,17 @@ def compile(
         layers: in topological order; the first is the input, the last the output.
         weights: where each layer's parameters come from; they are used as they are.
         device: of the batch-norm statistics.
+        passes: change the steps of `forward`, one after the other; the modules are those of the
+            layers all the same.
 
     Returns:
         A module from images (N, C, H, W) to the output; `code` holds its `forward` as text.
     """
-    parts = _parts(layers)
-    over = overwriting(layers)
+    program = tuple(layers)
+    for change in passes:
+        program = change(program)
+    parts = _parts(program)
+    over = overwriting(program)
     steps: list[Step] = []
     network = nn.Module()
     for head, run in parts:
@@ -142,7 +153,7 @@ def compile(
             steps.append(Step(run[-1].name, reads, _call(head)))
         else:
             steps += [_step(layer, "", over) for layer in run]
-    names = {layers[0].name: "image", **{s.name: s.name.removesuffix(".output") for s in steps}}
+    names = {program[0].name: "image", **{s.name: s.name.removesuffix(".output") for s in steps}}
     lines = write_forward(steps, identifiers(names), 1)
     network.__class__ = _module_class("\n".join(lines))
     for layer in layers:
@@ -201,6 +212,9 @@ def _part(
 
 
 def _step(layer: Layer, prefix: str, over: Container[str]) -> Step:
+    if layer.parts:
+        paths = [f"self.{module_path(part.removeprefix(prefix))}" for part in layer.parts]
+        return Step(layer.name, layer.inputs, lambda x: write_joined(layer, x[0], paths))
     if layer.kind in MODULES:
         return Step(layer.name, layer.inputs, _call(layer.name.removeprefix(prefix)))
     settings = settings_text(layer)

@@ -48,6 +48,8 @@ PYTHON: Table = {
     "multiply": "gate({0}, {1})",
     "concat": "torch.cat([{all}], 1)",
     "drop_path": "DropPath({p})",
+    "split": "{0}.split([{widths}], 1)",
+    "part": "{0}[{index}]",
 }
 PICTURES: Table = {  # as above; gradients come in the memory format of the values, too
     "global_avg_pool": "mean_of_pixels({0})",
@@ -59,13 +61,36 @@ MODULES = frozenset(k for k, text in PYTHON.items() if text.startswith(("nn.", "
 WEIGHTED = frozenset({"conv", "batch_norm", "linear"})
 RESERVED = frozenset(
     {*dir(nn.Module()), *keyword.kwlist, *keyword.softkwlist, "torch", "nn", "F", "gate", "self"}
-    | {"every", "mean_of_pixels", "shifted", "channels_of"}
+    | {"joint_norm", "every", "mean_of_pixels", "shifted", "channels_of"}
 )
 
 
 def gate(x: Tensor, weight: Tensor) -> Tensor:
     """x * weight; a weight of shape (N, C) is spread over (N, C, H, W)."""
     return x * weight.reshape(*weight.shape, *[1] * (x.dim() - weight.dim()))
+
+
+def joint_norm(x: Tensor, *norms: nn.BatchNorm2d) -> Tensor:
+    """Batch norms of channels that lie side by side, as one: (N, C, H, W) to the same.
+
+    The statistics of each stay its own; all are in the same mode and of the same settings.
+    """
+    first, training = norms[0], norms[0].training
+    columns = zip(*((n.running_mean, n.running_var, n.weight, n.bias) for n in norms), strict=True)
+    mean, var, weight, bias = (torch.cat(column) for column in columns)
+    momentum = first.momentum
+    if training:
+        for norm in norms:
+            norm.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+        if momentum is None:  # a plain mean over all batches
+            momentum = 1 / float(first.num_batches_tracked)  # type: ignore[arg-type]
+    y = F.batch_norm(x, mean, var, weight, bias, training, momentum or 0.0, first.eps)
+    if training:
+        widths = [norm.num_features for norm in norms]
+        for norm, m, v in zip(norms, mean.split(widths), var.split(widths), strict=True):
+            norm.running_mean.copy_(m)  # type: ignore[union-attr]
+            norm.running_var.copy_(v)  # type: ignore[union-attr]
+    return y
 
 
 def _opaque(function: Callable[Concatenate[Tensor, P], Tensor]) -> Callable[..., Tensor]:
@@ -190,7 +215,23 @@ def write(
     if kind == "conv":
         values |= _conv_options(values)
     text = table.get(kind) or PYTHON[kind]
-    return text.format(*inputs, sum=" + ".join(inputs), all=", ".join(inputs), **values)
+    both = {"sum": " + ".join(inputs), "all": ", ".join(inputs)}
+    return text.format(*inputs, **both, widths=", ".join(values.values()), **values)
+
+
+def write_joined(layer: Layer, value: str, parts: Sequence[str]) -> str:
+    """The Python of a layer that carries out several modules, given theirs."""
+    if layer.kind == "batch_norm":
+        return f"joint_norm({value}, {', '.join(parts)})"
+    s = dict(layer.settings)
+    weight, bias = (
+        f"torch.cat([{', '.join(f'{part}.{name}' for part in parts)}])"
+        for name in ("weight", "bias")
+    )
+    if s["stride"] > 1 == s["kernel_h"] == s["kernel_w"]:
+        value, s["stride"] = f"every({value}, {s['stride']})", 1
+    rest = f"{s['stride']}, ({s['pad_h']}, {s['pad_w']}), {s['dilation']}"
+    return f"F.conv2d({value}, {weight}, {bias if s['bias'] else None}, {rest})"
 
 
 def _conv_options(values: Mapping[str, str]) -> dict[str, str]:
@@ -297,7 +338,7 @@ def set_drop_path(module: nn.Module, p: float | Tensor) -> None:
 
 
 EXPRESSIONS = {  # what expressions may name
-    "torch": torch, "F": F, "gate": gate,
+    "torch": torch, "F": F, "gate": gate, "joint_norm": joint_norm, "every": every,
     "mean_of_pixels": mean_of_pixels, "shifted": shifted, "channels_of": channels_of,
 }  # fmt: skip
 CONSTRUCTORS = {"nn": nn, "DropPath": DropPath, "PointwiseConv2d": StridedConv2d}

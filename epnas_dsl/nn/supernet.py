@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from epnas_dsl.errors import DataError
-from epnas_dsl.nn.network import compile
+from epnas_dsl.nn.network import EXACT, compile
 from epnas_dsl.nn.operations import initial
 from epnas_dsl.space.operations import Layer
+from epnas_dsl.space.passes import Pass, common
+
+PASSES: tuple[Pass, ...] = (*EXACT, common)
 
 
 class Supernet:
@@ -35,9 +38,9 @@ class Supernet:
         self.device = torch.device(device)
         self.parameters: dict[str, nn.Parameter] = {}
 
-    def network(self, layers: Sequence[Layer]) -> nn.Module:
+    def network(self, layers: Sequence[Layer], passes: Iterable[Pass] = PASSES) -> nn.Module:
         """A network bound to the shared parameters, with fresh batch-norm statistics."""
-        return compile(layers, self._shared, self.device)
+        return compile(layers, self._shared, self.device, passes)
 
     def extract(self, layers: Sequence[Layer], network: nn.Module | None = None) -> nn.Module:
         """The network with a copy of its weights for itself.

@@ -36,6 +36,8 @@ Kind = Literal[
     "multiply",  # of two inputs; (N, C) is spread over (N, C, H, W)
     "concat",  # of all inputs, along the channels
     "drop_path",  # p; identity unless the network trains
+    "split",  # width0, width1, ...: the channels as several values; only passes make these two
+    "part",  # index: one of them
 ]
 Setting = int | float
 MAX_CHANNELS = 1_000_000
@@ -54,6 +56,7 @@ class Layer:
         slices: for a 1x1 convolution that reads a `concat` (with element-wise layers between):
             a key and the number of channels for each joined value. Each has its own slice of the
             weight, so that architectures that join other values share what they can.
+        parts: the layers whose weights it takes, side by side, where a pass made it of several.
         span: where its operation was written.
     """
 
@@ -64,6 +67,7 @@ class Layer:
     settings: tuple[tuple[str, Setting], ...] = ()
     key: str = ""
     slices: tuple[tuple[str, int], ...] = ()
+    parts: tuple[str, ...] = ()
     span: Span | None = field(default=None, compare=False, repr=False)
 
     def __getitem__(self, setting: str) -> Any:

@@ -1,0 +1,157 @@
+"""Passes: each on its own keeps outputs, gradients and statistics, and does what it is for."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from epnas_dsl.lang.loading import read_space
+from epnas_dsl.nn.network import overwriting
+from epnas_dsl.nn.operations import set_drop_path
+from epnas_dsl.nn.supernet import PASSES as USUAL
+from epnas_dsl.nn.supernet import Supernet
+from epnas_dsl.space.expansion import sample
+from epnas_dsl.space.graph import network_layers, to_layers, to_network
+from epnas_dsl.space.operations import Layer
+from epnas_dsl.space.passes import Pass, Program, common, identities, joined
+from tests.nn.small import SPACES, small_space
+
+IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+PASSES: dict[str, tuple[Pass, ...]] = {
+    "identities": (identities,),
+    "common": (common,),
+    "joined": (joined,),
+    "all": (*USUAL, joined),
+}
+
+
+def programs(space: str, n: int, seed: int = 5, drop_path: bool = False) -> list[Program]:
+    found = sample(small_space(space), n, np.random.default_rng(seed))
+    return [to_layers(to_network(a, (3, 32, 32)), drop_path) for a in found]
+
+
+def trained(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Outputs in training and evaluation, and gradients, after two steps' worth of statistics."""
+    torch.manual_seed(0)
+    network.train()(images)
+    output = network(images)
+    weight = torch.linspace(-1, 1, output.shape[1])
+    (output * weight).sum().backward()
+    gradients = {k: p.grad for k, p in network.named_parameters() if p.grad is not None}
+    return output.detach(), network.eval()(images).detach(), gradients
+
+
+def compare(layers: Program, passes: tuple[Pass, ...], exact: bool, last: bool) -> None:
+    form = torch.channels_last if last else torch.contiguous_format
+    images = IMAGES.double().contiguous(memory_format=form)
+    plain, changed = (Supernet(3).network(layers, p).double() for p in ((), passes))
+    for network in (plain, changed):
+        network.to(memory_format=form)
+        set_drop_path(network, 0.0)
+    assert list(plain.state_dict()) == list(changed.state_dict())
+    ours, theirs = trained(changed, images), trained(plain, images)
+    for a, b in zip(ours[:2], theirs[:2], strict=True):
+        assert torch.equal(a, b) if exact else torch.allclose(a, b, rtol=1e-9, atol=1e-9)
+    assert ours[2].keys() <= theirs[2].keys()
+    top = max(float(g.abs().max()) for g in theirs[2].values())
+    for name, gradient in theirs[2].items():
+        found = ours[2].get(name, torch.zeros_like(gradient))  # dead code gets none
+        torch.testing.assert_close(found, gradient, rtol=1e-9, atol=1e-10 * top)
+    changed_layers: Program = layers
+    for change in passes:
+        changed_layers = change(changed_layers)
+    live = {name for layer in changed_layers for name in (layer.name, *layer.parts)}
+    for name, value in plain.named_buffers():
+        if name.rpartition(".")[0] in live:
+            torch.testing.assert_close(changed.get_buffer(name), value, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", PASSES)
+@pytest.mark.parametrize("space", SPACES)
+def test_each_pass_keeps_outputs_gradients_and_statistics(space: str, name: str) -> None:
+    (layers,) = programs(space, 1)
+    last = (SPACES.index(space) + [*PASSES].index(name)) % 2 == 0
+    compare(layers, PASSES[name], name in ("identities", "common"), last)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from(["micro", "macro", "darts", "nasbench201", "enas_micro", "pnas"]),
+    st.integers(0, 10_000), st.sampled_from(sorted(PASSES)), st.booleans(),
+)  # fmt: skip
+def test_passes_keep_random_architectures(space: str, seed: int, name: str, last: bool) -> None:
+    (layers,) = programs(space, 1, seed)
+    compare(layers, PASSES[name], name in ("identities", "common"), last)
+
+
+# --- what they are there for -------------------------------------------------------------------
+
+
+def layers_of(body: str) -> Program:
+    """The layers of the only architecture of a space with one cell, 8 channels wide."""
+    space = read_space(
+        "space one cell c (p) { " + body + " } network (image) { x = stack(conv_1x1(image, 8), [c])"
+        " return linear(global_avg_pool(x), 10) }"
+    )
+    (architecture,) = sample(space, 1, np.random.default_rng(0))
+    return network_layers(architecture, (3, 16, 16))
+
+
+def counted(layers: Program) -> Counter[str]:
+    return Counter(layer.kind for layer in layers)
+
+
+def test_what_changes_nothing_is_gone() -> None:
+    layers = layers_of("return relu(relu(p)) + none(conv_3x3(p)) + none(p)")
+    before, after = counted(layers), counted(identities(layers))
+    assert (before["zero"], before["relu"], before["conv"], before["add"]) == (2, 4, 2, 1)
+    assert after == Counter(["input", "conv", "batch_norm", "relu", "global_avg_pool", "linear"])
+
+
+def test_the_same_is_computed_once_in_a_cell() -> None:
+    layers = layers_of("return conv_1x1(relu(p) + max_pool_3x3(p)) + max_pool_3x3(p) + relu(p)")
+    before, after = counted(layers), counted(common(layers))
+    assert before - after == Counter(max_pool=1, relu=1)
+    assert common(common(layers)) == common(layers)
+
+
+def test_convolutions_of_one_value_are_one() -> None:
+    layers = layers_of("return conv_3x3(p) + conv_3x3(p) + conv_5x5(p) + conv_3x3(relu(p))")
+    before, after = counted(layers), counted(joined(layers))
+    assert before - after == Counter(conv=1, batch_norm=1, relu=1)
+    assert after - before == Counter(split=1, part=2)
+    (wide,) = (x for x in joined(layers) if x.kind == "conv" and x.parts)
+    assert wide.channels == 16
+    code = Supernet().network(layers, (joined,)).get_submodule("cell1").code
+    assert "joint_norm" in str(code)
+
+
+def test_weights_that_are_joined_stay_shared() -> None:
+    layers = layers_of("return conv_3x3(p) + conv_3x3(p)")
+    supernet = Supernet()
+    plain, wide = supernet.network(layers), supernet.network(layers, (joined,))
+    assert [id(p) for p in plain.parameters()] == [id(p) for p in wide.parameters()]
+
+
+def test_a_relu_overwrites_only_what_nothing_else_needs() -> None:
+    image = Layer("image", "input", (), 4)
+    bn = Layer("bn", "batch_norm", ("image",), 4)
+    alias = Layer("alias", "add", ("image",), 4)
+    both = Layer("both", "add", ("bn", "alias"), 4)
+
+    def over(*more: Layer) -> set[str]:
+        return overwriting((image, bn, alias, both, *more))
+
+    def relu(read: str, name: str = "r") -> Layer:
+        return Layer(name, "relu", (read,), 4)
+
+    assert over(relu("both")) == {"r"}
+    assert over(relu("bn")) == over(relu("alias")) == over(relu("image")) == set()
+    assert over(relu("both"), relu("r", "r2")) == {"r"}
+    assert over(relu("both"), relu("both", "r2")) == set()
