@@ -28,6 +28,7 @@ from epnas_dsl.nn.operations import (
     Weights,
     build_module,
     initial,
+    like,
     module_path,
     settings_text,
     write,
@@ -37,6 +38,7 @@ from epnas_dsl.space.operations import Layer
 from epnas_dsl.space.passes import Pass, identities
 
 LINE = 84  # longest nested expression
+EMPTY = nn.Module()
 EXACT: tuple[Pass, ...] = (identities,)  # outputs and gradients are the same to the last bit
 
 
@@ -152,7 +154,7 @@ def compile(
             network._modules[module_path(head)] = _part(run, reads, f"{head}.", over)
             steps.append(Step(run[-1].name, reads, _call(head)))
         else:
-            steps += [_step(layer, "", over) for layer in run]
+            steps += [_step(layer, over) for layer in run]
     names = {program[0].name: "image", **{s.name: s.name.removesuffix(".output") for s in steps}}
     lines = write_forward(steps, identifiers(names), 1)
     network.__class__ = _module_class("\n".join(lines))
@@ -206,17 +208,32 @@ def arguments(reads: Sequence[str]) -> dict[str, str]:
 def _part(
     run: Sequence[Layer], reads: Sequence[str], prefix: str, over: Container[str]
 ) -> nn.Module:
-    names = arguments(reads) | {x.name: x.name.removeprefix(prefix) for x in run}
-    lines = write_forward([_step(x, prefix, over) for x in run], identifiers(names), len(reads))
+    names = {name: f"<{n}>" for n, name in enumerate(reads)}
+    names |= {x.name: x.name[len(prefix) :] for x in run}
+    steps = tuple(
+        (names[x.name], x.kind, tuple([names[i] for i in x.inputs]), x.channels, x.settings,
+         tuple([p[len(prefix) :] for p in x.parts]), x.name in over)
+        for x in run
+    )  # fmt: skip
+    return like(_part_pattern(steps, len(reads)))
+
+
+@lru_cache(maxsize=512)
+def _part_pattern(found: tuple[Any, ...], inputs: int) -> nn.Module:
+    """An empty part that runs such layers: names, kinds, inputs, ..., may they overwrite."""
+    run = [Layer(n, k, i, c, s, parts=p) for n, k, i, c, s, p, _ in found]
+    over = {x[0] for x in found if x[-1]}
+    names = arguments([f"<{n}>" for n in range(inputs)]) | {x.name: x.name for x in run}
+    lines = write_forward([_step(x, over) for x in run], identifiers(names), inputs)
     return _module_class("\n".join(lines))()
 
 
-def _step(layer: Layer, prefix: str, over: Container[str]) -> Step:
+def _step(layer: Layer, over: Container[str]) -> Step:
     if layer.parts:
-        paths = [f"self.{module_path(part.removeprefix(prefix))}" for part in layer.parts]
+        paths = [f"self.{module_path(part)}" for part in layer.parts]
         return Step(layer.name, layer.inputs, lambda x: write_joined(layer, x[0], paths))
     if layer.kind in MODULES:
-        return Step(layer.name, layer.inputs, _call(layer.name.removeprefix(prefix)))
+        return Step(layer.name, layer.inputs, _call(layer.name))
     settings = settings_text(layer)
 
     def text(inputs: Sequence[str]) -> str:
@@ -242,7 +259,7 @@ def _place(network: nn.Module, path: Sequence[str], module: nn.Module) -> None:
     parent = network
     for name in path[:-1]:
         if name not in parent._modules:
-            parent._modules[name] = nn.Module()
+            parent._modules[name] = like(EMPTY)
         parent = cast(nn.Module, parent._modules[name])
     parent._modules[path[-1]] = module
 

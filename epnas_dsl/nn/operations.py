@@ -272,9 +272,7 @@ def build_module(layer: Layer, weights: Weights, device: torch.device) -> nn.Mod
     Copies a cached pattern: constructing a module draws numbers only to throw them away.
     """
     pattern = _pattern(layer.kind, layer.channels, layer.settings, device)
-    module: nn.Module = object.__new__(type(pattern))
-    state = {k: v.copy() if isinstance(v, dict) else v for k, v in vars(pattern).items()}
-    module.__dict__.update(state)
+    module = like(pattern)
     for name, buffer in pattern._buffers.items():
         module._buffers[name] = buffer.clone() if buffer is not None else None
     for name, parameter in pattern._parameters.items():
@@ -286,6 +284,16 @@ def build_module(layer: Layer, weights: Weights, device: torch.device) -> nn.Mod
                 module._modules["slices"] = nn.ParameterList(given)
             else:
                 module._parameters[name] = given
+    return module
+
+
+def like(pattern: nn.Module) -> nn.Module:
+    """A module of the same class and settings that shares no dictionary with the pattern."""
+    module: nn.Module = object.__new__(type(pattern))
+    module.__dict__.update(vars(pattern))
+    for name, found in vars(pattern).items():
+        if isinstance(found, dict):
+            module.__dict__[name] = found.copy() if found else type(found)()
     return module
 
 

@@ -11,9 +11,7 @@ from epnas_dsl.errors import DataError
 from epnas_dsl.nn.network import EXACT, compile
 from epnas_dsl.nn.operations import initial
 from epnas_dsl.space.operations import Layer
-from epnas_dsl.space.passes import Pass, common
-
-PASSES: tuple[Pass, ...] = (*EXACT, common)
+from epnas_dsl.space.passes import Pass
 
 
 class Supernet:
@@ -38,8 +36,13 @@ class Supernet:
         self.device = torch.device(device)
         self.parameters: dict[str, nn.Parameter] = {}
 
-    def network(self, layers: Sequence[Layer], passes: Iterable[Pass] = PASSES) -> nn.Module:
-        """A network bound to the shared parameters, with fresh batch-norm statistics."""
+    def network(self, layers: Sequence[Layer], passes: Iterable[Pass] = EXACT) -> nn.Module:
+        """A network bound to the shared parameters, with fresh batch-norm statistics.
+
+        Args:
+            passes: as for `compile`; with the usual ones it agrees to the last bit with `extract`,
+                with a network of its own and with the exported file.
+        """
         return compile(layers, self._shared, self.device, passes)
 
     def extract(self, layers: Sequence[Layer], network: nn.Module | None = None) -> nn.Module:

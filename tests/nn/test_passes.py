@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from epnas_dsl.lang.loading import read_space
 from epnas_dsl.nn.network import overwriting
 from epnas_dsl.nn.operations import set_drop_path
-from epnas_dsl.nn.supernet import PASSES as USUAL
 from epnas_dsl.nn.supernet import Supernet
 from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.graph import network_layers, to_layers, to_network
@@ -27,7 +26,7 @@ PASSES: dict[str, tuple[Pass, ...]] = {
     "identities": (identities,),
     "common": (common,),
     "joined": (joined,),
-    "all": (*USUAL, joined),
+    "all": (identities, common, joined),
 }
 
 
