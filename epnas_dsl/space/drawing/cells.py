@@ -10,21 +10,15 @@ from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.drawing.canvas import (
     FAMILIES,
     PALE,
-    block_frame,
     body_title,
-    box,
     canvas,
     check_size,
     drawn_bodies,
     family,
-    frame,
-    join,
     operation_lines,
-    place,
-    side_by_side,
-    terminal,
 )
 from epnas_dsl.space.drawing.column import Column
+from epnas_dsl.space.drawing.rows import GAP, Item, Look, box, draw_frame, draw_rows, join
 from epnas_dsl.space.drawing.stages import draw_column, draw_difference, folded, stages_of
 from epnas_dsl.space.genotype import runs
 from epnas_dsl.space.graph import Node, nodes, to_graph
@@ -47,24 +41,24 @@ def draw_cell(architecture: Architecture, body: str | None = None) -> Digraph:
     shown = drawn_bodies(space, body)
     if shown == ["network"] and not space.cells:
         return _draw_layers(architecture)
-    dot = canvas(f"{space.name} {architecture.id}", *_title(architecture), about=architecture.text)
-    graphs = {name: nodes(to_graph(architecture, name)) for name in shown}
-    dot.attr("graph", newrank=str("network" in shown).lower())
-    check_size(sum(1 + len(n.inputs) for listing in graphs.values() for n in listing))
-    for name, listing in graphs.items():
-        if len(graphs) == 1:
-            draw_body(dot, listing, "")
-            continue
-        with dot.subgraph(name=f"cluster_{place(name)}") as part:
-            frame(part, body_title(space, name))
-            draw_body(part, listing, name)
+    dot = canvas(f"{space.name} {architecture.id}", about=architecture.text)
+    page = Column(dot)
+    page.title(*_title(architecture))
+    for name in shown:
+        listing = nodes(to_graph(architecture, name))
+        check_size(sum(1 + len(n.inputs) for n in listing))
+        if len(shown) == 1:
+            draw_rows(page, *blocks_of(listing))
+        else:
+            frame = draw_frame(page, name, body_title(space, name), *blocks_of(listing))
+            page.x += frame.right + GAP
     return dot
 
 
 def _draw_layers(architecture: Architecture) -> Digraph:
     """A network without cells: its statements in one column."""
     space = architecture.space
-    dot = canvas(f"{space.name} {architecture.id}", about=architecture.text, fixed=True)
+    dot = canvas(f"{space.name} {architecture.id}", about=architecture.text)
     column = Column(dot)
     column.title(*_title(architecture))
     draw_column(column, folded(stages_of(space, nodes(to_graph(architecture, "network")), {})))
@@ -75,43 +69,28 @@ def _title(*architectures: Architecture) -> list[str]:
     return [f"{a.space.name}  {a.id}" for a in architectures]
 
 
-def draw_body(dot: Digraph, listing: Sequence[Node], prefix: str) -> None:
-    """Inputs above, a dashed box for each block, the output below."""
-    inputs = [n for n in listing if n.operation == "input"]
-    for node in inputs:
-        terminal(dot, place(prefix, node.name), node.text)
-    side_by_side(dot, [place(prefix, n.name) for n in inputs])
-    blocks: dict[str, list[Node]] = {}
-    for node in listing:
-        if node.operation != "input":
-            blocks.setdefault(_block(node), []).append(node)
-    for block, members in blocks.items():
-        if block == "output":
-            for node in members:
-                _draw_node(dot, node, prefix)
-            continue
-        with dot.subgraph(name=f"cluster_{place(prefix, block)}") as part:
-            for node in members:
-                _draw_node(part, node, prefix)
-            block_frame(part, block, place(prefix, members[-1].name))
+def blocks_of(listing: Sequence[Node]) -> tuple[dict[str, dict[str, Item]], set[str]]:
+    """Inputs, a block for each statement, and the output; and which of them have frames."""
     owner = {n.name: _block(n) for n in listing}
     zeros = {n.name for n in listing if family(n.operation) == "zero"}
+    blocks: dict[str, dict[str, Item]] = {}
     for node in listing:
-        for source in node.inputs:
-            skips = node.cell == "network" and node.operation == "concat"
-            look = _edge(node, skips and owner[source] != owner[node.name], source in zeros)
-            dot.edge(place(prefix, source), place(prefix, node.name), **look)
-    terminal(dot, place(prefix, "return"), "output")
-    dot.edge(place(prefix, listing[-1].name), place(prefix, "return"))
+        skips = node.cell == "network" and node.operation == "concat"
+        block = owner[node.name]
+        reads = {s: _edge(node, skips and owner[s] != block, s in zeros) for s in node.inputs}
+        blocks.setdefault(block, {})[node.name] = _item(node, reads)
+    framed = {owner[n.name] for n in listing if n.operation != "input"} - {"output"}
+    blocks["return"] = {"return": box(["output"], "input", {listing[-1].name: {}})}
+    return blocks, framed
 
 
 def _edge(node: Node, skips: bool, zero: bool) -> dict[str, str]:
     """Of what a node reads: zeros and the skips of a network are dashed."""
     if skips:
-        return {"style": "dashed", "color": PALE, "weight": "0"}
+        return {"style": "dashed", "color": PALE}
     if zero or family(node.operation) == "zero":
         return {"style": "dashed", "color": FAMILIES["zero"][1]}
-    return {"weight": "100"} if node.cell == "network" else {}
+    return {}
 
 
 def _block(node: Node) -> str:
@@ -119,16 +98,16 @@ def _block(node: Node) -> str:
     return node.name.split(".")[0]
 
 
-def _draw_node(dot: Digraph, node: Node, prefix: str) -> None:
-    name = place(prefix, node.name)
+def _item(node: Node, reads: dict[str, Look], lines: Sequence[str] = (), **look: str) -> Item:
     if node.operation in {"add", "concat"}:
-        join(dot, name, node.operation)
-    else:
-        text = node.text
-        if node.operation == "stack":
-            cells = [f"{cell}*{n}" if n > 1 else cell for cell, n in runs(text.split())]
-            text = f"stack({', '.join(cells)})"
-        box(dot, name, operation_lines(text), family(node.operation))
+        return join(node.operation, reads, **look)
+    if node.operation == "input":
+        return box([node.text], "input", reads)
+    text = node.text
+    if node.operation == "stack":
+        cells = [f"{cell}*{n}" if n > 1 else cell for cell, n in runs(text.split())]
+        text = f"stack({', '.join(cells)})"
+    return box(lines or operation_lines(text), family(node.operation), reads, **look)
 
 
 # --- difference --------------------------------------------------------------------------------
@@ -183,21 +162,19 @@ def diff_cells(first: Architecture, second: Architecture, body: str | None = Non
     looks = ("dashed, orange", "bold, blue")
     legend = [f"{t}: {x}" for t, x in zip(_title(first, second), looks, strict=True)]
     legend.append("both: grey")
+    dot = canvas(name, about=about)
+    page = Column(dot)
+    page.title(*legend)
     if shown == ["network"] and not first.space.cells and not second.space.cells:
-        dot = canvas(name, about=about, fixed=True)
-        column = Column(dot)
-        column.title(*legend)
         one, two = (stages_of(a.space, nodes(to_graph(a, "network")), {}) for a in (first, second))
-        draw_difference(column, one, two, (_SAME, _CHANGED, _FIRST, _SECOND))
+        draw_difference(page, one, two, (_SAME, _CHANGED, _FIRST, _SECOND))
         return dot
-    dot = canvas(name, *legend, about=about)
-    for part_name in shown:
-        drawn_bodies(second.space, part_name)
-        pairs, last = _pairs(*(nodes(to_graph(a, part_name)) for a in (first, second)))
+    for part in shown:
+        drawn_bodies(second.space, part)
+        pairs, last = _pairs(*(nodes(to_graph(a, part)) for a in (first, second)))
         check_size(2 * len(pairs))
-        with dot.subgraph(name=f"cluster_{place(part_name)}") as part:
-            frame(part, body_title(first.space, part_name))
-            _draw_pairs(part, pairs, last, part_name)
+        frame = draw_frame(page, part, body_title(first.space, part), *_paired(pairs, last))
+        page.x += frame.right + GAP
     return dot
 
 
@@ -241,34 +218,21 @@ def _is_join(node: Node) -> bool:
     return node.operation in {"add", "concat", "input"}
 
 
-def _draw_pairs(dot: Digraph, pairs: dict[str, _Pair], last: tuple[str, str], prefix: str) -> None:
-    inputs = [place(prefix, n) for n, p in pairs.items() if p.shown.operation == "input"]
-    side_by_side(dot, inputs)
-    newest = {_block(p.shown): n for n, p in pairs.items()}
-    for name, pair in pairs.items():
-        key, node = place(prefix, name), pair.shown
-        if node.operation == "input":
-            terminal(dot, key, node.text)
-            continue
-        block = _block(node)
-        framed = block != "output"
-        with dot.subgraph(name=f"cluster_{place(prefix, block)}" if framed else None) as part:
-            if framed and newest[block] == name:
-                block_frame(part, block, key)
-            if node.operation in {"add", "concat"}:
-                join(part, key, node.operation, **pair.look)
-            else:
-                box(part, key, pair.lines, "join", **pair.look)
+def _paired(
+    pairs: dict[str, _Pair], last: tuple[str, str]
+) -> tuple[dict[str, dict[str, Item]], set[str]]:
+    """What `blocks_of` says, of both cells at once."""
+    blocks: dict[str, dict[str, Item]] = {}
     for name, pair in pairs.items():
         before = pair.first.inputs if pair.first else ()
         after = pair.second.inputs if pair.second else ()
-        for source in dict.fromkeys((*before, *after)):
-            look = _look(source in before, source in after)
-            dot.edge(place(prefix, source), place(prefix, name), **look)
-    terminal(dot, place(prefix, "return"), "output")
-    for name in dict.fromkeys(last):
-        look = _look(name == last[0], name == last[1])
-        dot.edge(place(prefix, name), place(prefix, "return"), **look)
+        reads = {s: _look(s in before, s in after) for s in (*before, *after)}
+        item = _item(pair.shown, reads, pair.lines, **pair.look)
+        blocks.setdefault(_block(pair.shown), {})[name] = item
+    framed = {_block(p.shown) for p in pairs.values() if p.shown.operation != "input"} - {"output"}
+    ends = {name: _look(name == last[0], name == last[1]) for name in last}
+    blocks["return"] = {"return": box(["output"], "input", ends)}
+    return blocks, framed
 
 
 def _look(before: bool, after: bool) -> dict[str, str]:

@@ -44,7 +44,7 @@ def draw_space(
         notes = [f"the choices of {path.id}"]
     elif not space.decisions:
         notes = ["nothing is to be chosen"]
-    dot = canvas(space.name, about=path.text if path else space.source, fixed=True)
+    dot = canvas(space.name, about=path.text if path else space.source)
     trees = space.trees(path.choices) if path else {}
     functions = Functions(path is not None)
     waiting: list[tuple[str, Iterator[Sheet]]] = []
