@@ -203,12 +203,19 @@ def test_svg_stands_alone_and_in_a_page() -> None:
 
 
 def test_names_are_only_text() -> None:
-    from epnas_dsl.space.drawing.canvas import box, canvas, operation_lines, place, terminal
+    from epnas_dsl.space.drawing.canvas import canvas, operation_lines
+    from epnas_dsl.space.drawing.column import Column
+    from epnas_dsl.space.drawing.rows import box, draw_rows
 
     bad = '<b>&"x\\l\\N|{}</b><script>alert(1)</script>\x1b[31m'
-    dot = canvas(bad, bad, about=bad)
-    terminal(dot, place(bad), bad)
-    box(dot, place("1", "a:b"), operation_lines(bad), "cell")
+    dot = canvas(bad, about=bad)
+    column = Column(dot)
+    column.title(bad)
+    blocks = {
+        bad: {bad: box([bad], "input", {})},
+        "a:b": {"a:b": box(operation_lines(bad), "cell", {bad: {}})},
+    }
+    draw_rows(column, blocks)
     svg = to_svg(dot)
     root = ElementTree.fromstring(svg)
     assert not [e for e in root.iter() if e.tag.endswith(("}script", "}b"))]
@@ -364,7 +371,7 @@ def test_a_lane_for_what_skips_a_stage() -> None:
     from epnas_dsl.space.drawing.canvas import canvas
     from epnas_dsl.space.drawing.column import FIXED, SKIP, Column
 
-    dot = canvas("lanes", fixed=True)
+    dot = canvas("lanes")
     column = Column(dot)
     reads: list[dict[str, str]] = [{}, {}, {"0": SKIP}, {"0": SKIP, "1": FIXED}, {"3": SKIP}]
     for i, read in enumerate(reads):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.drawing.canvas import (
     FAMILIES,
-    PALE,
     body_title,
     canvas,
     check_size,
@@ -18,7 +17,7 @@ from epnas_dsl.space.drawing.canvas import (
     operation_lines,
 )
 from epnas_dsl.space.drawing.column import Column
-from epnas_dsl.space.drawing.rows import GAP, Item, Look, box, draw_frame, draw_rows, join
+from epnas_dsl.space.drawing.rows import GAP, Blocks, Item, Look, box, draw_frame, draw_rows, join
 from epnas_dsl.space.drawing.stages import draw_column, draw_difference, folded, stages_of
 from epnas_dsl.space.genotype import runs
 from epnas_dsl.space.graph import Node, nodes, to_graph
@@ -48,9 +47,9 @@ def draw_cell(architecture: Architecture, body: str | None = None) -> Digraph:
         listing = nodes(to_graph(architecture, name))
         check_size(sum(1 + len(n.inputs) for n in listing))
         if len(shown) == 1:
-            draw_rows(page, *blocks_of(listing))
+            draw_rows(page, blocks_of(listing))
         else:
-            frame = draw_frame(page, name, body_title(space, name), *blocks_of(listing))
+            frame = draw_frame(page, name, body_title(space, name), blocks_of(listing))
             page.x += frame.right + GAP
     return dot
 
@@ -69,28 +68,22 @@ def _title(*architectures: Architecture) -> list[str]:
     return [f"{a.space.name}  {a.id}" for a in architectures]
 
 
-def blocks_of(listing: Sequence[Node]) -> tuple[dict[str, dict[str, Item]], set[str]]:
-    """Inputs, a block for each statement, and the output; and which of them have frames."""
-    owner = {n.name: _block(n) for n in listing}
+def blocks_of(listing: Sequence[Node]) -> Blocks:
+    """The inputs, a block for each statement, and the output; zeros are dashed."""
     zeros = {n.name for n in listing if family(n.operation) == "zero"}
+    dashed = {"style": "dashed", "color": FAMILIES["zero"][1]}
     blocks: dict[str, dict[str, Item]] = {}
     for node in listing:
-        skips = node.cell == "network" and node.operation == "concat"
-        block = owner[node.name]
-        reads = {s: _edge(node, skips and owner[s] != block, s in zeros) for s in node.inputs}
-        blocks.setdefault(block, {})[node.name] = _item(node, reads)
-    framed = {owner[n.name] for n in listing if n.operation != "input"} - {"output"}
+        reads = {s: dashed if zeros & {s, node.name} else {} for s in node.inputs}
+        text, kind = node.text, family(node.operation)
+        if node.operation == "stack":
+            cells = [f"{cell}*{n}" if n > 1 else cell for cell, n in runs(text.split())]
+            text = f"stack({', '.join(cells)})"
+        blocks.setdefault(_block(node), {})[node.name] = _item(
+            node, reads, operation_lines(text), kind
+        )
     blocks["return"] = {"return": box(["output"], "input", {listing[-1].name: {}})}
-    return blocks, framed
-
-
-def _edge(node: Node, skips: bool, zero: bool) -> dict[str, str]:
-    """Of what a node reads: zeros and the skips of a network are dashed."""
-    if skips:
-        return {"style": "dashed", "color": PALE}
-    if zero or family(node.operation) == "zero":
-        return {"style": "dashed", "color": FAMILIES["zero"][1]}
-    return {}
+    return blocks
 
 
 def _block(node: Node) -> str:
@@ -98,16 +91,12 @@ def _block(node: Node) -> str:
     return node.name.split(".")[0]
 
 
-def _item(node: Node, reads: dict[str, Look], lines: Sequence[str] = (), **look: str) -> Item:
+def _item(node: Node, reads: dict[str, Look], lines: Sequence[str], kind: str, **look: str) -> Item:
     if node.operation in {"add", "concat"}:
         return join(node.operation, reads, **look)
     if node.operation == "input":
         return box([node.text], "input", reads)
-    text = node.text
-    if node.operation == "stack":
-        cells = [f"{cell}*{n}" if n > 1 else cell for cell, n in runs(text.split())]
-        text = f"stack({', '.join(cells)})"
-    return box(lines or operation_lines(text), family(node.operation), reads, **look)
+    return box(lines, kind, reads, **look)
 
 
 # --- difference --------------------------------------------------------------------------------
@@ -172,8 +161,7 @@ def diff_cells(first: Architecture, second: Architecture, body: str | None = Non
     for part in shown:
         drawn_bodies(second.space, part)
         pairs, last = _pairs(*(nodes(to_graph(a, part)) for a in (first, second)))
-        check_size(2 * len(pairs))
-        frame = draw_frame(page, part, body_title(first.space, part), *_paired(pairs, last))
+        frame = draw_frame(page, part, body_title(first.space, part), _paired(pairs, last))
         page.x += frame.right + GAP
     return dot
 
@@ -218,21 +206,18 @@ def _is_join(node: Node) -> bool:
     return node.operation in {"add", "concat", "input"}
 
 
-def _paired(
-    pairs: dict[str, _Pair], last: tuple[str, str]
-) -> tuple[dict[str, dict[str, Item]], set[str]]:
+def _paired(pairs: dict[str, _Pair], last: tuple[str, str]) -> Blocks:
     """What `blocks_of` says, of both cells at once."""
     blocks: dict[str, dict[str, Item]] = {}
     for name, pair in pairs.items():
         before = pair.first.inputs if pair.first else ()
         after = pair.second.inputs if pair.second else ()
         reads = {s: _look(s in before, s in after) for s in (*before, *after)}
-        item = _item(pair.shown, reads, pair.lines, **pair.look)
+        item = _item(pair.shown, reads, pair.lines, "join", **pair.look)
         blocks.setdefault(_block(pair.shown), {})[name] = item
-    framed = {_block(p.shown) for p in pairs.values() if p.shown.operation != "input"} - {"output"}
     ends = {name: _look(name == last[0], name == last[1]) for name in last}
     blocks["return"] = {"return": box(["output"], "input", ends)}
-    return blocks, framed
+    return blocks
 
 
 def _look(before: bool, after: bool) -> dict[str, str]:

@@ -27,27 +27,26 @@ def draw_network(architecture: Architecture, image: Image = (3, 32, 32)) -> Digr
         ShapeError: the architecture does not fit such images.
         LimitError: too large to draw (E803), or for a network at all.
     """
+    space = architecture.space
     network = to_network(architecture, image)
     layers = to_layers(network)
     total = costs(layers, image)
     size = sizes(layers, image)
     listing = nodes(network)
     shapes = {n.name: _shape(n, size[n.output]) for n in listing}
-    stages = folded(stages_of(architecture.space, listing, shapes))
+    stages = folded(stages_of(space, listing, shapes))
     check_size(sum(1 + len(s.inputs) for s in stages))
-    name = f"{architecture.space.name} {architecture.id} network"
-    title = [
-        f"{architecture.space.name}  {architecture.id}",
-        f"{total.params:,} parameters, {total.macs:,} multiply-accumulates",
-    ]
-    cells = list(dict.fromkeys(n.cell for n in listing if n.instance))
-    dot = canvas(name, about=architecture.text)
+    cells = dict.fromkeys(space.cells[n.cell].name for n in listing if n.instance)
+    dot = canvas(f"{space.name} {architecture.id} network", about=architecture.text)
     column = Column(dot)
-    column.title(*title)
+    column.title(
+        f"{space.name}  {architecture.id}",
+        f"{total.params:,} parameters, {total.macs:,} multiply-accumulates",
+    )
     top, right = column.y, 0.0
-    for body in dict.fromkeys(architecture.space.cells[c].name for c in cells):
+    for body in cells:
         blocks = blocks_of(nodes(to_graph(architecture, body)))
-        frame = draw_frame(column, body, body_title(architecture.space, body), *blocks)
+        frame = draw_frame(column, body, body_title(space, body), blocks)
         right, column.y = max(right, frame.right), frame.y - GAP
     draw_column(Column(dot, "stage", right + 3 * GAP if cells else 0, top), stages)
     return dot

@@ -6,7 +6,7 @@ that is kept free. Places are worked out here because Graphviz orders blocks as 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, takewhile
 
@@ -23,6 +23,7 @@ class Item:
     """An operation or a join; `reads` has the look of the edge from each source.
 
     Attributes:
+        terminal: it is what goes into a picture or comes out of it.
         x, y: from the middle of its block, and from the top of it.
     """
 
@@ -30,8 +31,12 @@ class Item:
     wide: float = 4
     high: float = 0
     reads: dict[str, Look] = field(default_factory=dict)
+    terminal: bool = False
     x: float = 0
     y: float = 0
+
+
+Blocks = Mapping[str, dict[str, Item]]  # the items of each, in the order of the text
 
 
 @dataclass(slots=True, eq=False)
@@ -56,22 +61,17 @@ class _Part:
         return sum(wishes) / len(wishes) if wishes else self.x
 
 
-def draw_rows(
-    column: Column, blocks: Mapping[str, dict[str, Item]], framed: Container[str]
-) -> None:
-    """Draw blocks, those in `framed` as dashed boxes with their names."""
-    rows = _Rows(column, blocks, framed)
+def draw_rows(column: Column, blocks: Blocks) -> None:
+    """Draw blocks as dashed boxes with their names, inputs and output without."""
+    rows = _Rows(column, blocks)
     rows.settle()
     rows.draw()
 
 
-def draw_frame(
-    page: Column, name: str, title: str, blocks: Mapping[str, dict[str, Item]],
-    framed: Container[str],
-) -> Column:  # fmt: skip
+def draw_frame(page: Column, name: str, title: str, blocks: Blocks) -> Column:
     """Draw blocks in a box with a title, its corner where the page is; a column as large as it."""
     inner = Column(page.dot, f"{name}.", page.x + 14, page.y - 28)
-    draw_rows(inner, blocks, framed)
+    draw_rows(inner, blocks)
     frame = Column(page.dot, f"{name}.frame", page.x)
     frame.text(10, page.y - 12, title, size=11)
     wide, frame.y = max(inner.right, frame.right) + 28, inner.y - 14
@@ -83,7 +83,7 @@ def draw_frame(
 def box(lines: Sequence[str], kind: str, reads: dict[str, Look], **look: str) -> Item:
     """An operation in the colours of its family."""
     wide = max(map(width_of, lines)) + 18
-    return Item({**chip(lines, kind), **look}, wide, 13.0 * len(lines) + 6, reads)
+    return Item({**chip(lines, kind), **look}, wide, 13.0 * len(lines) + 6, reads, kind == "input")
 
 
 def join(operator: str, reads: dict[str, Look], **look: str) -> Item:
@@ -94,8 +94,9 @@ def join(operator: str, reads: dict[str, Look], **look: str) -> Item:
     return Item({**circle, **look}, 18, 18, reads)
 
 
-def _part(name: str, items: dict[str, Item], framed: bool) -> _Part:
+def _part(name: str, items: dict[str, Item]) -> _Part:
     """A block, its last operation at the bottom; what is read below the top has lanes as well."""
+    framed = name != "output" and not any(i.terminal for i in items.values())
     above: dict[str, int] = {}
     for n in reversed(items):
         above[n] = 1 + max((above[m] for m in above if n in items[m].reads), default=-1)
@@ -154,13 +155,11 @@ def _room(row: Iterable[_Part]) -> float:
 
 
 class _Rows:
-    def __init__(
-        self, column: Column, blocks: Mapping[str, dict[str, Item]], framed: Container[str]
-    ) -> None:
+    def __init__(self, column: Column, blocks: Blocks) -> None:
         self.column = column
         self.owner = {n: b for b, items in blocks.items() for n in items}
         self.items = {n: item for items in blocks.values() for n, item in items.items()}
-        self.parts = {b: _part(b, items, b in framed) for b, items in blocks.items()}
+        self.parts = {b: _part(b, items) for b, items in blocks.items()}
         read = {
             b: {self.owner[s] for i in items.values() for s in i.reads} - {b}
             for b, items in blocks.items()
@@ -263,7 +262,7 @@ class _Rows:
         item, top = self.items[name], self.tops[self.row[self.owner[name]]][0]
         x = self.parts[self.owner[name]].x + item.x + aside
         tip = top - item.y + item.high / 2
-        if len(way) % 2 == 0:  # it comes from another row
+        if way[-1][1] > top:  # it comes from a row above
             way = [*way, (x, max(top, tip + ARROW))]
         points = [*way, (x, tip + ARROW)]
         curve = [points[0]]
