@@ -47,8 +47,10 @@ class Stage:
         if self.look and self.count > 1:
             return [f"{self.place} to {self.end}: the same in both  {TIMES} {self.count}"]
         times = f"  {TIMES} {self.count}" if self.count > 1 else ""
-        told = [self.name]
-        for line in self.lines:
+        told, lines = [self.name], self.lines
+        if len(lines) > MAX_LINES and not self.look:
+            lines = [*lines[:MAX_LINES], f"and {len(lines) - MAX_LINES} more"]
+        for line in lines:
             gap = ("   " if told == [self.name] else ", ") if told[-1] else ""
             if told[-1] and (self.look or len(told[-1] + line) > 56):
                 told.append(line)
@@ -90,17 +92,20 @@ def draw_difference(
     ours, theirs = ({s.place: s for s in stages} for stages in (first, second))
     longer, other = sorted((first, second), key=len, reverse=True)
     places = [s.place for s in longer]
-    for i, stage in enumerate(other):
+    at = len(places)
+    for stage in reversed(other):
         if stage.place not in places:
-            places.insert(places.index(other[i - 1].place) + 1 if i else 0, stage.place)
+            places.insert(at, stage.place)
+        at = places.index(stage.place)
     stages = []
     for place in places:
         one, two = ours.get(place), theirs.get(place)
-        before, after = one.told() if one else [], two.told() if two else []
         look = looks[0 if one and two else 2 if one else 3]
-        if one and two and before != after:
-            after = replace(two, name="").told()
-            before, look = [*before, f"becomes {after[0]}", *after[1:]], looks[1]
+        lines = one.told() if one else two.told() if two else []
+        if one and two and one.lines != two.lines:
+            after = _shortened(replace(two, name=""), one).told()
+            lines = [*_shortened(one, two).told(), f"becomes {after[0]}", *after[1:]]
+            look = looks[1]
         reads = [{places.index(stages_[i].place) for i in s.inputs} if s else set()
                  for stages_, s in ((first, one), (second, two))]  # fmt: skip
         inputs = {
@@ -108,8 +113,21 @@ def draw_difference(
             for p in reads[0] | reads[1]
         }
         key = "same" if look is looks[0] and {*inputs.values()} == {FIXED} else None
-        stages.append(Stage(place, inputs, "join", before or after, "", key, look=look))
+        stages.append(Stage(place, inputs, "join", lines, "", key, look=look))
     draw_column(column, folded(stages))
+
+
+def _shortened(stage: Stage, other: Stage) -> Stage:
+    """One of two long stages, without the operations with which both begin and end."""
+    ours, theirs = stage.lines, other.lines
+    least, most = sorted((len(ours), len(theirs)))
+    if most <= MAX_LINES:
+        return stage
+    first = next((i for i in range(least) if ours[i] != theirs[i]), least)
+    last = next((i for i in range(least - first) if ours[~i] != theirs[~i]), least - first)
+    kept = ours[first : len(ours) - last] or ["nothing"]
+    dots = "\N{HORIZONTAL ELLIPSIS}"
+    return replace(stage, lines=[*[dots] * (first > 0), *kept, *[dots] * (last > 0)])
 
 
 def stages_of(
@@ -165,8 +183,6 @@ def _describe(stage: Stage, statement: Statement | None, members: list[Node]) ->
     for text, same in groupby(texts):
         count = len(list(same))
         stage.lines.append(text if count == 1 else f"{text} {TIMES} {count}")
-    if len(stage.lines) > MAX_LINES:
-        stage.lines[MAX_LINES:] = [f"and {len(stage.lines) - MAX_LINES} more"]
 
 
 def _written(node: Node) -> str:
