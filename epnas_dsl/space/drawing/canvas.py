@@ -89,9 +89,9 @@ def label(*lines: str, justify: str = "\\n") -> str:
     return text
 
 
-def place(*parts: str) -> str:
+def place(name: str) -> str:
     """The name of a node in DOT: letters, digits and dots, so that nothing in it is syntax."""
-    return re.sub(r"[^\w.]", "_", ".".join(p for p in parts if p))
+    return re.sub(r"[^\w.]", "_", name)
 
 
 def _plain(line: str) -> str:

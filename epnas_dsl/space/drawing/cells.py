@@ -17,7 +17,7 @@ from epnas_dsl.space.drawing.canvas import (
     operation_lines,
 )
 from epnas_dsl.space.drawing.column import Column
-from epnas_dsl.space.drawing.rows import GAP, Blocks, Item, Look, box, draw_frame, draw_rows, join
+from epnas_dsl.space.drawing.rows import GAP, Blocks, Item, Rows, draw_frame, item_of
 from epnas_dsl.space.drawing.stages import draw_column, draw_difference, folded, stages_of
 from epnas_dsl.space.genotype import runs
 from epnas_dsl.space.graph import Node, nodes, to_graph
@@ -38,34 +38,21 @@ def draw_cell(architecture: Architecture, body: str | None = None) -> Digraph:
     """
     space = architecture.space
     shown = drawn_bodies(space, body)
-    if shown == ["network"] and not space.cells:
-        return _draw_layers(architecture)
     dot = canvas(f"{space.name} {architecture.id}", about=architecture.text)
     page = Column(dot)
-    page.title(*_title(architecture))
+    page.title(f"{space.name}  {architecture.id}")
+    if shown == ["network"] and not space.cells:
+        draw_column(page, folded(stages_of(space, nodes(to_graph(architecture, "network")), {})))
+        return dot
     for name in shown:
         listing = nodes(to_graph(architecture, name))
         check_size(sum(1 + len(n.inputs) for n in listing))
         if len(shown) == 1:
-            draw_rows(page, blocks_of(listing))
+            Rows(page, blocks_of(listing)).draw()
         else:
             frame = draw_frame(page, name, body_title(space, name), blocks_of(listing))
             page.x += frame.right + GAP
     return dot
-
-
-def _draw_layers(architecture: Architecture) -> Digraph:
-    """A network without cells: its statements in one column."""
-    space = architecture.space
-    dot = canvas(f"{space.name} {architecture.id}", about=architecture.text)
-    column = Column(dot)
-    column.title(*_title(architecture))
-    draw_column(column, folded(stages_of(space, nodes(to_graph(architecture, "network")), {})))
-    return dot
-
-
-def _title(*architectures: Architecture) -> list[str]:
-    return [f"{a.space.name}  {a.id}" for a in architectures]
 
 
 def blocks_of(listing: Sequence[Node]) -> Blocks:
@@ -75,28 +62,20 @@ def blocks_of(listing: Sequence[Node]) -> Blocks:
     blocks: dict[str, dict[str, Item]] = {}
     for node in listing:
         reads = {s: dashed if zeros & {s, node.name} else {} for s in node.inputs}
-        text, kind = node.text, family(node.operation)
+        text = node.text
         if node.operation == "stack":
             cells = [f"{cell}*{n}" if n > 1 else cell for cell, n in runs(text.split())]
             text = f"stack({', '.join(cells)})"
-        blocks.setdefault(_block(node), {})[node.name] = _item(
-            node, reads, operation_lines(text), kind
-        )
-    blocks["return"] = {"return": box(["output"], "input", {listing[-1].name: {}})}
+        kind = family(node.operation)
+        item = item_of(node.operation, operation_lines(text), kind, reads)
+        blocks.setdefault(_block(node), {})[node.name] = item
+    blocks["return"] = {"return": item_of("input", ["output"], "", {listing[-1].name: {}})}
     return blocks
 
 
 def _block(node: Node) -> str:
     """The statement that a node belongs to, also where it stands inside a function."""
     return node.name.split(".")[0]
-
-
-def _item(node: Node, reads: dict[str, Look], lines: Sequence[str], kind: str, **look: str) -> Item:
-    if node.operation in {"add", "concat"}:
-        return join(node.operation, reads, **look)
-    if node.operation == "input":
-        return box([node.text], "input", reads)
-    return box(lines, kind, reads, **look)
 
 
 # --- difference --------------------------------------------------------------------------------
@@ -148,9 +127,8 @@ def diff_cells(first: Architecture, second: Architecture, body: str | None = Non
     name = f"{first.id} and {second.id}"
     shown = drawn_bodies(first.space, body)
     about = f"{first} becomes {second}"
-    looks = ("dashed, orange", "bold, blue")
-    legend = [f"{t}: {x}" for t, x in zip(_title(first, second), looks, strict=True)]
-    legend.append("both: grey")
+    looks = {"dashed, orange": first, "bold, blue": second}
+    legend = [*(f"{a.space.name}  {a.id}: {x}" for x, a in looks.items()), "both: grey"]
     dot = canvas(name, about=about)
     page = Column(dot)
     page.title(*legend)
@@ -213,10 +191,10 @@ def _paired(pairs: dict[str, _Pair], last: tuple[str, str]) -> Blocks:
         before = pair.first.inputs if pair.first else ()
         after = pair.second.inputs if pair.second else ()
         reads = {s: _look(s in before, s in after) for s in (*before, *after)}
-        item = _item(pair.shown, reads, pair.lines, "join", **pair.look)
+        item = item_of(pair.shown.operation, pair.lines, "join", reads, **pair.look)
         blocks.setdefault(_block(pair.shown), {})[name] = item
     ends = {name: _look(name == last[0], name == last[1]) for name in last}
-    blocks["return"] = {"return": box(["output"], "input", ends)}
+    blocks["return"] = {"return": item_of("input", ["output"], "", ends)}
     return blocks
 
 

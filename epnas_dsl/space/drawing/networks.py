@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.drawing.canvas import TIMES, body_title, canvas, check_size
+from epnas_dsl.space.drawing.canvas import TIMES, body_title, canvas
 from epnas_dsl.space.drawing.cells import blocks_of
 from epnas_dsl.space.drawing.column import Column
 from epnas_dsl.space.drawing.rows import GAP, draw_frame
@@ -35,7 +35,6 @@ def draw_network(architecture: Architecture, image: Image = (3, 32, 32)) -> Digr
     listing = nodes(network)
     shapes = {n.name: _shape(n, size[n.output]) for n in listing}
     stages = folded(stages_of(space, listing, shapes))
-    check_size(sum(1 + len(s.inputs) for s in stages))
     cells = dict.fromkeys(space.cells[n.cell].name for n in listing if n.instance)
     dot = canvas(f"{space.name} {architecture.id} network", about=architecture.text)
     column = Column(dot)

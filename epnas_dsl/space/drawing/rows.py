@@ -6,14 +6,14 @@ that is kept free. Places are worked out here because Graphviz orders blocks as 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, takewhile
 
 from epnas_dsl.space.drawing.canvas import PALE, chip, place
 from epnas_dsl.space.drawing.column import Column, width_of
 
-GAP, PAD, LEVEL, ROW, ARROW = 10.0, 8.0, 20.0, 22.0, 6.0  # points between and around things
+GAP, PAD, LEVEL, ROW, ARROW = 10.0, 8.0, 20.0, 34.0, 6.0  # points between and around things
 SWEEPS = 30
 Look = dict[str, str]
 
@@ -61,17 +61,10 @@ class _Part:
         return sum(wishes) / len(wishes) if wishes else self.x
 
 
-def draw_rows(column: Column, blocks: Blocks) -> None:
-    """Draw blocks as dashed boxes with their names, inputs and output without."""
-    rows = _Rows(column, blocks)
-    rows.settle()
-    rows.draw()
-
-
 def draw_frame(page: Column, name: str, title: str, blocks: Blocks) -> Column:
     """Draw blocks in a box with a title, its corner where the page is; a column as large as it."""
     inner = Column(page.dot, f"{name}.", page.x + 14, page.y - 28)
-    draw_rows(inner, blocks)
+    Rows(inner, blocks).draw()
     frame = Column(page.dot, f"{name}.frame", page.x)
     frame.text(10, page.y - 12, title, size=11)
     wide, frame.y = max(inner.right, frame.right) + 28, inner.y - 14
@@ -80,18 +73,17 @@ def draw_frame(page: Column, name: str, title: str, blocks: Blocks) -> Column:
     return frame
 
 
-def box(lines: Sequence[str], kind: str, reads: dict[str, Look], **look: str) -> Item:
-    """An operation in the colours of its family."""
+def item_of(
+    operation: str, lines: Sequence[str], kind: str, reads: dict[str, Look], **look: str
+) -> Item:
+    """An operation in the colours of its family; what joins is a flat box, or `+` in a circle."""
+    if operation == "add":
+        circle = {**chip(["+"], "join"), "shape": "circle", "fontsize": "13"}
+        return Item({**circle, **look}, 18, 18, reads)
+    if operation in {"concat", "input"}:
+        kind, look = ("join", look) if operation == "concat" else ("input", {})
     wide = max(map(width_of, lines)) + 18
     return Item({**chip(lines, kind), **look}, wide, 13.0 * len(lines) + 6, reads, kind == "input")
-
-
-def join(operator: str, reads: dict[str, Look], **look: str) -> Item:
-    """Where values come together: `+` in a small circle, `concat` in a flat box."""
-    if operator == "concat":
-        return Item({**chip([operator], "join"), **look}, 56, 18, reads)
-    circle = {**chip(["+"], "join"), "shape": "circle", "fontsize": "13"}
-    return Item({**circle, **look}, 18, 18, reads)
 
 
 def _part(name: str, items: dict[str, Item]) -> _Part:
@@ -148,38 +140,30 @@ def _spread(parts: list[_Part], wishes: list[float]) -> None:
         part.x = mean + step
 
 
-def _room(row: Iterable[_Part]) -> float:
-    """Between a row and the next one: the more, the farther its edges go to the side."""
-    runs = [abs(p.x + here - other.x - there) for p in row for here, other, there in p.links]
-    return ROW + min(ROW, max(runs, default=0) / 8)
+class Rows:
+    """Blocks as dashed boxes with their names, inputs and output without."""
 
-
-class _Rows:
     def __init__(self, column: Column, blocks: Blocks) -> None:
-        self.column = column
+        self.column, self.blocks = column, blocks
         self.owner = {n: b for b, items in blocks.items() for n in items}
         self.items = {n: item for items in blocks.values() for n, item in items.items()}
         self.parts = {b: _part(b, items) for b, items in blocks.items()}
-        read = {
-            b: {self.owner[s] for i in items.values() for s in i.reads} - {b}
-            for b, items in blocks.items()
-        }
         self.tops: list[tuple[float, float]] = []  # of each row, and its bottom
         self.row: dict[str, int] = {}
-        for block in blocks:
-            self._stand(block, read)
-        self.rows: list[dict[object, _Part]] = [{} for _ in range(max(self.row.values()) + 1)]
+        last = max(map(self._stand, blocks))
+        self.rows: list[dict[object, _Part]] = [{} for _ in range(last + 1)]
         for block, part in self.parts.items():
             self.rows[self.row[block]][block] = part
         for name, item in self.items.items():
             for source, look in item.reads.items():
                 self._link(name, source, look)
 
-    def _stand(self, block: str, read: dict[str, set[str]]) -> int:
+    def _stand(self, block: str) -> int:
         """The row of a block, below what it reads; two that read each other stand anyhow."""
         if block not in self.row:
             self.row[block] = 0
-            self.row[block] = 1 + max((self._stand(b, read) for b in read[block]), default=-1)
+            read = {self.owner[s] for i in self.blocks[block].values() for s in i.reads} - {block}
+            self.row[block] = 1 + max(map(self._stand, sorted(read)), default=-1)
         return self.row[block]
 
     def _link(self, name: str, source: str, look: Look) -> None:
@@ -202,9 +186,7 @@ class _Rows:
                 blocks = [p for p in row.values() if p.levels]
                 lanes = [p for p in row.values() if not p.levels]
                 _spread(blocks, [p.wish for p in blocks])
-                for part in lanes:
-                    part.x = part.wish
-                parts = sorted((*blocks, *lanes), key=lambda p: p.x)
+                parts = sorted((*blocks, *lanes), key=lambda p: p.x if p.levels else p.wish)
                 _spread(parts, [p.wish for p in parts])
         left = min(p.x - p.wide / 2 for row in self.rows for p in row.values())
         for part in (p for row in self.rows for p in row.values()):
@@ -212,18 +194,15 @@ class _Rows:
 
     def draw(self) -> None:
         """Frames, operations, and edges that are straight inside rows and bend between them."""
+        self.settle()
         y = self.column.y
         for row in self.rows:
             self.tops.append((y, y - max(p.high for p in row.values())))
-            y = self.tops[-1][1] - _room(row.values())
+            y = self.tops[-1][1] - ROW
         for block, part in self.parts.items():
             self._draw_part(part, self.tops[self.row[block]][0])
-        for name, item in self.items.items():
-            ways = [(self._way(name, s, look), s, look) for s, look in item.reads.items()]
-            ways.sort(key=lambda w: w[0][-1][0])
-            step = min(9.0, 0.6 * item.wide / len(ways)) if ways and item.wide > 20 else 0.0
-            for i, (way, source, look) in enumerate(ways):
-                self._draw_edge(way, (source, name), (i - (len(ways) - 1) / 2) * step, look)
+        for name in self.items:
+            self._draw_edges(name)
         self.column.y = self.tops[-1][1]
 
     def _draw_part(self, part: _Part, top: float) -> None:
@@ -235,7 +214,7 @@ class _Rows:
         for level in part.levels:
             for name, item in level.items():
                 if item.look:
-                    look = {**item.look, "name": place(f"{self.column.prefix}{name}")}
+                    look = {**item.look, "name": place(self.column.prefix + str(name))}
                     self.column.node(part.x + item.x, top - item.y, item.wide, item.high, **look)
 
     def _way(self, name: str, source: str, look: Look) -> list[tuple[float, float]]:
@@ -255,20 +234,20 @@ class _Rows:
                 way += [(x, y + level[lane].high / 2), (x, y - level[lane].high / 2)]
         return way
 
-    def _draw_edge(
-        self, way: list[tuple[float, float]], ends: tuple[str, str], aside: float, look: Look
-    ) -> None:
-        name = ends[1]
-        item, top = self.items[name], self.tops[self.row[self.owner[name]]][0]
-        x = self.parts[self.owner[name]].x + item.x + aside
+    def _draw_edges(self, name: str) -> None:
+        """To one item, side by side where it is wide enough."""
+        item, goal, key = self.items[name], self.parts[self.owner[name]], self.column.prefix
+        top = self.tops[self.row[self.owner[name]]][0]
         tip = top - item.y + item.high / 2
-        if way[-1][1] > top:  # it comes from a row above
-            way = [*way, (x, max(top, tip + ARROW))]
-        points = [*way, (x, tip + ARROW)]
-        curve = [points[0]]
-        for (a, high), (b, low) in pairwise(points):
-            middle = (high + low) / 2
-            curve += [(a, middle), (b, middle), (b, low)]
-        told = [f"{self.column.x + a:.1f},{b:.1f}" for a, b in ((x, tip), *curve)]
-        keys = [place(f"{self.column.prefix}{n}") for n in ends]
-        self.column.dot.edge(*keys, pos="e," + " ".join(told), **look)
+        ways = [(self._way(name, s, look), s, look) for s, look in item.reads.items()]
+        ways.sort(key=lambda w: w[0][-1][0])
+        step = min(9.0, 0.6 * item.wide / len(ways)) if ways and item.wide > 20 else 0.0
+        for i, (way, source, look) in enumerate(ways):
+            x = goal.x + item.x + (i - (len(ways) - 1) / 2) * step
+            if way[-1][1] > top:  # it comes from a row above
+                way.append((x, max(top, tip + ARROW)))
+            curve = [(x, tip), way[0]]
+            for (a, high), (b, low) in pairwise([*way, (x, tip + ARROW)]):
+                curve += [(a, (high + low) / 2), (b, (high + low) / 2), (b, low)]
+            points = " ".join(f"{self.column.x + a:.1f},{b:.1f}" for a, b in curve)
+            self.column.dot.edge(place(key + source), place(key + name), pos=f"e,{points}", **look)

@@ -114,15 +114,18 @@ def draw_difference(
         }
         key = "same" if look is looks[0] and {*inputs.values()} == {FIXED} else None
         stages.append(Stage(place, inputs, "join", lines, "", key, look=look))
+    for source, use in (x for s in stages for x in s.inputs.items()):
+        if use != FIXED:  # it must not be lost among others
+            stages[source].key = None
     draw_column(column, folded(stages))
 
 
 def _shortened(stage: Stage, other: Stage) -> Stage:
     """One of two long stages, without the operations with which both begin and end."""
     ours, theirs = stage.lines, other.lines
-    least, most = sorted((len(ours), len(theirs)))
-    if most <= MAX_LINES:
+    if max(len(ours), len(theirs)) <= MAX_LINES:
         return stage
+    least = min(len(ours), len(theirs))
     first = next((i for i in range(least) if ours[i] != theirs[i]), least)
     last = next((i for i in range(least - first) if ours[~i] != theirs[~i]), least - first)
     kept = ours[first : len(ours) - last] or ["nothing"]
