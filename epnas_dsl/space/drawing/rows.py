@@ -80,8 +80,10 @@ def item_of(
     if operation == "add":
         circle = {**chip(["+"], "join"), "shape": "circle", "fontsize": "13"}
         return Item({**circle, **look}, 18, 18, reads)
-    if operation in {"concat", "input"}:
-        kind, look = ("join", look) if operation == "concat" else ("input", {})
+    if operation == "input":
+        kind, look = "input", {}
+    if operation == "concat":
+        kind, lines = "join", [operation]
     wide = max(map(width_of, lines)) + 18
     return Item({**chip(lines, kind), **look}, wide, 13.0 * len(lines) + 6, reads, kind == "input")
 
