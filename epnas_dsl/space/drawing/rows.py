@@ -80,10 +80,8 @@ def item_of(
     if operation == "add":
         circle = {**chip(["+"], "join"), "shape": "circle", "fontsize": "13"}
         return Item({**circle, **look}, 18, 18, reads)
-    if operation == "input":
-        kind, look = "input", {}
-    if operation == "concat":
-        kind, lines = "join", [operation]
+    kind = {"concat": "join", "input": "input"}.get(operation, kind)
+    lines, look = ["concat"] if operation == "concat" else lines, {} if kind == "input" else look
     wide = max(map(width_of, lines)) + 18
     return Item({**chip(lines, kind), **look}, wide, 13.0 * len(lines) + 6, reads, kind == "input")
 
@@ -101,7 +99,7 @@ def _part(name: str, items: dict[str, Item]) -> _Part:
     for n, item in items.items():
         for source, look in item.reads.items():
             for level in levels[depth.get(source, -1) + 1 : depth[n]]:
-                level.setdefault(_lane(source, look), Item({}))
+                level.setdefault((source, look.get("color", "")), Item({}))
     part = _Part(levels, name if framed else "", 0, PAD * framed)
     for level in levels:
         wide = sum(i.wide + GAP for i in level.values()) - GAP
@@ -116,11 +114,6 @@ def _part(name: str, items: dict[str, Item]) -> _Part:
         part.wide = max(part.wide, wide + 2 * width_of(name, 9) + 8) + 2 * PAD
         part.high += PAD
     return part
-
-
-def _lane(source: str, look: Look) -> tuple[str, str]:
-    """Edges of one source and colour share a lane."""
-    return source, look.get("color", "")
 
 
 def _spread(parts: list[_Part], wishes: list[float]) -> None:
@@ -169,8 +162,8 @@ class Rows:
         return self.row[block]
 
     def _link(self, name: str, source: str, look: Look) -> None:
-        """Make the lanes of an edge and tell its parts of each other."""
-        part, lane = self.parts[self.owner[source]], _lane(source, look)
+        """Make the lanes of an edge, one for each source and colour; its parts are neighbours."""
+        part, lane = self.parts[self.owner[source]], (source, look.get("color", ""))
         here, first = self.items[source].x, self.row[self.owner[source]] + 1
         way = [r.setdefault(lane, _Part([])) for r in self.rows[first : self.row[self.owner[name]]]]
         goal = self.parts[self.owner[name]]
@@ -223,7 +216,7 @@ class Rows:
         """The points that an edge passes before it comes to the item that it ends at."""
         part, goal = self.parts[self.owner[source]], self.parts[self.owner[name]]
         start, end = self.row[self.owner[source]], self.row[self.owner[name]]
-        lane, item = _lane(source, look), self.items[source]
+        lane, item = (source, look.get("color", "")), self.items[source]
         x = part.x + item.x
         way = [(x, self.tops[start][0] - item.y - item.high / 2)]
         if part is not goal:

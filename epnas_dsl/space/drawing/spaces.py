@@ -186,7 +186,7 @@ def _draw_frame(column: Column, sheet: Sheet, lead: float, wide: float) -> None:
     column.y -= LINE
     bottom = column.y + LINE / 2
     column.text(6, bottom, sheet.title)
-    column.text(wide, bottom, sheet.note, size=9, end=True)
+    column.text(wide - 4, bottom, sheet.note, size=9, end=True)
     column.node(
         wide / 2 + 2, (top + column.y) / 2, wide + 4, top - column.y,
         shape="box", style="dashed,rounded", color=PALE,
