@@ -9,6 +9,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from epnas_dsl.space.drawing import (
 from epnas_dsl.space.drawing.canvas import DARK, FADED, drawn_bodies
 from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.graph import body_nodes
+from epnas_dsl.space.neighbours import neighbours
 
 TESTS = Path(__file__).parents[1]
 SPACES = ["darts", "macro", "micro", "nasbench201", "pnas"]
@@ -59,13 +61,14 @@ def test_every_level_is_drawn() -> None:
     architecture = first_two("micro")[0]
     for level in range(1, architecture.space.depth + 1):
         source = draw_cell(architecture.at(level)).source
-        assert len(re.findall(r"subgraph cluster_h\d", source)) == level
+        assert re.findall(r'label="(h\d)\\r"', source) == [f"h{b}" for b in range(1, level + 1)]
 
 
 def test_one_body_or_all() -> None:
     darts = first_two("darts")[0]
-    assert draw_cell(darts).source.count("cluster_normal {") == 1
-    assert "cluster_reduction {" not in draw_cell(darts, "normal").source
+    assert draw_cell(darts).source.count('label="normal\\l"') == 1
+    assert draw_cell(darts).source.count('label="reduction/2\\l"') == 1
+    assert "reduction" not in draw_cell(darts, "normal").source.split("]", 1)[1]
     assert "stack\\nnormal*6" in draw_cell(darts, "network").source
     with pytest.raises(ConfigError, match="normal, reduction, network") as caught:
         draw_cell(darts, "norml")
@@ -76,14 +79,14 @@ def test_one_body_or_all() -> None:
 def test_equal_cells_are_folded_and_shapes_are_told() -> None:
     source = draw_network(small(), (3, 16, 16)).source
     assert source.count("normal  × 2") == 3
-    assert source.count("subgraph cluster_normal {") == 1
-    assert source.count('subgraph "cluster_normal.h') == 2
-    assert source.count("reduction\\n") == 2
+    assert source.count('label="normal, reduction/2\\l"') == 1
+    assert re.findall(r'label="(h\d)\\r"', source) == ["h1", "h2"]
+    assert source.count("label=reduction ") == 2
     for shape in (
         "3 × 16 × 16",
         "24 × 16 × 16",
         "48 × 8 × 8",
-        "\\n10",
+        'label="10\\r"',
     ):
         assert shape in source
 
@@ -109,6 +112,68 @@ def test_a_difference_tells_what_changed() -> None:
     assert source.count("\\nbecomes\\n") == 1
     reads = re.findall(r'"normal.h2.op\d" \[color="(#\w+)"', source)
     assert sorted(reads) == ["#0072b2", "#a6a6a6", "#d55e00"]
+
+
+Box = tuple[float, float, float, float]
+SPOT = r'pos="([-\d.]+),([-\d.]+)"'
+
+
+def frames(source: str) -> dict[str, Box]:
+    """The blocks in their order: where each begins and ends, from the left and from below."""
+    names = re.findall(r'label="(\w+)\\r"', source)
+    look = rf'height=([\d.]+) .*{SPOT} shape=box style="dashed,rounded" width=([\d.]+)'
+    sizes = [tuple(map(float, f)) for f in re.findall(look, source)]
+    return {
+        name: (x - 36 * wide, x + 36 * wide, y - 36 * high, y + 36 * high)
+        for name, (high, x, y, wide) in zip(names, sizes, strict=True)
+    }
+
+
+def inside(box: Box, spot: tuple[float, ...]) -> bool:
+    return box[0] + 1 < spot[0] < box[1] - 1 and box[2] + 1 < spot[1] < box[3] - 1
+
+
+@pytest.mark.parametrize("name", ["micro", "micro(blocks=10)", "nasnet", "darts", "enas_micro"])
+def test_blocks_stand_in_the_order_of_the_text(name: str) -> None:
+    """Below what they read, and in a row from left to right; none lies upon another."""
+    for one in sample(load_space(name), 10, np.random.default_rng(11)):
+        body = one.space.bodies[0].name
+        listing = body_nodes(one, body)
+        found = frames(draw_cell(one, body).source)
+        assert len(found) > 2
+        order = dict.fromkeys(n.name.split(".")[0] for n in listing)
+        assert [b for b in order if b in found] == list(found)
+        rows: dict[float, list[float]] = {}
+        for left, _, _, top in found.values():
+            rows.setdefault(round(top, 1), []).append(left)
+        assert all(row == sorted(row) for row in rows.values())
+        for node in listing:
+            block = node.name.split(".")[0]
+            for read in {i.split(".")[0] for i in node.inputs} & found.keys() - {block}:
+                assert block not in found or found[block][3] < found[read][2]
+        for box in found.values():
+            middles = [((b[0] + b[1]) / 2, (b[2] + b[3]) / 2) for b in found.values()]
+            corners = [(x, y) for b in found.values() for x in b[:2] for y in b[2:]]
+            assert sum(inside(box, spot) for spot in middles + corners) == 1
+
+
+def test_edges_pass_between_blocks() -> None:
+    """No edge crosses the frame of a block that it neither leaves nor enters."""
+    for one in sample(load_space("micro(blocks=10)"), 10, np.random.default_rng(12)):
+        source = draw_cell(one).source
+        spots = {
+            n: (float(x), float(y))
+            for n, x, y in re.findall(rf'^\t"?([\w.]+)"? \[.*? {SPOT}', source, re.MULTILINE)
+        }
+        edges = re.findall(
+            r'^\t"?([\w.]+)"? -> "?([\w.]+)"? .*pos="e,([^"]+)"', source, re.MULTILINE
+        )
+        assert len(edges) > 40
+        for tail, head, path in edges:
+            points = [tuple(map(float, p.split(","))) for p in path.split()]
+            for box in frames(source).values():
+                if not inside(box, spots[tail]) and not inside(box, spots[head]):
+                    assert not any(inside(box, point) for point in points)
 
 
 def test_no_difference_is_all_grey() -> None:
@@ -203,12 +268,19 @@ def test_svg_stands_alone_and_in_a_page() -> None:
 
 
 def test_names_are_only_text() -> None:
-    from epnas_dsl.space.drawing.canvas import box, canvas, operation_lines, place, terminal
+    from epnas_dsl.space.drawing.canvas import canvas, operation_lines
+    from epnas_dsl.space.drawing.column import Column
+    from epnas_dsl.space.drawing.rows import Rows, item_of
 
     bad = '<b>&"x\\l\\N|{}</b><script>alert(1)</script>\x1b[31m'
-    dot = canvas(bad, bad, about=bad)
-    terminal(dot, place(bad), bad)
-    box(dot, place("1", "a:b"), operation_lines(bad), "cell")
+    dot = canvas(bad, about=bad)
+    column = Column(dot)
+    column.title(bad)
+    blocks = {
+        bad: {bad: item_of("input", [bad], "", {})},
+        "a:b": {"a:b": item_of("odd", operation_lines(bad), "cell", {bad: {}})},
+    }
+    Rows(column, blocks).draw()
     svg = to_svg(dot)
     root = ElementTree.fromstring(svg)
     assert not [e for e in root.iter() if e.tag.endswith(("}script", "}b"))]
@@ -364,7 +436,7 @@ def test_a_lane_for_what_skips_a_stage() -> None:
     from epnas_dsl.space.drawing.canvas import canvas
     from epnas_dsl.space.drawing.column import FIXED, SKIP, Column
 
-    dot = canvas("lanes", fixed=True)
+    dot = canvas("lanes")
     column = Column(dot)
     reads: list[dict[str, str]] = [{}, {}, {"0": SKIP}, {"0": SKIP, "1": FIXED}, {"3": SKIP}]
     for i, read in enumerate(reads):
@@ -385,8 +457,42 @@ def test_skips_of_the_macro_space_are_those_of_the_text() -> None:
         assert dot.source.count('fillcolor="#595959"') == 1
         assert dot.source.count("-> ") == 8
     changed = diff_cells(one, load_architecture(one.text.replace(", h1))", "))"))).source
+    assert "the same in both" not in changed  # h1 is read differently, so it is not hidden
     assert "becomes conv" not in changed
     assert changed.count("#d55e00") == 4  # two pieces of lane, a dot, a wire
+
+
+def test_layers_that_are_the_same_in_both_are_one() -> None:
+    """Also where they do not read each other; what only one reads stands alone."""
+    for name in ("macro(layers=24)", "enas_macro", "nas"):
+        one = sample(load_space(name), 1, np.random.default_rng(7))[0]
+        assert diff_cells(one, one).source.count("label=") < 8
+        assert "output: the same in both" in diff_cells(one, one).source
+        two = next(iter(neighbours(one)))
+        assert diff_cells(one, two).source.count("\\nbecomes") == 1
+    ours, theirs = sample(load_space("conv_fabric"), 2, np.random.default_rng(7))
+    names = [{n.name.split(".")[0] for n in body_nodes(a, "network")} for a in (ours, theirs)]
+    source = diff_cells(ours, theirs).source
+    shown = re.findall(r'label="(h\d+) (?!to)', source)
+    assert names[0] ^ names[1] <= set(shown)
+    assert shown == [s for s in shown if s in names[0] | names[1]]
+
+
+def test_a_long_statement_tells_what_differs() -> None:
+    """Whatever stands behind the first operations of it."""
+    one = sample(load_space("smash"), 1, np.random.default_rng(7))[0]
+    for two in islice(neighbours(one), 40):
+        source = diff_cells(one, two).source
+        assert one.text == two.text or "becomes" in source
+        assert "more" not in source
+
+
+def test_networks_tell_numbers_instead_of_formulas() -> None:
+    for name, image in (("smash", (3, 32, 32)), ("spos_channels", (3, 64, 64))):
+        one = sample(load_space(name), 1, np.random.default_rng(7))[0]
+        labels = re.findall(r'label="([^"]*)"', draw_network(one, image).source)
+        assert any("channels=" in text for text in labels)
+        assert not [text for text in labels if re.search(r"[*/]", text)]
 
 
 def test_every_colour_has_a_dark_one() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from epnas_dsl.errors import ConfigError, LimitError, nearest, printable
@@ -49,30 +48,25 @@ _DEPTHWISE = ("dw_conv", "sep_conv", "dil_conv", "mbconv")
 _SIZED = re.compile(r"(\w+?)_(\d+x\d+(?:_\d+x\d+)*)")
 
 
-def canvas(name: str, *title: str, about: str = "", fixed: bool = False) -> Digraph:
-    """An empty picture with a title above it.
+def canvas(name: str, about: str = "") -> Digraph:
+    """An empty picture, in which every node has its place.
 
     Args:
         about: what a reader who cannot see the picture is told, on one line.
-        fixed: every node has its place already.
     """
     from graphviz import Digraph, nohtml
 
     dot = Digraph(nohtml(_plain(name)))
     told = nohtml(_plain(short(" ".join(about.split()), 2_000)))
     dot.attr(
-        "graph", label=label(*title, justify="\\l") if title else "", labelloc="t", labeljust="l",
-        bgcolor=PAPER, fontname=FONT, fontsize="11", fontcolor=INK,
-        nodesep="0.2", ranksep="0.3", pad="0.1", about=told,
+        "graph", bgcolor=PAPER, pad="0.1", about=told,
+        layout="nop2", splines="line", outputorder="edgesfirst",
     )  # fmt: skip
-    if fixed:
-        dot.attr("graph", layout="nop", splines="line", outputorder="edgesfirst")
-        dot.attr("node", fixedsize="true", margin="0", fontsize="10")
     dot.attr(
-        "node", shape="box", style="rounded,filled", fontname=FONT, fontcolor=INK, height="0.3",
-        **({} if fixed else {"fontsize": "11", "width": "0.6", "margin": "0.11,0.05"}),
+        "node", shape="box", style="rounded,filled", fontname=FONT, fontcolor=INK, fontsize="10",
+        fixedsize="true", margin="0",
     )  # fmt: skip
-    dot.attr("edge", color=GREY, arrowsize="0.6", fontname=FONT, fontsize="9", fontcolor=GREY)
+    dot.attr("edge", color=GREY, arrowsize="0.6")
     return dot
 
 
@@ -95,9 +89,9 @@ def label(*lines: str, justify: str = "\\n") -> str:
     return text
 
 
-def place(*parts: str) -> str:
+def place(name: str) -> str:
     """The name of a node in DOT: letters, digits and dots, so that nothing in it is syntax."""
-    return re.sub(r"[^\w.]", "_", ".".join(p for p in parts if p))
+    return re.sub(r"[^\w.]", "_", name)
 
 
 def _plain(line: str) -> str:
@@ -121,11 +115,6 @@ def operation_lines(text: str, width: int = 18) -> list[str]:
     return lines + textwrap.wrap(arguments, width, break_long_words=True)
 
 
-def box(dot: Digraph, name: str, lines: Sequence[str], kind: str, **attributes: str) -> None:
-    """A rounded box in the colours of a family."""
-    dot.node(name, label(*lines), **{**_look(kind), **attributes})
-
-
 def chip(lines: Sequence[str], kind: str, state: str = "") -> dict[str, str]:
     """The look of an alternative: strong where it is chosen, faded where another one is."""
     if state == "gone":
@@ -140,56 +129,6 @@ def _look(kind: str) -> dict[str, str]:
     style = "rounded,filled,dashed" if kind == "zero" else "rounded,filled"
     ink = {"zero": GREY, "input": PAPER}.get(kind, INK)
     return {"fillcolor": fill, "color": border, "style": style, "fontcolor": ink}
-
-
-def join(dot: Digraph, name: str, operator: str, **attributes: str) -> None:
-    """Where values come together: `+` in a small circle, `concat` in a flat box."""
-    if operator == "add":
-        circle = {"shape": "circle", "width": "0.25", "fixedsize": "true", "fontsize": "13"}
-        box(dot, name, ["+"], "join", **{**circle, "margin": "0", **attributes})
-    else:
-        box(dot, name, [operator], "join", **{"height": "0.25", **attributes})
-
-
-def terminal(dot: Digraph, name: str, text: str) -> None:
-    """What goes into a picture or comes out of it."""
-    box(dot, name, [text], "input", height="0.28")
-
-
-def frame(dot: Digraph, text: str, dashed: bool = False) -> None:
-    """Make a cluster a box with a name in its corner."""
-    dot.attr(
-        label=label(text), style="dashed,rounded" if dashed else "rounded", color=PALE,
-        labelloc="b" if dashed else "t", labeljust="l",
-        fontsize="10" if dashed else "12", fontcolor=GREY if dashed else INK,
-        margin="7" if dashed else "14", peripheries="1",
-    )  # fmt: skip
-
-
-def side_by_side(dot: Digraph, names: Sequence[str]) -> None:
-    """Put nodes on one height, in this order."""
-    with dot.subgraph() as row:
-        row.attr(rank="same")
-        for name in names:
-            row.node(name)
-        for left, right in pairwise(names):
-            row.edge(left, right, style="invis")
-
-
-def block_frame(dot: Digraph, text: str, last: str) -> None:
-    """Make a cluster a dashed box, its name beside the last of its nodes.
-
-    The name is a node, so that edges go round it.
-    """
-    dot.attr(label="", style="dashed,rounded", color=PALE, margin="7")
-    name = place(last, "name")
-    with dot.subgraph() as row:
-        row.attr(rank="same")
-        row.node(
-            name, label(text), shape="plaintext", style="", fontsize="10", fontcolor=GREY,
-            width="0.2", height="0.2", margin="0",
-        )  # fmt: skip
-        row.edge(last, name, style="invis", minlen="0")
 
 
 def drawn_bodies(space: SearchSpace, body: str | None) -> list[str]:

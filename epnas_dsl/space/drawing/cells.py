@@ -9,22 +9,15 @@ from typing import TYPE_CHECKING
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.drawing.canvas import (
     FAMILIES,
-    PALE,
-    block_frame,
     body_title,
-    box,
     canvas,
     check_size,
     drawn_bodies,
     family,
-    frame,
-    join,
     operation_lines,
-    place,
-    side_by_side,
-    terminal,
 )
 from epnas_dsl.space.drawing.column import Column
+from epnas_dsl.space.drawing.rows import GAP, Blocks, Item, Rows, draw_frame, item_of
 from epnas_dsl.space.drawing.stages import draw_column, draw_difference, folded, stages_of
 from epnas_dsl.space.genotype import runs
 from epnas_dsl.space.graph import Node, nodes, to_graph
@@ -45,90 +38,44 @@ def draw_cell(architecture: Architecture, body: str | None = None) -> Digraph:
     """
     space = architecture.space
     shown = drawn_bodies(space, body)
+    dot = canvas(f"{space.name} {architecture.id}", about=architecture.text)
+    page = Column(dot)
+    page.title(f"{space.name}  {architecture.id}")
     if shown == ["network"] and not space.cells:
-        return _draw_layers(architecture)
-    dot = canvas(f"{space.name} {architecture.id}", *_title(architecture), about=architecture.text)
-    graphs = {name: nodes(to_graph(architecture, name)) for name in shown}
-    dot.attr("graph", newrank=str("network" in shown).lower())
-    check_size(sum(1 + len(n.inputs) for listing in graphs.values() for n in listing))
-    for name, listing in graphs.items():
-        if len(graphs) == 1:
-            draw_body(dot, listing, "")
-            continue
-        with dot.subgraph(name=f"cluster_{place(name)}") as part:
-            frame(part, body_title(space, name))
-            draw_body(part, listing, name)
+        draw_column(page, folded(stages_of(space, nodes(to_graph(architecture, "network")), {})))
+        return dot
+    for name in shown:
+        listing = nodes(to_graph(architecture, name))
+        check_size(sum(1 + len(n.inputs) for n in listing))
+        if len(shown) == 1:
+            Rows(page, blocks_of(listing)).draw()
+        else:
+            frame = draw_frame(page, name, body_title(space, name), blocks_of(listing))
+            page.x += frame.right + GAP
     return dot
 
 
-def _draw_layers(architecture: Architecture) -> Digraph:
-    """A network without cells: its statements in one column."""
-    space = architecture.space
-    dot = canvas(f"{space.name} {architecture.id}", about=architecture.text, fixed=True)
-    column = Column(dot)
-    column.title(*_title(architecture))
-    draw_column(column, folded(stages_of(space, nodes(to_graph(architecture, "network")), {})))
-    return dot
-
-
-def _title(*architectures: Architecture) -> list[str]:
-    return [f"{a.space.name}  {a.id}" for a in architectures]
-
-
-def draw_body(dot: Digraph, listing: Sequence[Node], prefix: str) -> None:
-    """Inputs above, a dashed box for each block, the output below."""
-    inputs = [n for n in listing if n.operation == "input"]
-    for node in inputs:
-        terminal(dot, place(prefix, node.name), node.text)
-    side_by_side(dot, [place(prefix, n.name) for n in inputs])
-    blocks: dict[str, list[Node]] = {}
-    for node in listing:
-        if node.operation != "input":
-            blocks.setdefault(_block(node), []).append(node)
-    for block, members in blocks.items():
-        if block == "output":
-            for node in members:
-                _draw_node(dot, node, prefix)
-            continue
-        with dot.subgraph(name=f"cluster_{place(prefix, block)}") as part:
-            for node in members:
-                _draw_node(part, node, prefix)
-            block_frame(part, block, place(prefix, members[-1].name))
-    owner = {n.name: _block(n) for n in listing}
+def blocks_of(listing: Sequence[Node]) -> Blocks:
+    """The inputs, a block for each statement, and the output; zeros are dashed."""
     zeros = {n.name for n in listing if family(n.operation) == "zero"}
+    dashed = {"style": "dashed", "color": FAMILIES["zero"][1]}
+    blocks: dict[str, dict[str, Item]] = {}
     for node in listing:
-        for source in node.inputs:
-            skips = node.cell == "network" and node.operation == "concat"
-            look = _edge(node, skips and owner[source] != owner[node.name], source in zeros)
-            dot.edge(place(prefix, source), place(prefix, node.name), **look)
-    terminal(dot, place(prefix, "return"), "output")
-    dot.edge(place(prefix, listing[-1].name), place(prefix, "return"))
-
-
-def _edge(node: Node, skips: bool, zero: bool) -> dict[str, str]:
-    """Of what a node reads: zeros and the skips of a network are dashed."""
-    if skips:
-        return {"style": "dashed", "color": PALE, "weight": "0"}
-    if zero or family(node.operation) == "zero":
-        return {"style": "dashed", "color": FAMILIES["zero"][1]}
-    return {"weight": "100"} if node.cell == "network" else {}
+        reads = {s: dashed if zeros & {s, node.name} else {} for s in node.inputs}
+        text = node.text
+        if node.operation == "stack":
+            cells = [f"{cell}*{n}" if n > 1 else cell for cell, n in runs(text.split())]
+            text = f"stack({', '.join(cells)})"
+        kind = family(node.operation)
+        item = item_of(node.operation, operation_lines(text), kind, reads)
+        blocks.setdefault(_block(node), {})[node.name] = item
+    blocks["return"] = {"return": item_of("input", ["output"], "", {listing[-1].name: {}})}
+    return blocks
 
 
 def _block(node: Node) -> str:
     """The statement that a node belongs to, also where it stands inside a function."""
     return node.name.split(".")[0]
-
-
-def _draw_node(dot: Digraph, node: Node, prefix: str) -> None:
-    name = place(prefix, node.name)
-    if node.operation in {"add", "concat"}:
-        join(dot, name, node.operation)
-    else:
-        text = node.text
-        if node.operation == "stack":
-            cells = [f"{cell}*{n}" if n > 1 else cell for cell, n in runs(text.split())]
-            text = f"stack({', '.join(cells)})"
-        box(dot, name, operation_lines(text), family(node.operation))
 
 
 # --- difference --------------------------------------------------------------------------------
@@ -180,24 +127,20 @@ def diff_cells(first: Architecture, second: Architecture, body: str | None = Non
     name = f"{first.id} and {second.id}"
     shown = drawn_bodies(first.space, body)
     about = f"{first} becomes {second}"
-    looks = ("dashed, orange", "bold, blue")
-    legend = [f"{t}: {x}" for t, x in zip(_title(first, second), looks, strict=True)]
-    legend.append("both: grey")
+    looks = {"dashed, orange": first, "bold, blue": second}
+    legend = [*(f"{a.space.name}  {a.id}: {x}" for x, a in looks.items()), "both: grey"]
+    dot = canvas(name, about=about)
+    page = Column(dot)
+    page.title(*legend)
     if shown == ["network"] and not first.space.cells and not second.space.cells:
-        dot = canvas(name, about=about, fixed=True)
-        column = Column(dot)
-        column.title(*legend)
         one, two = (stages_of(a.space, nodes(to_graph(a, "network")), {}) for a in (first, second))
-        draw_difference(column, one, two, (_SAME, _CHANGED, _FIRST, _SECOND))
+        draw_difference(page, one, two, (_SAME, _CHANGED, _FIRST, _SECOND))
         return dot
-    dot = canvas(name, *legend, about=about)
-    for part_name in shown:
-        drawn_bodies(second.space, part_name)
-        pairs, last = _pairs(*(nodes(to_graph(a, part_name)) for a in (first, second)))
-        check_size(2 * len(pairs))
-        with dot.subgraph(name=f"cluster_{place(part_name)}") as part:
-            frame(part, body_title(first.space, part_name))
-            _draw_pairs(part, pairs, last, part_name)
+    for part in shown:
+        drawn_bodies(second.space, part)
+        pairs, last = _pairs(*(nodes(to_graph(a, part)) for a in (first, second)))
+        frame = draw_frame(page, part, body_title(first.space, part), _paired(pairs, last))
+        page.x += frame.right + GAP
     return dot
 
 
@@ -241,34 +184,18 @@ def _is_join(node: Node) -> bool:
     return node.operation in {"add", "concat", "input"}
 
 
-def _draw_pairs(dot: Digraph, pairs: dict[str, _Pair], last: tuple[str, str], prefix: str) -> None:
-    inputs = [place(prefix, n) for n, p in pairs.items() if p.shown.operation == "input"]
-    side_by_side(dot, inputs)
-    newest = {_block(p.shown): n for n, p in pairs.items()}
-    for name, pair in pairs.items():
-        key, node = place(prefix, name), pair.shown
-        if node.operation == "input":
-            terminal(dot, key, node.text)
-            continue
-        block = _block(node)
-        framed = block != "output"
-        with dot.subgraph(name=f"cluster_{place(prefix, block)}" if framed else None) as part:
-            if framed and newest[block] == name:
-                block_frame(part, block, key)
-            if node.operation in {"add", "concat"}:
-                join(part, key, node.operation, **pair.look)
-            else:
-                box(part, key, pair.lines, "join", **pair.look)
+def _paired(pairs: dict[str, _Pair], last: tuple[str, str]) -> Blocks:
+    """What `blocks_of` says, of both cells at once."""
+    blocks: dict[str, dict[str, Item]] = {}
     for name, pair in pairs.items():
         before = pair.first.inputs if pair.first else ()
         after = pair.second.inputs if pair.second else ()
-        for source in dict.fromkeys((*before, *after)):
-            look = _look(source in before, source in after)
-            dot.edge(place(prefix, source), place(prefix, name), **look)
-    terminal(dot, place(prefix, "return"), "output")
-    for name in dict.fromkeys(last):
-        look = _look(name == last[0], name == last[1])
-        dot.edge(place(prefix, name), place(prefix, "return"), **look)
+        reads = {s: _look(s in before, s in after) for s in (*before, *after)}
+        item = item_of(pair.shown.operation, pair.lines, "join", reads, **pair.look)
+        blocks.setdefault(_block(pair.shown), {})[name] = item
+    ends = {name: _look(name == last[0], name == last[1]) for name in last}
+    blocks["return"] = {"return": item_of("input", ["output"], "", ends)}
+    return blocks
 
 
 def _look(before: bool, after: bool) -> dict[str, str]:

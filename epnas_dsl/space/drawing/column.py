@@ -85,7 +85,7 @@ class Column:
         """A node of that size in points, its middle at (x, y)."""
         self.drawn += 1
         check_size(self.drawn)
-        name = f"{self.prefix}{self.drawn}"
+        name = look.pop("name", "") or f"{self.prefix}{self.drawn}"
         self.dot.node(
             name, pos=f"{self.x + x:.6g},{y:.6g}",
             **{"width": f"{wide / 72:.4g}", "height": f"{high / 72:.4g}", "label": "", **look},

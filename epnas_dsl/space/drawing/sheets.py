@@ -394,7 +394,8 @@ def _labels(term: Term, tree: Tree | None) -> Iterator[str]:
 
 
 def _wrapped(text: str) -> str:
-    return "\n".join(textwrap.wrap(text, 56)[:4])
+    text = text.replace("|", " | ") if len(text) > 56 else text
+    return "\n".join(textwrap.wrap(text, 56, max_lines=6, placeholder=" \N{HORIZONTAL ELLIPSIS}"))
 
 
 def _quantity(term: Subset) -> str:
@@ -451,5 +452,7 @@ def _open(term: Term) -> str:
             return f"{name}({', '.join(inputs)})" if inputs else name
         case Join():
             texts = [f"({_open(p)})" if isinstance(p, Choice) else _open(p) for p in term.parts]
+            if texts[:1] == texts[1:] and len(texts[0]) > 56:
+                texts[1] = "another such"
             return " + ".join(texts) if term.operator == "add" else f"concat({', '.join(texts)})"
     return print_term(term, (), {}) if term.size == 1 else "\N{HORIZONTAL ELLIPSIS}"

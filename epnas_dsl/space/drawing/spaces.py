@@ -44,7 +44,7 @@ def draw_space(
         notes = [f"the choices of {path.id}"]
     elif not space.decisions:
         notes = ["nothing is to be chosen"]
-    dot = canvas(space.name, about=path.text if path else space.source, fixed=True)
+    dot = canvas(space.name, about=path.text if path else space.source)
     trees = space.trees(path.choices) if path else {}
     functions = Functions(path is not None)
     waiting: list[tuple[str, Iterator[Sheet]]] = []
@@ -186,7 +186,7 @@ def _draw_frame(column: Column, sheet: Sheet, lead: float, wide: float) -> None:
     column.y -= LINE
     bottom = column.y + LINE / 2
     column.text(6, bottom, sheet.title)
-    column.text(wide, bottom, sheet.note, size=9, end=True)
+    column.text(wide - 4, bottom, sheet.note, size=9, end=True)
     column.node(
         wide / 2 + 2, (top + column.y) / 2, wide + 4, top - column.y,
         shape="box", style="dashed,rounded", color=PALE,

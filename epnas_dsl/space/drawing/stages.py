@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from epnas_dsl.space.drawing.canvas import TIMES, chip, family
-from epnas_dsl.space.drawing.column import AFTER, BEFORE, FIXED, SKIP, Column, width_of
+from epnas_dsl.space.drawing.column import AFTER, BEFORE, FIXED, SKIP, Column, strongest, width_of
 from epnas_dsl.space.genotype import print_callee
 from epnas_dsl.space.graph import Node
 from epnas_dsl.space.operations import OPERATIONS
@@ -24,26 +25,34 @@ class Stage:
 
     Attributes:
         place: the statement or the cell that it is.
-        inputs: the positions of the stages that it reads, the newest first: that one is the trunk.
+        inputs: the positions of the stages that it reads, and how.
         key: equal for stages that may be folded into one; None: never.
+        look: of its box in a difference.
+        end: the last one of those that are folded into it.
     """
 
     place: str
-    inputs: list[int]
+    inputs: dict[int, str]
     kind: str
     lines: list[str]
     shape: str
     key: object = None
     count: int = 1
     name: str = ""
+    look: dict[str, str] = field(default_factory=dict)
+    end: str = ""
 
     def told(self) -> list[str]:
         """Its name and lines, as one where that is short."""
+        if self.look and self.count > 1:
+            return [f"{self.place} to {self.end}: the same in both  {TIMES} {self.count}"]
         times = f"  {TIMES} {self.count}" if self.count > 1 else ""
-        told = [self.name]
-        for line in self.lines:
+        told, lines = [self.name], self.lines
+        if len(lines) > MAX_LINES and not self.look:
+            lines = [*lines[:MAX_LINES], f"and {len(lines) - MAX_LINES} more"]
+        for line in lines:
             gap = ("   " if told == [self.name] else ", ") if told[-1] else ""
-            if told[-1] and len(told[-1] + line) > 56:
+            if told[-1] and (self.look or len(told[-1] + line) > 56):
                 told.append(line)
             else:
                 told[-1] += gap + line
@@ -59,55 +68,69 @@ def draw_column(column: Column, stages: list[Stage]) -> None:
     for i, stage in enumerate(stages):
         lines = stage.told()
         high = 13.0 * len(lines) + 6
-        column.y -= high / 2
         if stage.shape and (not i or stage.shape != stages[i - 1].shape):
-            column.text(shapes + 4, column.y, stage.shape, size=9, end=True)
-        look = chip(lines, stage.kind, FIXED)
-        names.append(column.node(left + wide / 2, column.y, wide, high, **look))
-        if i - 1 in stage.inputs:
+            column.text(shapes + 4, column.y - high / 2, stage.shape, size=9, end=True)
+        look = {**chip(lines, stage.kind, FIXED), **stage.look}
+        names.append(column.node(left + wide / 2, column.y - high / 2, wide, high, **look))
+        uses = {str(j): use for j, use in stage.inputs.items()}
+        if uses.get(str(i - 1)) in {SKIP, FIXED}:
             column.dot.edge(names[i - 1], names[i])
-        skips = {str(j): SKIP for j in stage.inputs if j != i - 1}
-        column.wire(left + wide, column.y + 3, skips)
-        column.head(str(i), left + wide, column.y - 3)
-        column.y -= high / 2 + 13
+            del uses[str(i - 1)]
+        column.wire(left + wide, column.y - high / 2 + 3, uses)
+        column.head(str(i), left + wide, column.y - high / 2 - 3)
+        column.y -= high + 13
     column.finish()
 
 
 def draw_difference(
     column: Column, first: list[Stage], second: list[Stage], looks: Sequence[dict[str, str]]
 ) -> None:
-    """Draw two lines of stages as one: what both have, what changed, the first's, the second's."""
+    """Draw two lines of stages as one: what both have, what changed, the first's, the second's.
+
+    Neighbours that are the same in both, and read the same, are one.
+    """
     ours, theirs = ({s.place: s for s in stages} for stages in (first, second))
-    longer = max(first, second, key=len)
-    rows = [(s.place, ours.get(s.place), theirs.get(s.place)) for s in longer]
-    told: dict[str, tuple[list[str], dict[str, str]]] = {}
-    for place, one, two in rows:
-        before, after = one.told() if one else [], two.told() if two else []
-        if one and two and before != after:
-            after = replace(two, name="").told()
-            told[place] = [*before, f"becomes {after[0]}", *after[1:]], looks[1]
-        else:
-            told[place] = before or after, looks[0 if one and two else 2 if one else 3]
-    wide = max(width_of(line) for lines, _ in told.values() for line in lines) + 18
-    above = ""
-    for place, one, two in rows:
-        lines, look = told[place]
-        high = 13.0 * len(lines) + 6
-        column.y -= high / 2
-        column.node(wide / 2, column.y, wide, high, **{**chip(lines, "join"), **look})
-        reads = [{stages[i].place for i in s.inputs} if s else set()
-                 for stages, s in ((first, one), (second, two))]  # fmt: skip
-        both = reads[0] & reads[1]
-        if above in both:
-            column.arrow(wide / 2, column.y + high / 2 + 11, column.y + high / 2, FIXED)
-        column.wire(wide, column.y + 3, {
-            p: FIXED if p in both else BEFORE if p in reads[0] else AFTER
-            for p in told if p in reads[0] | reads[1] and (p != above or p not in both)
-        })  # fmt: skip
-        column.head(place, wide, column.y - 3)
-        column.y -= high / 2 + 11
-        above = place
-    column.finish()
+    longer, other = sorted((first, second), key=len, reverse=True)
+    places = [s.place for s in longer]
+    at = len(places)
+    for stage in reversed(other):
+        if stage.place not in places:
+            places.insert(at, stage.place)
+        at = places.index(stage.place)
+    stages = []
+    for place in places:
+        one, two = ours.get(place), theirs.get(place)
+        look = looks[0 if one and two else 2 if one else 3]
+        lines = one.told() if one else two.told() if two else []
+        if one and two and one.lines != two.lines:
+            after = _shortened(replace(two, name=""), one).told()
+            lines = [*_shortened(one, two).told(), f"becomes {after[0]}", *after[1:]]
+            look = looks[1]
+        reads = [{places.index(stages_[i].place) for i in s.inputs} if s else set()
+                 for stages_, s in ((first, one), (second, two))]  # fmt: skip
+        inputs = {
+            p: FIXED if p in reads[0] & reads[1] else BEFORE if p in reads[0] else AFTER
+            for p in reads[0] | reads[1]
+        }
+        key = "same" if look is looks[0] and {*inputs.values()} == {FIXED} else None
+        stages.append(Stage(place, inputs, "join", lines, "", key, look=look))
+    for source, use in (x for s in stages for x in s.inputs.items()):
+        if use != FIXED:  # it must not be lost among others
+            stages[source].key = None
+    draw_column(column, folded(stages))
+
+
+def _shortened(stage: Stage, other: Stage) -> Stage:
+    """One of two long stages, without the operations with which both begin and end."""
+    ours, theirs = stage.lines, other.lines
+    if max(len(ours), len(theirs)) <= MAX_LINES:
+        return stage
+    least = min(len(ours), len(theirs))
+    first = next((i for i in range(least) if ours[i] != theirs[i]), least)
+    last = next((i for i in range(least - first) if ours[~i] != theirs[~i]), least - first)
+    kept = ours[first : len(ours) - last] or ["nothing"]
+    dots = "\N{HORIZONTAL ELLIPSIS}"
+    return replace(stage, lines=[*[dots] * (first > 0), *kept, *[dots] * (last > 0)])
 
 
 def stages_of(
@@ -121,9 +144,9 @@ def stages_of(
         members = list(group)
         position = len(stages)
         owner.update((n.name, position) for n in members)
-        read = {owner[i] for n in members for i in n.inputs} - {position}
+        read = dict.fromkeys({owner[i] for n in members for i in n.inputs} - {position}, SKIP)
         last = members[-1]
-        stage = Stage(name, sorted(read, reverse=True), "other", [], shapes.get(last.name, ""))
+        stage = Stage(name, read, "other", [], shapes.get(last.name, ""))
         if last.operation == "input":
             stage.kind, stage.lines = "input", [last.text]
         elif last.instance:
@@ -151,7 +174,7 @@ def _statements(space: SearchSpace) -> dict[str, Statement]:
 def _describe(stage: Stage, statement: Statement | None, members: list[Node]) -> None:
     """Operations of a statement, or the functions that it calls, in the order they are done."""
     done = [n for n in members if n.operation in OPERATIONS]
-    texts = [n.text for n in done] or [members[-1].text]
+    texts = [_written(n) for n in done] or [members[-1].text]
     kinds = [family(n.operation) for n in done] or ["join"]
     stage.kind = "head" if "head" in kinds else kinds[0]
     stage.name = statement.label if statement and statement.array else ""
@@ -163,8 +186,14 @@ def _describe(stage: Stage, statement: Statement | None, members: list[Node]) ->
     for text, same in groupby(texts):
         count = len(list(same))
         stage.lines.append(text if count == 1 else f"{text} {TIMES} {count}")
-    if len(stage.lines) > MAX_LINES:
-        stage.lines[MAX_LINES:] = [f"and {len(stage.lines) - MAX_LINES} more"]
+
+
+def _written(node: Node) -> str:
+    """An operation; in a network with its numbers in the place of formulas."""
+    found = dict(node.settings) if node.layers else {}
+    name, _, rest = node.text.partition("(")
+    given = [f"{k}={found[k]}" for k in re.findall(r"(\w+)=", rest) if k in found]
+    return f"{name}({', '.join(given)})" if given else node.text
 
 
 def _functions(term: Term) -> Iterator[str]:
@@ -181,11 +210,15 @@ def folded(stages: list[Stage]) -> list[Stage]:
     folded: list[Stage] = []
     place_of: list[int] = []
     for i, stage in enumerate(stages):
-        last = folded[-1] if folded else None
-        if last and stage.key and stage.key == last.key and i - 1 in stage.inputs:
-            last.count, last.shape = last.count + 1, stage.shape
+        last, inputs = folded[-1] if folded else None, dict[int, str]()
+        for j, use in stage.inputs.items():
+            inputs[place_of[j]] = strongest([use, inputs.get(place_of[j], use)])
+        alike = last and stage.key and stage.key == last.key
+        if last and alike and (stage.look or i - 1 in stage.inputs):
+            last.count, last.shape, last.end = last.count + 1, stage.shape, stage.place
+            inputs.pop(len(folded) - 1, None)
+            last.inputs = inputs | last.inputs
         else:
-            inputs = dict.fromkeys(place_of[j] for j in stage.inputs)
-            folded.append(replace(stage, inputs=list(inputs)))
+            folded.append(replace(stage, inputs=inputs))
         place_of.append(len(folded) - 1)
     return folded
