@@ -55,7 +55,7 @@ def test_all_mistakes_of_a_file_at_once(load, tmp_path):
     at = f"{tmp_path}/c.toml"
     switch = '`training.channels_last` is `"no"`; expected `true` or `false`'
     heat = "`search.temperature_start` is `inf`; expected a finite number"
-    words = "expected one of `epnas`, `pnas`, `random`, `evolution`, `local_search`, `q_learning`"
+    words = "expected one of `epnas`, `pnas`, `random`, `evolution`, `local_search`, `q_learning`, `reinforce`"
     assert messages(error) == [
         ("E513", f"{at}:1:1", "`space` is `3`; expected a text in quotes", ""),
         ("E512", f"{at}:3:1", "unknown setting `search.kep`", "did you mean `search.kept`?"),

@@ -25,7 +25,9 @@ directory = click.argument("folder", metavar="DIR", type=Path)
 @click.argument("space")
 @arguments.settings
 @click.option("--out", type=Path, help="The run's folder; runs/SPACE-DATA by default.")
-@click.option("--searcher", help="epnas, pnas, random, evolution, local_search or q_learning.")
+@click.option(
+    "--searcher", help="epnas, pnas, random, evolution, local_search, q_learning or reinforce."
+)
 @click.option("--table", "csv", help="Look accuracies up in this CSV file; train nothing.")
 @click.option("--metric", metavar="COLUMN", help="The column of the table to search by.")
 @click.option("--workers", type=int, metavar="N", help="Processes that evaluate side by side.")

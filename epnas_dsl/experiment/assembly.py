@@ -181,10 +181,9 @@ def make_searcher(space: SearchSpace, config: Config) -> Searcher:
     settings = config.search
     match settings.searcher:
         case "epnas":
-            return search.EpnasSearcher(space, settings, _surrogates(space, config, 1)[0])
+            return search.EpnasSearcher(space, settings, _surrogate(space, config, 1))
         case "pnas":
-            ensemble = search.Ensemble(_surrogates(space, config, settings.ensemble))
-            return search.PnasSearcher(space, settings, ensemble)
+            return search.PnasSearcher(space, settings, _surrogate(space, config, 5))
         case "random":
             return search.RandomSearcher(space, settings)
         case "evolution":
@@ -193,17 +192,31 @@ def make_searcher(space: SearchSpace, config: Config) -> Searcher:
             return search.LocalSearcher(space, settings)
         case "q_learning":
             return search.QLearningSearcher(space, settings)
+        case "reinforce":
+            from epnas_dsl.nn.controller import LstmController
+            from epnas_dsl.nn.training import prepare_device
+
+            prepare_device(config.training)
+            controller = LstmController(space, config.controller, settings.seed)
+            return search.ReinforceSearcher(space, settings, controller, config.controller)
 
 
-def _surrogates(space: SearchSpace, config: Config, n: int) -> list[Predictor]:
-    """So many surrogates; the seed of the first is the search's."""
+def _surrogate(space: SearchSpace, config: Config, usual: int) -> Predictor:
+    """The surrogate of the settings; the seed of the first of several is the search's."""
     from epnas_dsl.nn.predictor import LstmPredictor
     from epnas_dsl.nn.training import prepare_device
+    from epnas_dsl.search import Ensemble
     from epnas_dsl.space.tokens import columns
 
     prepare_device(config.training)
-    sizes, seed = columns(space), config.search.seed
-    return [LstmPredictor(sizes, config.surrogate, seed + i) for i in range(n)]
+    sizes, seed, how = columns(space), config.search.seed, config.surrogate
+    alone = msgspec.structs.replace(how, epochs=-(-how.epochs // how.writings))
+    found: list[Predictor] = [
+        LstmPredictor(sizes, alone, seed + i) for i in range(config.search.ensemble or usual)
+    ]
+    if len(found) == how.writings == 1:
+        return found[0]
+    return Ensemble(found, space, how.writings)
 
 
 def _read_row(text: str, space: SearchSpace) -> Architecture:

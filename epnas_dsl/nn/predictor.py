@@ -18,6 +18,7 @@ from epnas_dsl.config import SurrogateSettings
 
 SAFE = 80.0  # exp of less than this, and its inverse, are ordinary float32 numbers
 BATCH = 4096  # sequences predicted at once
+MARGIN = 0.1  # between scores, before the sigmoid, beyond which a pair in order costs nothing
 
 
 class Surrogate(nn.Module):
@@ -49,6 +50,24 @@ class Surrogate(nn.Module):
         last = states[torch.arange(len(states)), lengths - 1]
         scores: Tensor = self.score(last).squeeze(-1)
         return scores
+
+
+def rank_loss(scores: Tensor, accuracy: Tensor) -> Tensor:
+    """How far pairs are from the right order: the mean of max(0, MARGIN - (s_i - s_j)).
+
+    Over the pairs of a batch of which i is more accurate than j; the hinge loss by which White,
+    Zela, Ru, Liu, Hutter 2021 (section 3) and others before them train predictors to rank.
+    """
+    better = accuracy[:, None] > accuracy
+    short = (MARGIN - scores[:, None] + scores).clamp(min=0)
+    return (short * better).sum() / better.sum().clamp(min=1)
+
+
+LOSSES = {
+    "l1": lambda scores, accuracy: nn.functional.l1_loss(scores.sigmoid(), accuracy),
+    "mse": lambda scores, accuracy: nn.functional.mse_loss(scores.sigmoid(), accuracy),
+    "rank": rank_loss,
+}
 
 
 class LstmPredictor:
@@ -89,13 +108,12 @@ class LstmPredictor:
             return
         symbols, lengths = self._pad([tokens[i] for i in order])
         accuracy = torch.tensor([targets[i] for i in order], dtype=torch.float32)
-        loss = nn.functional.l1_loss if self._settings.loss == "l1" else nn.functional.mse_loss
+        loss = LOSSES[self._settings.loss]
         for _ in range(self._settings.epochs):
             shuffled = torch.randperm(len(order), generator=self._random)
             for batch in shuffled.split(self._settings.batch):
                 self._optimizer.zero_grad()
-                scores = self.network(symbols[batch], lengths[batch])
-                loss(scores.sigmoid(), accuracy[batch]).backward()
+                loss(self.network(symbols[batch], lengths[batch]), accuracy[batch]).backward()
                 self._optimizer.step()
         if not all(bool(torch.isfinite(p).all()) for p in self.network.parameters()):
             self._begin_anew()

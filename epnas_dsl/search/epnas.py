@@ -192,12 +192,20 @@ class EpnasSearcher:
 
     def _next(self) -> dict[Architecture, float]:
         """A further step: K of all expansions, drawn by score; each with its score."""
+        settings = self._settings
         iteration, level = divmod(self._t, self._space.depth)
-        refines = iteration > 0 and self._settings.later == "refine"
+        refines = iteration > 0 and settings.later == "refine"
         parents = self._parents if level or refines else []
+        if refines and settings.parents == "best":
+            parents = self._best()
         is_last = refines or level + 1 == self._space.depth
         expansions = self._expansions(parents, level + 1)
-        return self._pick(expansions, self._settings.kept, prefer_new=is_last and not self._retrain)
+        return self._pick(expansions, settings.kept, prefer_new=is_last and not self._retrain)
+
+    def _best(self) -> list[Architecture]:
+        """Of all of full length that were trained, the K most accurate ones."""
+        full = [a for a in self._measured if a.level == self._space.depth]
+        return sorted(full, key=self._accuracy, reverse=True)[: self._settings.kept]
 
     def _pick(
         self, found: Iterable[tuple[Architecture, float]], most: int, prefer_new: bool
