@@ -99,6 +99,7 @@ class SurrogateSettings(Struct, frozen=True, forbid_unknown_fields=True):
             (scores are no accuracies then).
         learning_rate: of Adam.
         epochs: passes over all stored points at each fit.
+        steps: batches at each fit, however many points there are; 0 means as many as the epochs.
         batch: points in a batch.
         writings: each point is given in so many ways to write the same architecture (the epochs
             are divided by that many); 1 is the paper's.
@@ -110,6 +111,7 @@ class SurrogateSettings(Struct, frozen=True, forbid_unknown_fields=True):
     loss: Literal["l1", "mse", "rank"] = "l1"
     learning_rate: Rate = 3e-3
     epochs: Count = 50
+    steps: Whole = 0
     batch: Count = 64
     writings: Annotated[int, Meta(ge=1, le=1000)] = 1
 
@@ -263,6 +265,36 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     training: TrainingSettings = TrainingSettings()
     data: DataSettings = DataSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+
+FAST = {
+    "search.kept": 5, "search.later": "refine", "search.parents": "best",
+    "search.temperature_start": 0.1, "search.temperature_end": 0.02,
+    "surrogate.loss": "rank", "surrogate.initial": 0.3, "surrogate.writings": 8,
+    "surrogate.steps": 40, "surrogate.batch": 128,
+}  # fmt: skip
+PRESETS = ("paper", "fast")
+
+
+def preset(config: Config, name: str) -> Config:
+    """The settings with those of a preset: what `fast` sets, or the paper's in their place.
+
+    `fast` is for budgets of some hundred trials; what it sets was chosen by measurement on
+    NAS-Bench-201 (docs/searching.md).
+
+    Raises:
+        ConfigError: there is no such preset (E513).
+    """
+    if name not in PRESETS:
+        known = ", ".join(f"`{known}`" for known in PRESETS)
+        hint = nearest(name, PRESETS)
+        raise ConfigError(f"no preset `{name}`; expected one of {known}", code="E513", hint=hint)
+    usual = msgspec.to_builtins(Config())
+    words = []
+    for setting, value in FAST.items():
+        section, _, key = setting.partition(".")
+        words.append(f"{setting}={value if name == 'fast' else usual[section][key]}")
+    return override(config, words)
 
 
 def load_config(path: str | Path) -> Config:

@@ -7,7 +7,7 @@ expansions of few parents takes the two terms once each, and only the gates for 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 import numpy as np
@@ -97,7 +97,7 @@ class LstmPredictor:
         )
 
     def fit(self, tokens: Sequence[np.ndarray], targets: Sequence[float]) -> None:
-        """Train on all points for the settings' number of epochs.
+        """Train on all points, so many epochs or steps as the settings say.
 
         Args:
             tokens: one int array [rows, columns] for each point; -1 where a row lacks a column.
@@ -109,14 +109,21 @@ class LstmPredictor:
         symbols, lengths = self._pad([tokens[i] for i in order])
         accuracy = torch.tensor([targets[i] for i in order], dtype=torch.float32)
         loss = LOSSES[self._settings.loss]
-        for _ in range(self._settings.epochs):
-            shuffled = torch.randperm(len(order), generator=self._random)
-            for batch in shuffled.split(self._settings.batch):
-                self._optimizer.zero_grad()
-                loss(self.network(symbols[batch], lengths[batch]), accuracy[batch]).backward()
-                self._optimizer.step()
+        for batch in self._batches(len(order)):
+            self._optimizer.zero_grad()
+            loss(self.network(symbols[batch], lengths[batch]), accuracy[batch]).backward()
+            self._optimizer.step()
         if not all(bool(torch.isfinite(p).all()) for p in self.network.parameters()):
             self._begin_anew()
+
+    def _batches(self, points: int) -> Iterator[Tensor]:
+        """Which points to learn from in each step of a fit; all of them before any again."""
+        size = self._settings.batch
+        left: tuple[Tensor, ...] = ()
+        for _ in range(self._settings.steps or self._settings.epochs * -(-points // size)):
+            left = left or torch.randperm(points, generator=self._random).split(size)
+            yield left[0]
+            left = left[1:]
 
     @torch.no_grad()
     def predict(self, tokens: Sequence[np.ndarray]) -> np.ndarray:

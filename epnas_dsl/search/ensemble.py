@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import cycle, islice
 
 import numpy as np
 
 from epnas_dsl.search.searcher import Predictor, Scores, Tokens
+from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.search_space import SearchSpace
 from epnas_dsl.space.tokens import from_tokens, to_tokens
 from epnas_dsl.space.writings import writings
@@ -59,9 +61,13 @@ class Ensemble:
             return [point]
         name = point.tobytes()
         if name not in self._ways:
-            found = writings(from_tokens(self._space, point), self._written)
-            self._ways[name] = list(islice(cycle(map(to_tokens, found)), self._written))
+            self._ways[name] = _ways(from_tokens(self._space, point), self._written)
         return self._ways[name]
+
+
+@lru_cache(maxsize=1 << 14)  # the runs of a comparison come upon the same architectures
+def _ways(architecture: Architecture, most: int) -> list[Tokens]:
+    return list(islice(cycle(map(to_tokens, writings(architecture, most))), most))
 
 
 def _mean(scores: list[Scores]) -> Scores:

@@ -79,6 +79,7 @@ class EpnasSearcher:
         self._retrain = settings.retrain == "yes"
         self._total = planned_trials(space, settings)
         self._measured: dict[Architecture, list[float]] = {}
+        self._tokens: dict[Architecture, Tokens] = {}
         self._known: dict[str, bool] = {}  # by key: whether a trial succeeded
         self._parents: list[Architecture] = []  # those that the step expands
         self._drawn: list[Architecture] = []  # by the step: to be kept, whether trained or not
@@ -291,7 +292,10 @@ class EpnasSearcher:
         if self._fitted < self._trials:
             measured = list(self._measured)
             accuracies = [self._accuracy(a) for a in measured]
-            self._predictor.fit([to_tokens(a) for a in measured], accuracies)
+            for architecture in measured:
+                if architecture not in self._tokens:
+                    self._tokens[architecture] = to_tokens(architecture)
+            self._predictor.fit([self._tokens[a] for a in measured], accuracies)
             self._fitted = self._trials
 
     def _accuracy(self, architecture: Architecture) -> float:

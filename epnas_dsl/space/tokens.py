@@ -24,6 +24,7 @@ Numbers = npt.NDArray[np.int64]
 MAX_TABLE = 1 << 20
 
 
+@lru_cache(maxsize=64)
 def columns(space: SearchSpace) -> tuple[int, ...]:
     """How many symbols each column of a row has."""
     rows = [[n for d in level for n in _symbols(d.term)] for level in space.levels]

@@ -90,6 +90,7 @@ SEARCHERS = {
 # Every searcher, and those that learn also with more than one proposal at once.
 WAYS = [(name, {}) for name in SEARCHERS]
 WAYS += [(name, {"proposals": 3}) for name in ("evolution", "q_learning", "reinforce")]
+WAYS += [("epnas", {"later": "refine", "parents": "best"})]
 WAYS += [("local_search", {"climb": "first"}), ("local_search", {"climb": "first", "proposals": 3})]
 
 
@@ -98,7 +99,7 @@ def make(request) -> Callable[..., Searcher]:
     name, more = request.param
 
     def searcher(space: SearchSpace, predictor: SumOfSymbols | None = None, **settings) -> Searcher:
-        found = SearchSettings(searcher=name, **more, **settings)
+        found = SearchSettings(searcher=name, **{**more, **settings})
         if name == "pnas":
             kind = type(predictor or SumOfSymbols())
             return PnasSearcher(space, found, Ensemble([kind(), kind()]))
