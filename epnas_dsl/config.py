@@ -32,7 +32,8 @@ class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
         kept: K, the architectures kept and trained at each step.
         iterations: how often the levels are gone through.
         later: what iterations after the first do: `grow` starts again from level 1, `refine`
-            overwrites one row of the kept full-length architectures.
+            overwrites one row of the kept full-length architectures, level by level, `revise`
+            any one of their rows at each step.
         first_level_limit: the first step trains every architecture of level 1 if these are not
             more than so many; otherwise K drawn uniformly.
         retrain: whether an architecture that was trained before is trained again when it is drawn
@@ -67,7 +68,7 @@ class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "epnas"
     kept: Count = 25
     iterations: Count = 3
-    later: Literal["grow", "refine"] = "grow"
+    later: Literal["grow", "refine", "revise"] = "grow"
     first_level_limit: Count = 256
     retrain: Literal["auto", "yes", "no"] = "auto"
     repeated: Literal["max", "mean", "last"] = "max"
@@ -268,7 +269,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 FAST = {
-    "search.kept": 5, "search.later": "refine", "search.parents": "best",
+    "search.kept": 5, "search.later": "revise", "search.parents": "best",
     "search.temperature_start": 0.1, "search.temperature_end": 0.02,
     "surrogate.loss": "rank", "surrogate.initial": 0.3, "surrogate.writings": 8,
     "surrogate.steps": 40, "surrogate.batch": 128,

@@ -25,7 +25,7 @@ from epnas_dsl.search import (
 from epnas_dsl.search.proposals import mutate
 from epnas_dsl.search.q_learning import epsilon
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.expansion import enumerate_level, sample
+from epnas_dsl.space.expansion import enumerate_level, options, sample
 from epnas_dsl.space.neighbours import neighbours
 from epnas_dsl.space.tokens import from_tokens, to_tokens
 
@@ -206,13 +206,46 @@ def test_the_best_of_full_length_are_refined() -> None:
     trials: list[Architecture] = []
     searcher = EpnasSearcher(TABLE, settings, Fixed())
     for asked in steps(searcher):
-        full = sorted((a for a in trials if a.level == 3), key=climb, reverse=True)
         if searcher.note(asked[0])["iteration"] > 1:
             level = int(searcher.note(asked[0])["level"]) - 1
-            parents = {a.rows()[:level] + a.rows()[level + 1 :] for a in full[:3]}
-            assert all(a.rows()[:level] + a.rows()[level + 1 :] in parents for a in asked)
+            parents = {_without(a, level) for a in best_three(trials)}
+            assert all(_without(a, level) in parents for a in asked)
         trials += asked
     assert len(trials) > 15
+
+
+def test_any_row_of_the_best_is_revised_and_the_highest_scores_are_taken() -> None:
+    words = {"kept": 3, "iterations": 6, "later": "revise", "parents": "best", "retrain": "no"}
+    cold = {"temperature_start": 1e-9, "temperature_end": 1e-9}
+    trials: list[Architecture] = []
+    searcher = EpnasSearcher(TABLE, SearchSettings(**words, **cold), Fixed())
+    for asked in steps(searcher):
+        notes = [searcher.note(a) for a in asked]
+        if notes[0]["iteration"] > 1:
+            assert {note["level"] for note in notes} == {3}
+            near = {
+                Architecture(TABLE, [*c[:start], *row, *c[end:]])
+                for c in (a.choices for a in best_three(trials))
+                for level in (1, 2, 3)
+                for start, end in [TABLE.widths[level - 1 : level + 1]]
+                for row in options(TABLE, level).tolist()
+            }
+            known = {a.key for a in trials}
+            scores = {a: Fixed().predict([to_tokens(a)])[0] for a in near if a.key not in known}
+            assert set(asked) <= set(scores)
+            least = min(scores[a] for a in asked)
+            left = {a.key for a, score in scores.items() if score > least + 1e-6}
+            assert left <= {a.key for a in asked}
+        trials += asked
+    assert len(trials) > 40
+
+
+def best_three(trials: list[Architecture]) -> list[Architecture]:
+    return sorted((a for a in trials if a.level == 3), key=climb, reverse=True)[:3]
+
+
+def _without(architecture: Architecture, level: int) -> tuple[tuple[int, ...], ...]:
+    return architecture.rows()[:level] + architecture.rows()[level + 1 :]
 
 
 def test_reinforce_learns_from_what_it_wrote_and_from_what_it_knows() -> None:
