@@ -1,104 +1,157 @@
 """Searchers on a table of measured accuracies: what they have found after so many evaluations.
 
     python benchmarks/searchers.py TABLE [SEARCHER[:KEY=VALUE,...] ...] [--seeds 1000..1099]
-        [--budgets 50,100,200,300] [--space nasbench201] [--metric cifar10_valid_12ep]
-        [--report cifar10_test_200ep] [--processes 2] [-o FILE]
+        [--budgets 50,100,200,300] [--data cifar10,cifar100,imagenet16] [--space nasbench201]
+        [--processes 2] [-o RUNS]
 
-Every searcher goes by the metric, with each seed, in a process of its own that reads the table and
-makes its keys once; KEY=VALUE are settings of the section `search`. Of the architecture with the
-best metric after each budget the reported column is printed: median and quartiles over the seeds.
-One run serves all budgets, but for a searcher whose schedule depends on the budget. Seconds are
-those of one search of the largest budget, the table's keys made. `-o` writes a JSON row a line.
+For each data set D every searcher goes by the column D_valid_12ep, with each seed; of the
+architecture with the best of it after each budget, D_test_200ep is reported: median and quartiles
+over the seeds. KEY=VALUE are settings (those without a section are of `search`), and preset=NAME
+stands for those of a preset. The table is read and its keys are made once, for all runs. One run
+serves all budgets, but for a searcher whose schedule depends on the budget; it ends when it has
+found the best of the table, which nothing could change. Seconds are those of a run. RUNS is a file
+of one JSON row for each run, written as they end; runs that it holds are not made again, so that an
+interruption loses nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import gzip
 import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from epnas_dsl.config import Config, override
+from epnas_dsl.config import Config, override, preset
 from epnas_dsl.experiment.assembly import make_evaluator, make_searcher, settle
 from epnas_dsl.lang import load_space
 from epnas_dsl.runs.evaluator import Evaluator
 from epnas_dsl.search import Searcher
 
 SCHEDULED = {"q_learning"}  # how long it is going to search changes what it does from the start
+METRIC, REPORT = "{}_valid_12ep", "{}_test_200ep"
+Job = tuple[str, str, int]  # label of the searcher, data set, seed
+
+evaluator: Evaluator  # of the process, with all columns; inherited, not read again
+tops: dict[str, float]  # the best metric of each data set
+given: argparse.Namespace
 
 
 def main() -> None:
+    global evaluator, given, tops
     given = _arguments()
-    jobs = [(given, label) for label in given.searchers]
-    rows: list[dict[str, object]] = []
-    print(f"{given.report}, {len(given.seeds)} seeds: median (quartiles)")
-    with ProcessPoolExecutor(given.processes) as pool:
-        for found in pool.map(compare, jobs):
-            for row in found:
-                print(
-                    f"{row['searcher']:60} {row['budget']:5} {row['median']:8.3f}"
-                    f" ({row['lower']:.3f}, {row['upper']:.3f}) {row['seconds']:7.2f} s",
-                    flush=True,
-                )
-            rows += found
-    if given.output:
-        with open(given.output, "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
-
-
-def compare(job: tuple[argparse.Namespace, str]) -> list[dict[str, object]]:
-    """The rows of one searcher, a budget each."""
-    given, label = job
-    name = label.partition(":")[0]
-    largest = max(given.budgets)
-    config = _config(given, label, given.seeds[0], largest)
-    space = load_space(given.space)
-    evaluator = make_evaluator(space, config)
-    list(_values(make_searcher(space, config), evaluator, given.report))  # makes the table's keys
-    found: dict[int, list[float]] = {budget: [] for budget in given.budgets}
-    seconds: list[float] = []
-    for seed in given.seeds:
-        for total in given.budgets if name in SCHEDULED else [largest]:
-            searcher = make_searcher(space, _config(given, label, seed, total))
-            start = time.perf_counter()
-            values = list(_values(searcher, evaluator, given.report))
-            if total == largest:
-                seconds.append(time.perf_counter() - start)
-            for budget in [total] if name in SCHEDULED else given.budgets:
-                found[budget].append(values[min(budget, len(values)) - 1])
-    return [
-        {"searcher": label, "budget": budget, "seeds": len(values), "metric": given.metric}
-        | {"report": given.report, "seconds": float(np.median(seconds)), "values": values}
-        | {
-            word: float(np.quantile(values, q))
-            for word, q in {"lower": 0.25, "median": 0.5, "upper": 0.75}.items()
-        }
-        for budget, values in found.items()
+    rows = _kept(given.output)
+    done = {(r["searcher"], r["data"], r["seed"]) for r in rows}
+    jobs: list[Job] = [
+        job for job in product(given.searchers, given.data, given.seeds) if job not in done
     ]
+    if jobs:
+        evaluator = _read_table()
+        tops = {data: _top(data) for data in given.data}
+    with ProcessPoolExecutor(given.processes, get_context("fork")) as pool:
+        for row in pool.map(carry_out, jobs):
+            rows.append(row)
+            if given.output:
+                with open(given.output, "a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+    for label, data in product(given.searchers, given.data):
+        print(f"{data:11} {label}\n  {summary(rows, label, data)}")
 
 
-def _values(searcher: Searcher, evaluator: Evaluator, report: str) -> Iterator[float]:
-    """After each trial, the reported figure of the best so far, the earliest of equals."""
+def carry_out(job: Job) -> dict[str, Any]:
+    """One run: by budget, the best metric and the reported figure that goes with it."""
+    label, data, seed = job
+    largest = max(given.budgets)
+    best, shown = {}, {}
+    for total in given.budgets if label.partition(":")[0] in SCHEDULED else [largest]:
+        searcher = make_searcher(load_space(given.space), _config(label, data, seed, total))
+        start = time.perf_counter()
+        values = list(_values(searcher, data))
+        seconds = time.perf_counter() - start
+        for budget in given.budgets if total == largest else [total]:
+            if budget not in best:
+                best[budget], shown[budget] = values[min(budget, len(values)) - 1]
+    return {"searcher": label, "data": data, "seed": seed, "seconds": seconds} | {
+        "valid": best, "test": shown,
+    }  # fmt: skip
+
+
+def summary(rows: list[dict[str, Any]], label: str, data: str) -> str:
+    """Median (quartiles) of the reported figure for each budget, and how many runs there are."""
+    here = [r for r in rows if (r["searcher"], r["data"]) == (label, data)]
+    here = [r for r in here if r["seed"] in given.seeds]
+    parts = []
+    for budget in given.budgets:
+        test, valid = (
+            [r[word].get(budget, r[word].get(str(budget))) for r in here]
+            for word in ("test", "valid")
+        )
+        low, median, high = np.quantile(test, [0.25, 0.5, 0.75])
+        parts.append(f"{median:.2f} ({low:.2f}, {high:.2f})  valid {np.mean(valid):.3f}")
+    seconds = np.median([r["seconds"] for r in here])
+    return " | ".join([*parts, f"{len(here)} runs of {seconds:.2f} s"])
+
+
+def _values(searcher: Searcher, data: str) -> Iterator[tuple[float, float]]:
+    """After each trial, metric and report of the best so far, the earliest of equals.
+
+    Nothing more comes after the best that there is.
+    """
     best, shown, number = -1.0, 0.0, 0
     while asked := searcher.ask(1):
         metrics = evaluator.evaluate(asked[0], number)
-        searcher.tell(asked[0], metrics)
-        if metrics["accuracy"] > best:
-            best, shown = metrics["accuracy"], metrics[report]
+        metric = metrics[METRIC.format(data)]
+        searcher.tell(asked[0], {"accuracy": metric / 100})
+        if metric > best:
+            best, shown = metric, metrics[REPORT.format(data)]
         number += 1
-        yield shown
+        yield best, shown
+        if best == tops[data]:
+            break
 
 
-def _config(given: argparse.Namespace, label: str, seed: int, budget: int) -> Config:
+def _top(data: str) -> float:
+    with gzip.open(given.table, "rt") as file:
+        return max(float(row[METRIC.format(data)]) for row in csv.DictReader(file))
+
+
+def _read_table() -> Evaluator:
+    """The evaluator of all data sets, its keys made by one search."""
+    columns = [word.format(data) for data in given.data for word in (METRIC, REPORT)]
+    words = ["evaluation.evaluator=table", f"evaluation.table={given.table}"]
+    words += [f"evaluation.metric={columns[0]}", f"evaluation.report={','.join(columns)}"]
+    space = load_space(given.space)
+    found = make_evaluator(space, settle(override(Config(space=given.space), words)))
+    evaluated = make_searcher(space, _config("epnas", given.data[0], 0, 1)).ask(1)
+    found.evaluate(evaluated[0], 0)
+    return found
+
+
+def _config(label: str, data: str, seed: int, budget: int) -> Config:
     name, _, more = label.partition(":")
-    words = [f"search.{word}" for word in more.split(",") if word]
-    words += [f"search.searcher={name}", f"search.seed={seed}", f"search.evaluations={budget}"]
-    words += ["evaluation.evaluator=table", f"evaluation.table={given.table}"]
-    words += [f"evaluation.metric={given.metric}", f"evaluation.report={given.report}"]
-    return settle(override(Config(), [f"space={given.space}", "training.threads=1", *words]))
+    config = Config(space=given.space)
+    words = [f"search.searcher={name}", f"search.seed={seed}", f"search.evaluations={budget}"]
+    for word in more.split(",") if more else []:
+        if word.startswith("preset="):
+            config = preset(config, word.removeprefix("preset="))
+        else:
+            words.append(word if "." in word else f"search.{word}")
+    words += ["training.threads=1", "search.retrain=no"]
+    return settle(override(config, words))
+
+
+def _kept(path: str | None) -> list[dict[str, Any]]:
+    if not path or not Path(path).exists():
+        return []
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
 
 
 def _arguments() -> argparse.Namespace:
@@ -106,13 +159,15 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("table")
-    everyone = ["random", "evolution", "local_search", "q_learning", "epnas", "pnas"]
+    everyone = ["random", "evolution", "local_search", "q_learning", "reinforce"]
+    everyone += ["epnas", "epnas:preset=fast", "pnas"]
     parser.add_argument("searchers", nargs="*", default=everyone)
     parser.add_argument("--seeds", type=_span, default=_span("1000..1099"))
     parser.add_argument("--budgets", type=_numbers, default=[50, 100, 200, 300])
+    parser.add_argument(
+        "--data", type=lambda t: t.split(","), default="cifar10,cifar100,imagenet16"
+    )
     parser.add_argument("--space", default="nasbench201")
-    parser.add_argument("--metric", default="cifar10_valid_12ep")
-    parser.add_argument("--report", default="cifar10_test_200ep")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("-o", "--output")
     return parser.parse_args()

@@ -27,11 +27,13 @@ class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         searcher: `epnas`; `pnas`, which takes the best K where `epnas` draws; or, over the
-            architectures of full length, `random`, `evolution`, `local_search`, `q_learning`.
+            architectures of full length, `random`, `evolution`, `local_search`, `q_learning`,
+            `reinforce`.
         kept: K, the architectures kept and trained at each step.
         iterations: how often the levels are gone through.
         later: what iterations after the first do: `grow` starts again from level 1, `refine`
-            overwrites one row of the kept full-length architectures.
+            overwrites one row of the kept full-length architectures, level by level, `revise`
+            any one of their rows at each step.
         first_level_limit: the first step trains every architecture of level 1 if these are not
             more than so many; otherwise K drawn uniformly.
         retrain: whether an architecture that was trained before is trained again when it is drawn
@@ -41,7 +43,10 @@ class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
         temperature_start: T0 of the schedule.
         temperature_end: T1 of the schedule.
         temperature_decay: sigma of the schedule, in steps.
-        ensemble: surrogates whose mean `pnas` goes by, each fitted to all but one part of the data.
+        parents: what is refined: the K architectures that the last step `drawn`, or of all
+            full-length ones those K with the `best` accuracies.
+        ensemble: surrogates whose mean `epnas` and `pnas` go by, each fitted to all but one part
+            of the data; 0 means as in the papers, 1 for `epnas` and 5 for `pnas`.
         population: architectures alive in `evolution` (the paper's 100 are for 20,000 trials).
         sampled: of these, how many are drawn to find a parent.
         climb: `local_search` moves to the `best` of all neighbours, or to the `first` better one.
@@ -58,19 +63,20 @@ class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
         runs: independent searches, with the seeds `seed`, `seed + 1`, ..; the best of all counts.
     """
 
-    searcher: Literal["epnas", "pnas", "random", "evolution", "local_search", "q_learning"] = (
-        "epnas"
-    )
+    searcher: Literal[
+        "epnas", "pnas", "random", "evolution", "local_search", "q_learning", "reinforce"
+    ] = "epnas"
     kept: Count = 25
     iterations: Count = 3
-    later: Literal["grow", "refine"] = "grow"
+    later: Literal["grow", "refine", "revise"] = "grow"
     first_level_limit: Count = 256
     retrain: Literal["auto", "yes", "no"] = "auto"
     repeated: Literal["max", "mean", "last"] = "max"
     temperature_start: Positive = 10.0
     temperature_end: Positive = 1.0
     temperature_decay: Positive = 4.0
-    ensemble: Annotated[int, Meta(ge=2, le=1000)] = 5
+    parents: Literal["drawn", "best"] = "drawn"
+    ensemble: Annotated[int, Meta(ge=0, le=1000)] = 0
     population: Count = 20
     sampled: Count = 5
     climb: Literal["best", "first"] = "best"
@@ -90,19 +96,53 @@ class SurrogateSettings(Struct, frozen=True, forbid_unknown_fields=True):
         features: width of the linear decoder of a row's symbols.
         hidden: units of the LSTM.
         initial: linear weights start uniform in [-initial, initial].
-        loss: `l1` (the paper's) or `mse`.
+        loss: `l1` (the paper's), `mse`, or `rank`: the order of pairs counts and the values do not
+            (scores are no accuracies then).
         learning_rate: of Adam.
         epochs: passes over all stored points at each fit.
+        steps: batches at each fit, however many points there are; 0 means as many as the epochs.
         batch: points in a batch.
+        writings: each point is given in so many ways to write the same architecture (the epochs
+            are divided by that many); 1 is the paper's.
     """
 
     features: Count = 100
     hidden: Count = 100
     initial: Positive = 1.0
-    loss: Literal["l1", "mse"] = "l1"
+    loss: Literal["l1", "mse", "rank"] = "l1"
     learning_rate: Rate = 3e-3
     epochs: Count = 50
+    steps: Whole = 0
     batch: Count = 64
+    writings: Annotated[int, Meta(ge=1, le=1000)] = 1
+
+
+class ControllerSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The LSTM of `reinforce`, which writes architectures symbol by symbol (ENAS, sections 2, 3).
+
+    Attributes:
+        hidden: units of the LSTM, and width of the symbols that it reads.
+        layers: of the LSTM (Zoph, Le 2017 have 2 of 35 units, section 4.1).
+        initial: all weights start uniform in [-initial, initial].
+        learning_rate: of Adam (Zoph, Le 2017: 0.0006).
+        temperature: the logits are divided by it, then
+        tanh: they are bent into [-tanh, tanh], so that no choice ever becomes certain; 0 leaves
+            them as they are.
+        entropy: weight of the entropy of an architecture's choices beside its reward.
+        baseline: share of the old value in the moving average that rewards are compared with
+            (Zoph, Vasudevan, Shlens, Le 2018, appendix A.1).
+        power: the reward is the accuracy to this power (Zoph, Le 2017: 3, section 4.1).
+    """
+
+    hidden: Count = 100
+    layers: Annotated[int, Meta(ge=1, le=100)] = 1
+    initial: Positive = 0.1
+    learning_rate: Rate = 0.00035
+    temperature: Positive = 5.0
+    tanh: Annotated[float, Meta(ge=0)] = 2.5
+    entropy: Annotated[float, Meta(ge=0)] = 1e-4
+    baseline: Annotated[float, Meta(ge=0, lt=1)] = 0.95
+    power: Positive = 1.0
 
 
 class TrainingSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -222,9 +262,40 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     plugin: str = ""
     search: SearchSettings = SearchSettings()
     surrogate: SurrogateSettings = SurrogateSettings()
+    controller: ControllerSettings = ControllerSettings()
     training: TrainingSettings = TrainingSettings()
     data: DataSettings = DataSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+
+FAST = {
+    "search.kept": 5, "search.later": "revise", "search.parents": "best",
+    "search.temperature_start": 0.1, "search.temperature_end": 0.02,
+    "surrogate.loss": "rank", "surrogate.initial": 0.3, "surrogate.writings": 8,
+    "surrogate.steps": 40, "surrogate.batch": 128,
+}  # fmt: skip
+PRESETS = ("paper", "fast")
+
+
+def preset(config: Config, name: str) -> Config:
+    """The settings with those of a preset: what `fast` sets, or the paper's in their place.
+
+    `fast` is for budgets of some hundred trials; what it sets was chosen by measurement on
+    NAS-Bench-201 (docs/searching.md).
+
+    Raises:
+        ConfigError: there is no such preset (E513).
+    """
+    if name not in PRESETS:
+        known = ", ".join(f"`{known}`" for known in PRESETS)
+        hint = nearest(name, PRESETS)
+        raise ConfigError(f"no preset `{name}`; expected one of {known}", code="E513", hint=hint)
+    usual = msgspec.to_builtins(Config())
+    words = []
+    for setting, value in FAST.items():
+        section, _, key = setting.partition(".")
+        words.append(f"{setting}={value if name == 'fast' else usual[section][key]}")
+    return override(config, words)
 
 
 def load_config(path: str | Path) -> Config:

@@ -1,6 +1,6 @@
 import pytest
 
-from epnas_dsl.config import Config, dump_toml, load_config, override
+from epnas_dsl.config import FAST, Config, dump_toml, load_config, override, preset
 from epnas_dsl.errors import ConfigError
 
 
@@ -56,6 +56,7 @@ def test_all_mistakes_of_a_file_at_once(load, tmp_path):
     switch = '`training.channels_last` is `"no"`; expected `true` or `false`'
     heat = "`search.temperature_start` is `inf`; expected a finite number"
     words = "expected one of `epnas`, `pnas`, `random`, `evolution`, `local_search`, `q_learning`"
+    words += ", `reinforce`"
     assert messages(error) == [
         ("E513", f"{at}:1:1", "`space` is `3`; expected a text in quotes", ""),
         ("E512", f"{at}:3:1", "unknown setting `search.kep`", "did you mean `search.kept`?"),
@@ -111,3 +112,16 @@ def test_bad_assignments(text, code, part):
     assert error.value.diagnostics[0].code == code
     assert part in str(error.value)
     assert f"--set:1:1: error {code}" in str(error.value)
+
+
+def test_presets_set_what_they_name_and_leave_the_rest():
+    usual = override(Config(), ["search.seed=7", "training.epochs=9"])
+    fast = preset(usual, "fast")
+    assert (fast.surrogate.loss, fast.search.kept, fast.search.seed) == ("rank", 5, 7)
+    lines = zip(dump_toml(usual).splitlines(), dump_toml(fast).splitlines(), strict=True)
+    changed = [new.split()[0] for old, new in lines if old != new]
+    assert sorted(changed) == sorted(name.partition(".")[2] for name in FAST)
+    assert preset(fast, "paper") == usual
+    with pytest.raises(ConfigError, match="no preset `fats`") as error:
+        preset(usual, "fats")
+    assert error.value.diagnostics[0].hint == "did you mean `fast`?"

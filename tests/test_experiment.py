@@ -4,9 +4,12 @@ import signal
 import pytest
 
 from epnas_dsl import experiment
-from epnas_dsl.config import Config, override
+from epnas_dsl.config import Config, override, preset
 from epnas_dsl.errors import ConfigError, DataError, RunError
+from epnas_dsl.experiment.assembly import make_evaluator
+from epnas_dsl.lang import load_space
 from epnas_dsl.runs.runner import Silence, Stopped
+from epnas_dsl.space.expansion import enumerate_level
 
 TINY = [
     "space=micro(blocks=2, channels=4, repeats=1)",
@@ -114,6 +117,30 @@ def test_shared_weights_trained_by_several_processes(tmp_path):
     assert len(experiment.trials(tmp_path / "other")) == 5
     again = experiment.resume(tmp_path / "other")
     assert timeless(again.trials) == timeless(whole.trials)  # to the bits of the weights
+
+
+def test_a_table_is_read_once_until_it_changes(tmp_path):
+    space = load_space("nasbench201")
+    words = ["space=nasbench201", "evaluation.evaluator=table", "evaluation.metric=valid"]
+    config = override(Config(), [*words, f"evaluation.table={tmp_path / 't.csv'}"])
+    (tmp_path / "t.csv").write_text(TABLE)
+    first = make_evaluator(space, config)
+    assert make_evaluator(load_space("nasbench201"), config) is first
+    assert make_evaluator(space, override(config, ["evaluation.metric=test"])) is not first
+    (tmp_path / "t.csv").write_text(TABLE.replace("60", "6.5"))
+    assert make_evaluator(space, config).evaluate(best_of_table(space), 0)["valid"] == 6.5
+
+
+def best_of_table(space):
+    return next(a for a in enumerate_level(space, 1) if "conv_3x3" in a.text)
+
+
+def test_the_fast_preset_searches_and_is_resumed(tmp_path):
+    config = override(preset(Config(), "fast"), [*TINY, "search.kept=2", "search.iterations=4"])
+    whole = experiment.run(config, tmp_path / "whole")
+    with pytest.raises(Stopped):
+        experiment.run(config, tmp_path / "other", Stopper(6))
+    assert timeless(experiment.resume(tmp_path / "other").trials) == timeless(whole.trials)
 
 
 @pytest.mark.parametrize("searcher", ["epnas", "random"])

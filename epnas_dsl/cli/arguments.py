@@ -122,6 +122,9 @@ def settings(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+preset = click.option(
+    "--preset", metavar="NAME", help="paper: the usual settings; fast: for some hundred trials."
+)
 minutes = click.option(
     "--minutes", type=click.FloatRange(0, min_open=True), default=math.inf, show_default=False,
     metavar="M", help="Stop after so long, with exit status 3; it can be gone on with.",
@@ -134,16 +137,18 @@ def config(
     data: str | None,
     assignments: Sequence[str],
     usual: Config | None = None,
+    preset: str | None = None,
 ) -> Config:
-    """The settings of a file (or the usual ones), then the words, then those of `--set`.
+    """The settings of a file (or the usual ones), then a preset, the words, those of `--set`.
 
     Raises:
         ConfigError: some are unknown or wrong.
     """
-    from epnas_dsl.config import Config, load_config, override
+    from epnas_dsl import config
 
-    found = load_config(file) if file else usual or Config()
-    return override(found, [*words, *([f"data.name={data}"] if data else []), *assignments])
+    found = config.load_config(file) if file else usual or config.Config()
+    found = config.preset(found, preset) if preset else found
+    return config.override(found, [*words, *([f"data.name={data}"] if data else []), *assignments])
 
 
 def free_folder(name: str) -> Path:

@@ -24,8 +24,11 @@ directory = click.argument("folder", metavar="DIR", type=Path)
 @click.command("search")
 @click.argument("space")
 @arguments.settings
+@arguments.preset
 @click.option("--out", type=Path, help="The run's folder; runs/SPACE-DATA by default.")
-@click.option("--searcher", help="epnas, pnas, random, evolution, local_search or q_learning.")
+@click.option(
+    "--searcher", help="epnas, pnas, random, evolution, local_search, q_learning or reinforce."
+)
 @click.option("--table", "csv", help="Look accuracies up in this CSV file; train nothing.")
 @click.option("--metric", metavar="COLUMN", help="The column of the table to search by.")
 @click.option("--workers", type=int, metavar="N", help="Processes that evaluate side by side.")
@@ -71,6 +74,7 @@ def _words(space: str, csv: str | None, metric: str | None) -> list[str]:
 @click.command("compare")
 @click.argument("space")
 @arguments.settings
+@arguments.preset
 @click.option("--searchers", default="epnas,random", help="Their names (epnas,random).")
 @click.option("--seeds", default="0..4", help="Such as 0..4 (the default) or 1,7,9.")
 @click.option("--table", "csv", help="Look accuracies up in this CSV file; train nothing.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from epnas_dsl.config import Config
+from epnas_dsl.config import Config, EvaluationSettings
 from epnas_dsl.errors import ConfigError, LimitError, ShapeError
 from epnas_dsl.lang.loading import load_space
 from epnas_dsl.lang.matching import match_architecture
@@ -97,10 +97,7 @@ def make_evaluator(space: SearchSpace, config: Config) -> Evaluator:
         ConfigError, DataError: they do not, or are missing or damaged.
     """
     if config.evaluation.evaluator == "table":
-        from epnas_dsl.runs.evaluator import TabularEvaluator
-
-        how, read = config.evaluation, partial(_read_row, space=space)
-        return TabularEvaluator(how.table, how.metric, how.report, read)
+        return _table(space, config.evaluation)
     from epnas_dsl.nn.data import load_data
     from epnas_dsl.nn.evaluators import StandaloneEvaluator, SupernetEvaluator, layers_for
     from epnas_dsl.nn.training import prepare_device
@@ -181,10 +178,9 @@ def make_searcher(space: SearchSpace, config: Config) -> Searcher:
     settings = config.search
     match settings.searcher:
         case "epnas":
-            return search.EpnasSearcher(space, settings, _surrogates(space, config, 1)[0])
+            return search.EpnasSearcher(space, settings, make_surrogate(space, config, 1))
         case "pnas":
-            ensemble = search.Ensemble(_surrogates(space, config, settings.ensemble))
-            return search.PnasSearcher(space, settings, ensemble)
+            return search.PnasSearcher(space, settings, make_surrogate(space, config, 5))
         case "random":
             return search.RandomSearcher(space, settings)
         case "evolution":
@@ -193,17 +189,50 @@ def make_searcher(space: SearchSpace, config: Config) -> Searcher:
             return search.LocalSearcher(space, settings)
         case "q_learning":
             return search.QLearningSearcher(space, settings)
+        case "reinforce":
+            from epnas_dsl.nn.controller import LstmController
+            from epnas_dsl.nn.training import prepare_device
+
+            prepare_device(config.training)
+            controller = LstmController(space, config.controller, settings.seed)
+            return search.ReinforceSearcher(space, settings, controller, config.controller)
 
 
-def _surrogates(space: SearchSpace, config: Config, n: int) -> list[Predictor]:
-    """So many surrogates; the seed of the first is the search's."""
+def make_surrogate(space: SearchSpace, config: Config, usual: int) -> Predictor:
+    """The surrogate of the settings; the seed of the first of several is the search's."""
     from epnas_dsl.nn.predictor import LstmPredictor
     from epnas_dsl.nn.training import prepare_device
+    from epnas_dsl.search import Ensemble
     from epnas_dsl.space.tokens import columns
 
     prepare_device(config.training)
-    sizes, seed = columns(space), config.search.seed
-    return [LstmPredictor(sizes, config.surrogate, seed + i) for i in range(n)]
+    sizes, seed, how = columns(space), config.search.seed, config.surrogate
+    alone = msgspec.structs.replace(how, epochs=-(-how.epochs // how.writings))
+    found: list[Predictor] = [
+        LstmPredictor(sizes, alone, seed + i) for i in range(config.search.ensemble or usual)
+    ]
+    if len(found) == how.writings == 1:
+        return found[0]
+    return Ensemble(found, space, how.writings)
+
+
+_tables: dict[tuple[object, ...], Evaluator] = {}  # the last one, for the runs of a comparison
+
+
+def _table(space: SearchSpace, how: EvaluationSettings) -> Evaluator:
+    """The table of the settings, read anew if it is another one, or has changed."""
+    from epnas_dsl.runs.evaluator import TabularEvaluator
+
+    stamp: tuple[int, ...] = ()
+    with contextlib.suppress(OSError):  # of which reading it tells more
+        found = Path(how.table).stat()
+        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+    name = (space.digest, how.table, how.metric, how.report, *stamp)
+    if name not in _tables:
+        _tables.clear()
+        read = partial(_read_row, space=space)
+        _tables[name] = TabularEvaluator(how.table, how.metric, how.report, read)
+    return _tables[name]
 
 
 def _read_row(text: str, space: SearchSpace) -> Architecture:

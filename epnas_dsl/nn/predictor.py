@@ -7,7 +7,7 @@ expansions of few parents takes the two terms once each, and only the gates for 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 import numpy as np
@@ -18,6 +18,7 @@ from epnas_dsl.config import SurrogateSettings
 
 SAFE = 80.0  # exp of less than this, and its inverse, are ordinary float32 numbers
 BATCH = 4096  # sequences predicted at once
+MARGIN = 0.1  # between scores, before the sigmoid, beyond which a pair in order costs nothing
 
 
 class Surrogate(nn.Module):
@@ -51,6 +52,24 @@ class Surrogate(nn.Module):
         return scores
 
 
+def rank_loss(scores: Tensor, accuracy: Tensor) -> Tensor:
+    """How far pairs are from the right order: the mean of max(0, MARGIN - (s_i - s_j)).
+
+    Over the pairs of a batch of which i is more accurate than j; the hinge loss by which White,
+    Zela, Ru, Liu, Hutter 2021 (section 3) and others before them train predictors to rank.
+    """
+    better = accuracy[:, None] > accuracy
+    short = (MARGIN - scores[:, None] + scores).clamp(min=0)
+    return (short * better).sum() / better.sum().clamp(min=1)
+
+
+LOSSES = {
+    "l1": lambda scores, accuracy: nn.functional.l1_loss(scores.sigmoid(), accuracy),
+    "mse": lambda scores, accuracy: nn.functional.mse_loss(scores.sigmoid(), accuracy),
+    "rank": rank_loss,
+}
+
+
 class LstmPredictor:
     """The surrogate of section 4: predicted accuracies in [0, 1] for rows of tokens.
 
@@ -78,7 +97,7 @@ class LstmPredictor:
         )
 
     def fit(self, tokens: Sequence[np.ndarray], targets: Sequence[float]) -> None:
-        """Train on all points for the settings' number of epochs.
+        """Train on all points, so many epochs or steps as the settings say.
 
         Args:
             tokens: one int array [rows, columns] for each point; -1 where a row lacks a column.
@@ -89,16 +108,22 @@ class LstmPredictor:
             return
         symbols, lengths = self._pad([tokens[i] for i in order])
         accuracy = torch.tensor([targets[i] for i in order], dtype=torch.float32)
-        loss = nn.functional.l1_loss if self._settings.loss == "l1" else nn.functional.mse_loss
-        for _ in range(self._settings.epochs):
-            shuffled = torch.randperm(len(order), generator=self._random)
-            for batch in shuffled.split(self._settings.batch):
-                self._optimizer.zero_grad()
-                scores = self.network(symbols[batch], lengths[batch])
-                loss(scores.sigmoid(), accuracy[batch]).backward()
-                self._optimizer.step()
+        loss = LOSSES[self._settings.loss]
+        for batch in self._batches(len(order)):
+            self._optimizer.zero_grad()
+            loss(self.network(symbols[batch], lengths[batch]), accuracy[batch]).backward()
+            self._optimizer.step()
         if not all(bool(torch.isfinite(p).all()) for p in self.network.parameters()):
             self._begin_anew()
+
+    def _batches(self, points: int) -> Iterator[Tensor]:
+        """Which points to learn from in each step of a fit; all of them before any again."""
+        size = self._settings.batch
+        left: tuple[Tensor, ...] = ()
+        for _ in range(self._settings.steps or self._settings.epochs * -(-points // size)):
+            left = left or torch.randperm(points, generator=self._random).split(size)
+            yield left[0]
+            left = left[1:]
 
     @torch.no_grad()
     def predict(self, tokens: Sequence[np.ndarray]) -> np.ndarray:

@@ -4,15 +4,19 @@ iteration 1, level 1   every architecture of the level, or K at random where the
 every further step     each kept architecture with each option of the level; all of them scored,
                        K drawn by score at the step's temperature, trained, kept
 iteration 2 and on     `grow` begins again at level 1, drawing K there too; `refine` overwrites
-                       one row after the other of the K kept architectures of full length
+                       one row after the other of the K kept architectures of full length,
+                       `revise` in each step any one row of them
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,8 +50,16 @@ def planned_trials(space: SearchSpace, settings: SearchSettings) -> int:
     for size in sizes[1:]:
         width = min(settings.kept, width * size)
         later += width
-    again = space.depth * width if settings.later == "refine" else drawn + later
+    again = drawn + later if settings.later == "grow" else space.depth * width
     return first + later + (settings.iterations - 1) * again + settings.random_arm
+
+
+class _Scored(NamedTuple):
+    """Scores, [gaps, rows], of rows of a level in gaps: the choices before and after them."""
+
+    gaps: list[tuple[tuple[int, ...], tuple[int, ...]]]
+    rows: npt.NDArray[np.int64]
+    scores: Scores
 
 
 class EpnasSearcher:
@@ -79,6 +91,7 @@ class EpnasSearcher:
         self._retrain = settings.retrain == "yes"
         self._total = planned_trials(space, settings)
         self._measured: dict[Architecture, list[float]] = {}
+        self._tokens: dict[Architecture, Tokens] = {}
         self._known: dict[str, bool] = {}  # by key: whether a trial succeeded
         self._parents: list[Architecture] = []  # those that the step expands
         self._drawn: list[Architecture] = []  # by the step: to be kept, whether trained or not
@@ -166,6 +179,8 @@ class EpnasSearcher:
             asked = asked[: settings.evaluations - self._trials]
         self._step = Step(asked)
         iteration, level = divmod(self._begun, self._space.depth)
+        if iteration and settings.later == "revise":
+            level = self._space.depth - 1
         place: dict[str, float] = {"iteration": iteration + 1, "level": level + 1}
         heat = self._place(self._begun)
         self._notes = {
@@ -192,12 +207,21 @@ class EpnasSearcher:
 
     def _next(self) -> dict[Architecture, float]:
         """A further step: K of all expansions, drawn by score; each with its score."""
-        iteration, level = divmod(self._t, self._space.depth)
-        refines = iteration > 0 and self._settings.later == "refine"
+        settings, depth = self._settings, self._space.depth
+        iteration, level = divmod(self._t, depth)
+        refines = iteration > 0 and settings.later != "grow"
         parents = self._parents if level or refines else []
-        is_last = refines or level + 1 == self._space.depth
-        expansions = self._expansions(parents, level + 1)
-        return self._pick(expansions, self._settings.kept, prefer_new=is_last and not self._retrain)
+        if refines and settings.parents == "best":
+            parents = self._best()
+        is_last = refines or level + 1 == depth
+        is_free = refines and settings.later == "revise"
+        expansions = self._expansions(parents, range(1, depth + 1) if is_free else [level + 1])
+        return self._pick(expansions, settings.kept, prefer_new=is_last and not self._retrain)
+
+    def _best(self) -> list[Architecture]:
+        """Of all of full length that were trained, the K most accurate ones."""
+        full = [a for a in self._measured if a.level == self._space.depth]
+        return sorted(full, key=self._accuracy, reverse=True)[: self._settings.kept]
 
     def _pick(
         self, found: Iterable[tuple[Architecture, float]], most: int, prefer_new: bool
@@ -221,24 +245,34 @@ class EpnasSearcher:
         return dict(itertools.islice((picked | spare).values(), most))
 
     def _expansions(
-        self, parents: list[Architecture], level: int
+        self, parents: list[Architecture], levels: Sequence[int]
     ) -> Iterator[tuple[Architecture, float]]:
         """Every parent with every row of a level in its place, scored, in the order of the draw.
 
         Without parents, the rows are those of level 1, and stand alone.
         """
-        space, generator = self._space, self._generator()
-        start, end = space.widths[level - 1 : level + 1]
-        alone = np.empty((0, len(columns(space))), np.int16)
+        generator = self._generator()
+        parts = [self._scored(parents, level, generator) for level in levels]
+        starts = [0, *accumulate(part.scores.size for part in parts)]
+        scores = np.concatenate([part.scores.ravel() for part in parts])
+        for i in self._order(scores, self._t, generator):
+            number = bisect(starts, int(i)) - 1
+            part = parts[number]
+            parent, row = divmod(int(i) - starts[number], len(part.rows))
+            before, after = part.gaps[parent]
+            choices = (*before, *part.rows[row].tolist(), *after)
+            yield Architecture(self._space, choices), float(scores[i])
+
+    def _scored(
+        self, parents: list[Architecture], level: int, generator: np.random.Generator
+    ) -> _Scored:
+        start, end = self._space.widths[level - 1 : level + 1]
+        alone = np.empty((0, len(columns(self._space))), np.int16)
         gaps = {(a.choices[:start], a.choices[end:]): to_tokens(a) for a in parents}
         gaps = gaps or {((), ()): alone}
         rows = self._rows(level, generator)
-        scores = self._score(list(gaps.values()), level, encode(space, level, rows)).ravel()
-        places = list(gaps)
-        for i in self._order(scores, self._t, generator):
-            parent, row = divmod(int(i), len(rows))
-            before, after = places[parent]
-            yield Architecture(space, (*before, *rows[row].tolist(), *after)), float(scores[i])
+        scores = self._score(list(gaps.values()), level, encode(self._space, level, rows))
+        return _Scored(list(gaps), rows, scores)
 
     def _order(
         self, scores: npt.ArrayLike, t: int, generator: np.random.Generator
@@ -283,7 +317,10 @@ class EpnasSearcher:
         if self._fitted < self._trials:
             measured = list(self._measured)
             accuracies = [self._accuracy(a) for a in measured]
-            self._predictor.fit([to_tokens(a) for a in measured], accuracies)
+            for architecture in measured:
+                if architecture not in self._tokens:
+                    self._tokens[architecture] = to_tokens(architecture)
+            self._predictor.fit([self._tokens[a] for a in measured], accuracies)
             self._fitted = self._trials
 
     def _accuracy(self, architecture: Architecture) -> float:

@@ -86,6 +86,16 @@ class Predictor(Protocol):
         """
 
 
+class Controller(Protocol):
+    """Writes architectures of full length as tokens, and learns which were good."""
+
+    def write(self) -> Tokens:
+        """The tokens of one, drawn at random as it has learned: [levels, columns]."""
+
+    def learn(self, written: Sequence[Tokens], advantages: Sequence[float]) -> None:
+        """Make what was better than expected more likely, and what was worse less so."""
+
+
 class Step:
     """Architectures, distinct, that are handed out in turn and told in any order."""
 

@@ -8,6 +8,7 @@ of the macro space reads operation and bit set. Choices inside a choice have sym
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -23,6 +24,7 @@ Numbers = npt.NDArray[np.int64]
 MAX_TABLE = 1 << 20
 
 
+@lru_cache(maxsize=64)
 def columns(space: SearchSpace) -> tuple[int, ...]:
     """How many symbols each column of a row has."""
     rows = [[n for d in level for n in _symbols(d.term)] for level in space.levels]
@@ -91,6 +93,35 @@ def from_tokens(space: SearchSpace, tokens: Symbols) -> Architecture:
     for level, row in enumerate(tokens, 1):
         found += decode(space, level, row[None]).tolist()[0]
     return Architecture(space, found)
+
+
+def possible(space: SearchSpace, level: int, begun: Sequence[int]) -> tuple[int, ...]:
+    """The symbols that may come next in a row of a level of which some columns are written.
+
+    -1 alone where the column is not open, or one that this level lacks.
+
+    Raises:
+        LimitError: a decision has too many options to be written as symbols.
+    """
+    position = 0
+    for decision in space.levels[level - 1]:
+        end = position + len(_symbols(decision.term))
+        if len(begun) < end:
+            return _possible(decision.term, tuple(begun[position:]))
+        position = end
+    return (-1,)
+
+
+@lru_cache(maxsize=1 << 16)
+def _possible(term: Term, begun: tuple[int, ...]) -> tuple[int, ...]:
+    if isinstance(term, Choice) and term.size == len(term.alternatives) and _is_flat(term):
+        return tuple(range(term.size))
+    if isinstance(term, Subset) and term.is_bit_set:
+        is_last_chance = term.least > 0 and len(begun) + 1 == len(term.elements)
+        return (1,) if is_last_chance and not any(begun) else (0, 1)
+    rows = _table(term)
+    fitting = rows[(rows[:, : len(begun)] == begun).all(1), len(begun)]
+    return tuple(np.unique(fitting).tolist())
 
 
 def _symbols(term: Term) -> list[int]:

@@ -10,21 +10,24 @@ import pytest
 from strategies import CHAIN
 
 from epnas_dsl.cli import main
-from epnas_dsl.config import Config, SearchSettings, override
+from epnas_dsl.config import Config, ControllerSettings, SearchSettings, override
 from epnas_dsl.experiment.assembly import make_searcher
 from epnas_dsl.lang import load_space, read_space
 from epnas_dsl.search import (
     Ensemble,
+    EpnasSearcher,
     EvolutionSearcher,
     LocalSearcher,
     PnasSearcher,
     QLearningSearcher,
+    ReinforceSearcher,
 )
 from epnas_dsl.search.proposals import mutate
 from epnas_dsl.search.q_learning import epsilon
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.expansion import enumerate_level, sample
+from epnas_dsl.space.expansion import enumerate_level, options, sample
 from epnas_dsl.space.neighbours import neighbours
+from epnas_dsl.space.tokens import from_tokens, to_tokens
 
 NAMES = get_args(get_type_hints(SearchSettings)["searcher"])
 TABLE = load_space("nasbench201")
@@ -183,3 +186,96 @@ def test_an_ensemble_is_the_mean_and_each_lacks_a_part() -> None:
     assert (rows.dtype, rows.tolist()) == (np.float32, [[pytest.approx(0.4)]] * 3)
     ensemble.fit(tokens[:1], [0.7])
     assert [p.points for p in parts] == [[0.7], [0.7]]
+
+
+def test_one_predictor_alone_lacks_nothing_and_points_are_given_in_other_writings() -> None:
+    space = load_space("nasbench201")
+    alone = Fixed()
+    known = sample(space, 3, np.random.default_rng(5), level=2)
+    seen: list[np.ndarray] = []
+    alone.fit = lambda tokens, targets: (seen.extend(tokens), alone.points.extend(targets))
+    Ensemble([alone], space, 4).fit([to_tokens(a) for a in known], [0.1, 0.2, 0.3])
+    assert alone.points == [0.1] * 4 + [0.2] * 4 + [0.3] * 4
+    keys = [from_tokens(space, tokens).key for tokens in seen]
+    assert keys == [a.key for a in known for _ in range(4)]
+    assert len({tokens.tobytes() for tokens in seen}) > 8
+
+
+def test_the_best_of_full_length_are_refined() -> None:
+    settings = SearchSettings(kept=3, iterations=6, later="refine", parents="best", retrain="no")
+    trials: list[Architecture] = []
+    searcher = EpnasSearcher(TABLE, settings, Fixed())
+    for asked in steps(searcher):
+        if searcher.note(asked[0])["iteration"] > 1:
+            level = int(searcher.note(asked[0])["level"]) - 1
+            parents = {_without(a, level) for a in best_three(trials)}
+            assert all(_without(a, level) in parents for a in asked)
+        trials += asked
+    assert len(trials) > 15
+
+
+def test_any_row_of_the_best_is_revised_and_the_highest_scores_are_taken() -> None:
+    words = {"kept": 3, "iterations": 6, "later": "revise", "parents": "best", "retrain": "no"}
+    cold = {"temperature_start": 1e-9, "temperature_end": 1e-9}
+    trials: list[Architecture] = []
+    searcher = EpnasSearcher(TABLE, SearchSettings(**words, **cold), Fixed())
+    for asked in steps(searcher):
+        notes = [searcher.note(a) for a in asked]
+        if notes[0]["iteration"] > 1:
+            assert {note["level"] for note in notes} == {3}
+            near = {
+                Architecture(TABLE, [*c[:start], *row, *c[end:]])
+                for c in (a.choices for a in best_three(trials))
+                for level in (1, 2, 3)
+                for start, end in [TABLE.widths[level - 1 : level + 1]]
+                for row in options(TABLE, level).tolist()
+            }
+            known = {a.key for a in trials}
+            scores = {a: Fixed().predict([to_tokens(a)])[0] for a in near if a.key not in known}
+            assert set(asked) <= set(scores)
+            least = min(scores[a] for a in asked)
+            left = {a.key for a, score in scores.items() if score > least + 1e-6}
+            assert left <= {a.key for a in asked}
+        trials += asked
+    assert len(trials) > 40
+
+
+def best_three(trials: list[Architecture]) -> list[Architecture]:
+    return sorted((a for a in trials if a.level == 3), key=climb, reverse=True)[:3]
+
+
+def _without(architecture: Architecture, level: int) -> tuple[tuple[int, ...], ...]:
+    return architecture.rows()[:level] + architecture.rows()[level + 1 :]
+
+
+def test_reinforce_learns_from_what_it_wrote_and_from_what_it_knows() -> None:
+    class Recorded:
+        def __init__(self) -> None:
+            self.lessons, self.turn = [], 0
+
+        def write(self):
+            self.turn += 1
+            choice = min(self.turn // 2, 2)  # each is written twice
+            return np.array([[choice], [0], [0]], np.int16)
+
+        def learn(self, written, advantages):
+            self.lessons.append((len(written), [round(a, 6) for a in advantages]))
+
+    controller, how = Recorded(), ControllerSettings(baseline=0.5, power=2)
+    settings = SearchSettings(evaluations=3)
+    searcher = ReinforceSearcher(read_space(CHAIN), settings, controller, how)
+    accuracies = iter([0.5, 1.0, None])
+    while asked := searcher.ask(1):
+        result = next(accuracies)
+        searcher.tell(asked[0], None if result is None else {"accuracy": result})
+    # rewards 0.25, then 1 (average 0.25), known 1 again (average 0.625)
+    assert controller.lessons == [(1, [0.0]), (1, [0.75]), (1, [0.375])]
+
+
+def test_reinforce_finds_what_is_good_sooner_than_chance() -> None:
+    words = ["search.searcher=reinforce", "search.retrain=yes", "search.evaluations=400"]
+    words += ["controller.learning_rate=0.02", "controller.temperature=1", "controller.hidden=20"]
+    config = override(Config(space="nasbench201"), words)
+    trials = [a for s in steps(make_searcher(TABLE, config)) for a in s]
+    scores = [climb(a) for a in trials]
+    assert np.mean(scores[-50:]) > np.mean(scores[:100]) + 0.1

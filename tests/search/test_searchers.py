@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from epnas_dsl.config import SearchSettings
+from epnas_dsl.config import ControllerSettings, SearchSettings
 from epnas_dsl.errors import RunError
 from epnas_dsl.lang import load_space, read_space
+from epnas_dsl.nn.controller import LstmController
 from epnas_dsl.search import (
     Ensemble,
     EpnasSearcher,
@@ -18,6 +19,7 @@ from epnas_dsl.search import (
     PnasSearcher,
     QLearningSearcher,
     RandomSearcher,
+    ReinforceSearcher,
     Searcher,
     planned_trials,
 )
@@ -83,10 +85,12 @@ SEARCHERS = {
     "evolution": EvolutionSearcher,
     "local_search": LocalSearcher,
     "q_learning": QLearningSearcher,
+    "reinforce": ReinforceSearcher,
 }
 # Every searcher, and those that learn also with more than one proposal at once.
 WAYS = [(name, {}) for name in SEARCHERS]
-WAYS += [(name, {"proposals": 3}) for name in ("evolution", "q_learning")]
+WAYS += [(name, {"proposals": 3}) for name in ("evolution", "q_learning", "reinforce")]
+WAYS += [("epnas", {"later": "revise", "parents": "best"})]
 WAYS += [("local_search", {"climb": "first"}), ("local_search", {"climb": "first", "proposals": 3})]
 
 
@@ -95,12 +99,16 @@ def make(request) -> Callable[..., Searcher]:
     name, more = request.param
 
     def searcher(space: SearchSpace, predictor: SumOfSymbols | None = None, **settings) -> Searcher:
-        found = SearchSettings(searcher=name, **more, **settings)
+        found = SearchSettings(searcher=name, **{**more, **settings})
         if name == "pnas":
             kind = type(predictor or SumOfSymbols())
             return PnasSearcher(space, found, Ensemble([kind(), kind()]))
         if name == "epnas":
             return EpnasSearcher(space, found, predictor or SumOfSymbols())
+        if name == "reinforce":
+            how = ControllerSettings(hidden=8, learning_rate=0.01)
+            controller = LstmController(space, how, found.seed)
+            return ReinforceSearcher(space, found, controller, how)
         return SEARCHERS[name](space, found)
 
     return searcher
