@@ -25,18 +25,21 @@ def summary_command(arch: str, as_json: bool, image: str | None) -> None:
     """Show layers, parameters and MACs."""
     from epnas_dsl.cli import listings
     from epnas_dsl.space.graph import to_layers, to_network
-    from epnas_dsl.space.shapes import costs
+    from epnas_dsl.space.passes import identities
+    from epnas_dsl.space.shapes import costs, training_memory
 
     shape = arguments.image(image, arch)
     architecture = arguments.architecture(arch)
     network = to_network(architecture, shape)
-    cost = costs(to_layers(network), shape)
+    layers = to_layers(network)
+    cost, memory = costs(layers, shape), training_memory(identities(layers), shape)
     rows = listings.costs_by_node(network, shape)
     total = {
         "params": cost.params,
         "macs": cost.macs,
         "depth": cost.depth,
         "activations": cost.activations,
+        "training_bytes": memory,
     }
     if as_json:
         names = ("node", "operation", "inputs", "output", "params", "macs")
@@ -53,6 +56,7 @@ def summary_command(arch: str, as_json: bool, image: str | None) -> None:
     say(f"MACs         {cost.macs:,} for an image of {'x'.join(map(str, shape))}")
     say(f"depth        {cost.depth} convolutions and fully connected layers")
     say(f"activations  {cost.activations:,} numbers ({cost.activations * 4 / 2**20:.1f} MiB)")
+    say(f"training     keeps {memory / 2**20:.1f} MiB for each image of a batch, in float32")
 
 
 @click.command("compile")

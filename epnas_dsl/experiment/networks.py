@@ -250,13 +250,14 @@ def export(
     if weights:
         image = check_weights(weights, architecture)
         model = load_model(weights)
-        network = model.network
+        layers, network = network_layers(architecture, image), model.network
         facts |= {"mean": model.preprocessing.mean, "std": model.preprocessing.std}
         facts["classes"] = model.classes
     else:
-        network = build_network(network_layers(architecture, image))
+        layers = network_layers(architecture, image)
+        network = build_network(layers)
     facts["image"] = image
-    return EXPORTS[suffix](Original(architecture, image, network.eval(), facts))
+    return EXPORTS[suffix](Original(architecture, image, layers, network.eval(), facts))
 
 
 def check_weights(path: str | Path, architecture: Architecture) -> tuple[int, int, int]:

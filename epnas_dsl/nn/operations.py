@@ -187,11 +187,16 @@ class SlicedConv2d(nn.Conv2d):
 
     slices: nn.ParameterList
 
+    @property
+    def weight(self) -> Tensor:  # type: ignore[override]
+        """The slices, joined."""
+        return torch.cat([*self.slices], 1)
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, out_channels, H / stride, W / stride)."""
         if self.stride != (1, 1):
             x = every(x, self.stride[0])
-        return F.conv2d(x, torch.cat([*self.slices], 1), self.bias)
+        return F.conv2d(x, self.weight, self.bias)
 
 
 def settings_text(layer: Layer) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Turn a network into the content of a file that runs without this program, once it is checked.
 
 Every file is read back and compared with the network before anyone gets it: a Python file to the
-bit, in evaluation and in training; `torch.export` to the bit; ONNX, which other code carries out,
-within `TOLERANCE` of the largest score. The last two also with another number of images.
+bit, in evaluation and in training; `torch.export` and ONNX, which are for inference and have their
+batch norms folded, within `TOLERANCE` of the largest score, also with another number of images.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +23,10 @@ from torch import Tensor, nn
 
 from epnas_dsl.errors import ConfigError, DataError, LimitError
 from epnas_dsl.nn.export import PythonFile, export_python
+from epnas_dsl.nn.folding import fold_batch_norms
 from epnas_dsl.nn.network import count_parameters
 from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.operations import Layer
 
 OPSET = 18
 TOLERANCE = 1e-4
@@ -38,6 +40,7 @@ class Original:
     Attributes:
         architecture: of the network.
         image: channels, height and width.
+        layers: of the network.
         network: in evaluation mode, on the CPU.
         facts: what travels with it as metadata: its text and images, and if it was trained `mean`,
             `std` and `classes`.
@@ -45,6 +48,7 @@ class Original:
 
     architecture: Architecture
     image: tuple[int, int, int]
+    layers: Sequence[Layer]
     network: nn.Module
     facts: dict[str, Any]
 
@@ -96,13 +100,13 @@ def to_pt2(original: Original) -> dict[str, bytes]:
     content = io.BytesIO()
     with torch.no_grad(), _exporter():
         program = torch.export.export(
-            original.network,
+            fold_batch_norms(original.network, original.layers),
             (original.images(3),),
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
         torch.export.save(program, content, extra_files={"epnas.json": json.dumps(original.facts)})
         loaded = torch.export.load(io.BytesIO(content.getvalue())).module()
-    _check(original, lambda images: loaded(images), 0, ".pt2")
+    _check(original, lambda images: loaded(images), ".pt2")
     return {".pt2": content.getvalue()}
 
 
@@ -130,7 +134,8 @@ def to_onnx(original: Original) -> dict[str, bytes]:
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     with _exporter():
         program = torch.onnx.export(
-            original.network, (original.images(3),), dynamo=True, verbose=False,
+            fold_batch_norms(original.network, original.layers), (original.images(3),),
+            dynamo=True, verbose=False,
             opset_version=OPSET, dynamic_shapes=({0: torch.export.Dim("batch")},),
             input_names=["image"], output_names=["scores"],
         )  # fmt: skip
@@ -146,7 +151,7 @@ def to_onnx(original: Original) -> dict[str, bytes]:
     def run(images: Tensor) -> Tensor:
         return torch.from_numpy(session.run(["scores"], {"image": images.numpy()})[0])
 
-    _check(original, run, TOLERANCE, ".onnx")
+    _check(original, run, ".onnx")
     return {".onnx": content}
 
 
@@ -158,13 +163,11 @@ def _exporter() -> Iterator[None]:
         yield
 
 
-def _check(
-    original: Original, run: Callable[[Tensor], Tensor], tolerance: float, suffix: str
-) -> None:
+def _check(original: Original, run: Callable[[Tensor], Tensor], suffix: str) -> None:
     for count in (3, 1, 8):
         images = original.images(count)
         with torch.no_grad():
-            _compare(run(images), original.network(images), tolerance, suffix)
+            _compare(run(images), original.network(images), TOLERANCE, suffix)
 
 
 def _run(module: nn.Module, images: Tensor) -> Tensor:

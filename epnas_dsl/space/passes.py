@@ -9,7 +9,7 @@ value.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -86,6 +86,31 @@ def joined(layers: Program) -> Program:
             places[chains[0][0].name] = made
             places |= {x.name: [] for c in chains for x in c if x is not chains[0][0]}
     return tuple(_renamed([x for old in layers for x in places.get(old.name, [old])], same))
+
+
+def folded(layers: Program) -> tuple[Program, dict[str, str]]:
+    """For inference: batch norms are part of the convolutions that nothing but they reads.
+
+    Returns:
+        The layers, and for each such convolution, which has a bias now, the batch norm.
+    """
+    readers = Counter(i for layer in layers for i in layer.inputs)
+    norms = {
+        x.inputs[0]: x.name for x in layers if x.kind == "batch_norm" and readers[x.inputs[0]] == 1
+    }
+    same: dict[str, str] = {}
+    result: list[Layer] = []
+    made: dict[str, str] = {}
+    for layer in _renamed(layers, same):
+        if layer.kind == "conv" and layer.name in norms:
+            made[layer.name] = norms[layer.name]
+            settings = tuple((k, 1 if k == "bias" else v) for k, v in layer.settings)
+            result.append(replace(layer, settings=settings, slices=()))
+        elif made.get(layer.inputs[0] if layer.inputs else "") == layer.name:
+            same[layer.name] = layer.inputs[0]
+        else:
+            result.append(layer)
+    return tuple(result), made
 
 
 def _join(chains: list[list[Layer]], name: str) -> tuple[list[Layer], list[str]]:

@@ -126,3 +126,41 @@ def weights(layer: Layer) -> tuple[int, int]:
         case "batch_norm":
             return 2 * layer.channels, 0
     return 0, 0
+
+
+READS_AGAIN = frozenset(
+    {"conv", "batch_norm", "linear", "max_pool", "avg_pool", "swish", "relu6", "multiply"}
+)
+WRITES = {"relu", "sigmoid"}  # whose gradient needs the output, not the input
+
+
+def training_memory(layers: Iterable[Layer], image: tuple[int, int, int]) -> int:
+    """Bytes that one image of a batch keeps from the forward to the backward pass, in float32.
+
+    Every value that some gradient needs counts once; a max pool also keeps a place (8 bytes) for
+    each number, batch norms a mean and a deviation for the whole batch, which do not count. What
+    is alive only for a moment comes on top of it: about the largest value, twice.
+
+    Raises:
+        ShapeError: sizes do not fit.
+    """
+    layers = tuple(layers)
+    size = sizes(layers, image)
+    where: dict[str, str] = {}  # for each value the one in whose memory it lies
+    numbers: dict[str, int] = {}
+    kept: set[str] = set()
+    places = 0
+    for layer in layers:
+        height, width = size[layer.name]
+        views = layer.kind in {"channel_slice", "drop_path"} or (
+            layer.kind == "add" and len(layer.inputs) == 1
+        )
+        where[layer.name] = where[layer.inputs[0]] if views else layer.name
+        numbers[layer.name] = layer.channels * height * width
+        if layer.kind in READS_AGAIN:
+            kept.update(where[i] for i in layer.inputs)
+        if layer.kind in WRITES:
+            kept.add(layer.name)
+        if layer.kind == "max_pool":
+            places += numbers[layer.name]
+    return 8 * places + 4 * sum(numbers[x] for x in kept - {layers[0].name})

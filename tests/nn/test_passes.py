@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from epnas_dsl.lang.loading import read_space
+from epnas_dsl.nn.folding import fold_batch_norms
 from epnas_dsl.nn.network import overwriting
 from epnas_dsl.nn.operations import set_drop_path
 from epnas_dsl.nn.supernet import Supernet
 from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.graph import network_layers, to_layers, to_network
 from epnas_dsl.space.operations import Layer
-from epnas_dsl.space.passes import Pass, Program, common, identities, joined
+from epnas_dsl.space.passes import Pass, Program, common, folded, identities, joined
+from epnas_dsl.space.shapes import training_memory
 from tests.nn.small import SPACES, small_space
 
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -154,3 +156,52 @@ def test_a_relu_overwrites_only_what_nothing_else_needs() -> None:
     assert over(relu("bn")) == over(relu("alias")) == over(relu("image")) == set()
     assert over(relu("both"), relu("r", "r2")) == {"r"}
     assert over(relu("both"), relu("both", "r2")) == set()
+
+
+# --- inference ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_folded_batch_norms_keep_the_scores(space: str) -> None:
+    (layers,) = programs(space, 1)
+    supernet = Supernet(3)
+    bound = supernet.network(layers)
+    bound.train()(IMAGES)  # statistics that are not 0 and 1
+    with torch.no_grad():
+        for name, parameter in supernet.parameters.items():
+            if ":batch_norm:" in name:
+                parameter.add_(torch.linspace(-0.5, 0.5, parameter.numel()))
+    for network in (bound, supernet.extract(layers, bound)):
+        fast = fold_batch_norms(network.eval(), layers)
+        with torch.no_grad():
+            scores, other = network(IMAGES), fast(IMAGES)
+        assert float((other - scores).abs().max()) <= 1e-4 * float(scores.abs().max())
+    kinds = counted(folded(layers)[0])
+    assert kinds["batch_norm"] == counted(layers)["batch_norm"] - len(folded(layers)[1])
+
+
+def test_only_a_batch_norm_that_reads_a_convolution_alone_is_folded() -> None:
+    assert "batch_norm" not in counted(folded(layers_of("return conv_3x3(p) + dw_conv_5x5(p)"))[0])
+
+
+# --- memory ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_the_memory_of_a_training_step_is_what_is_estimated(space: str) -> None:
+    (layers,) = programs(space, 1)
+    network, kept = Supernet().network(layers), {}
+    weights = {p.untyped_storage().data_ptr() for p in network.state_dict(keep_vars=True).values()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        of_images = tensor.dim() in (2, 4)  # and not a batch norm's mean
+        if of_images and storage.data_ptr() not in {*weights, IMAGES.data_ptr()}:
+            kept[storage.data_ptr()] = tensor, storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        output = network(IMAGES)
+    found = sum(size for _, size in kept.values()) / len(IMAGES)
+    assert training_memory(identities(layers), (3, 32, 32)) == pytest.approx(found, rel=0.02)
+    assert output.requires_grad
