@@ -102,6 +102,10 @@ def restore_checkpoint(
             if any(value.shape != shapes[number] for value in kept.values() if value is not None):
                 raise ValueError("a momentum is not of its parameter's shape")
         optimizer.load_state_dict({"state": state, "param_groups": groups})
+        for parameter, kept in optimizer.state.items():  # fused kernels do not look at formats
+            kept |= {
+                k: torch.empty_like(parameter).copy_(v) for k, v in kept.items() if v is not None
+            }
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise _damaged(content["path"], error) from None
     return list(content["history"])

@@ -41,7 +41,7 @@ PYTHON: Table = {
         "F.pad({0}[:, :, :, None, :, None], (0, {factor} - 1, 0, 0, 0, {factor} - 1))"
         ".flatten(4).flatten(2, 3)"
     ),
-    "shift": "F.pad({0}[:, :, 1:, 1:], (0, 1, 0, 1))",
+    "shift": "F.pad({0}, (-1, 1, -1, 1))",
     "channel_shuffle": "F.channel_shuffle({0}, {groups})",
     "channel_slice": "{0}[:, {start}:{stop}]",
     "add": "{sum}",
@@ -53,7 +53,6 @@ PYTHON: Table = {
 }
 PICTURES: Table = {  # as above; gradients come in the memory format of the values, too
     "global_avg_pool": "mean_of_pixels({0})",
-    "shift": "shifted({0})",
     "channel_slice": "channels_of({0}, {start}, {stop})",
 }
 IN_PLACE: Table = {"relu": "torch.relu_({0})", "relu6": "F.relu6({0}, inplace=True)"}
@@ -61,7 +60,7 @@ MODULES = frozenset(k for k, text in PYTHON.items() if text.startswith(("nn.", "
 WEIGHTED = frozenset({"conv", "batch_norm", "linear"})
 RESERVED = frozenset(
     {*dir(nn.Module()), *keyword.kwlist, *keyword.softkwlist, "torch", "nn", "F", "gate", "self"}
-    | {"joint_norm", "every", "mean_of_pixels", "shifted", "channels_of"}
+    | {"joint_norm", "every", "mean_of_pixels", "channels_of"}
 )
 
 
@@ -124,14 +123,6 @@ def mean_of_pixels(x: Tensor) -> Tensor:
     if not x.is_contiguous(memory_format=torch.channels_last):
         return x.mean((2, 3))
     return x.permute(0, 2, 3, 1).flatten(1, 2).mean(1)
-
-
-@_opaque
-def shifted(x: Tensor) -> Tensor:
-    """The pixel below and to the right, zeros at the ends; the gradient as that of `every`."""
-    if not x.is_contiguous(memory_format=torch.channels_last):
-        return F.pad(x[:, :, 1:, 1:], (0, 1, 0, 1))
-    return F.pad(x.permute(0, 2, 3, 1)[:, 1:, 1:], (0, 0, 0, 1, 0, 1)).permute(0, 3, 1, 2)
 
 
 @_opaque
@@ -352,6 +343,6 @@ def set_drop_path(module: nn.Module, p: float | Tensor) -> None:
 
 EXPRESSIONS = {  # what expressions may name
     "torch": torch, "F": F, "gate": gate, "joint_norm": joint_norm, "every": every,
-    "mean_of_pixels": mean_of_pixels, "shifted": shifted, "channels_of": channels_of,
+    "mean_of_pixels": mean_of_pixels, "channels_of": channels_of,
 }  # fmt: skip
 CONSTRUCTORS = {"nn": nn, "DropPath": DropPath, "PointwiseConv2d": StridedConv2d}

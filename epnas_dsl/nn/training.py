@@ -269,7 +269,7 @@ class Fit:
 def _hold_still(optimizer: torch.optim.SGD, device: torch.device) -> None:
     """Give an optimizer a rate and momenta in tensors that stay, so that all its steps are alike.
 
-    A momentum of zero makes the first step what it is without one. Only the fused kernels read a
+    A momentum of zero makes the first step what it is without one. The fused kernels read a
     rate where it lies: as float32 on a GPU, as float64 on the CPU.
     """
     kind = torch.float32 if device.type == "cuda" else torch.float64

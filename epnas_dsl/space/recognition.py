@@ -394,7 +394,10 @@ class _Body:
             raise _Mismatch(f"`{node.operation}` where `{callee.name}` stands", node, 0,
                             nearest(node.operation, [callee.name]))  # fmt: skip
         known = dict(node.settings)
-        missing = [n for n, _ in (*callee.arguments, *term.arguments) if n not in known]
+        written = {n for n, _ in (*callee.arguments, *term.arguments)}
+        if more := known.keys() - written - {WIDTH}:
+            raise _Mismatch(f"`{node.operation}` has no `{min(more)}=` here", node, 1)
+        missing = [n for n in written if n not in known]
         if missing:
             raise _Mismatch(f"`{node.operation}` needs `{missing[0]}=`", node, 1)
         if term.width and WIDTH not in known and node.width.isdecimal():

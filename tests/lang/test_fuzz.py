@@ -215,3 +215,12 @@ def test_formulas_are_read_by_structure() -> None:
     for architecture in drawn(space, 5):
         assert "(channels // 9) // 2" in str(architecture)
         fuzzing.survives(architecture)
+
+
+def test_the_nodes_of_an_operation_with_usual_numbers_are_not_those_of_another() -> None:
+    space = read_space(f"""space m op := mbconv | mbconv(kernel=3|5) | mbconv(expand=3)
+        network (image) {{
+        x = op(conv_3x3(image, 4)) {TAIL}""")
+    for architecture in drawn(space, 8):
+        found = {"network": nodes(to_graph(architecture, "network"))}
+        assert from_nodes(space, found, True) == architecture

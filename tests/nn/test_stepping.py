@@ -121,25 +121,12 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> TapeRecorder:
     return found
 
 
-@pytest.fixture
-def fused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernels of the optimizer that recorded steps use, for steps done one by one too."""
-    plain = training._sgd
-
-    def sgd(module: nn.Module, s: Any) -> torch.optim.SGD:
-        optimizer = plain(module, s)
-        optimizer.param_groups[0].update(fused=True, foreach=False)
-        return optimizer
-
-    monkeypatch.setattr(training, "_sgd", sgd)
-
-
 @pytest.mark.parametrize("changes", [
     {"drop_path": 0.0}, {"drop_path": 0.0, "momentum": 0.0}, {"drop_path": 0.0, "restart": 1},
     {"drop_path": 0.0, "clip": 0.0, "calibration": 0, "weight_decay": 0.0},
 ])  # fmt: skip
 def test_replayed_steps_are_the_same_to_the_last_bit(
-    recorder: TapeRecorder, fused: None, changes: dict[str, float]
+    recorder: TapeRecorder, changes: dict[str, float]
 ) -> None:
     nets = [Net(), Net()]
     one_by_one = train(nets[0], DATA, settings(cuda_graphs="no", **changes), 3)
@@ -170,7 +157,7 @@ def test_drop_path_grows_between_replays(recorder: TapeRecorder) -> None:
 
 
 def test_a_replayed_training_goes_on_from_one_done_step_by_step(
-    recorder: TapeRecorder, fused: None, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    recorder: TapeRecorder, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "training.ckpt"
     s = settings(drop_path=0.0)
@@ -196,7 +183,7 @@ class Reads(Net):
 
 
 def test_what_cannot_be_recorded_is_done_step_by_step_and_the_log_says_why(
-    recorder: TapeRecorder, fused: None, caplog: pytest.LogCaptureFixture
+    recorder: TapeRecorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     s = settings(drop_path=0.0)
     stepping._fall_back.cache_clear()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from epnas_dsl.config import TrainingSettings
 from epnas_dsl.errors import ConfigError, DataError
 from epnas_dsl.nn.augmentation import Augmentation, Part, Preprocessing
+from epnas_dsl.nn.checkpoint import read_checkpoint, restore_checkpoint, save_checkpoint
 from epnas_dsl.nn.data import ImageData
 from epnas_dsl.nn.operations import DropPath
 from epnas_dsl.nn.training import (
@@ -228,6 +229,29 @@ def test_an_interrupted_training_ends_as_it_would_have(tmp_path: Path, after: in
     assert train(again, DATA, SETTINGS, 3, checkpoint=path) == history  # nothing left to do
     assert same(whole, again)
     assert [p.name for p in tmp_path.iterdir()] == ["training.ckpt"]
+
+
+def test_momenta_come_back_in_the_memory_format_of_their_parameters(tmp_path: Path) -> None:
+    """Fused kernels go through memory in order: another format would pair the wrong numbers."""
+
+    def conv(form: torch.memory_format) -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Conv2d(4, 4, 3).to(memory_format=form)
+
+    path, found = tmp_path / "training.ckpt", []
+    for form in (torch.contiguous_format, torch.channels_last):
+        module = conv(torch.contiguous_format)
+        optimizer = torch.optim.SGD(module.parameters(), 0.1, 0.9, fused=True)
+        module(torch.ones(1, 4, 9, 9)).square().sum().backward()
+        optimizer.step()
+        save_checkpoint(path, "", module, optimizer, [])
+        again = conv(form)
+        optimizer = torch.optim.SGD(again.parameters(), 0.1, 0.9, fused=True)
+        restore_checkpoint(read_checkpoint(path, ""), again, optimizer)
+        again(torch.ones(1, 4, 9, 9)).square().sum().backward()
+        optimizer.step()
+        found.append(again.weight.detach())
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-5)
 
 
 def test_checkpoints_that_do_not_fit(tmp_path: Path) -> None:

@@ -48,9 +48,8 @@ class StridedCalibrate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         relu = torch.relu(x)
-        conv = self.conv(relu)
-        conv2 = self.conv2(F.pad(relu[:, :, 1:, 1:], (0, 1, 0, 1)))
-        return self.batch_norm(torch.cat([conv, conv2], 1))
+        joined = torch.cat([self.conv(relu), self.conv2(F.pad(relu, (-1, 1, -1, 1)))], 1)
+        return self.batch_norm(joined)
 
 
 class DilConv3x3(nn.Module):
