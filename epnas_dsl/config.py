@@ -236,6 +236,8 @@ class EvaluationSettings(Struct, frozen=True, forbid_unknown_fields=True):
             or `auto` for the one that this machine belongs to; empty means this machine.
         timeout: seconds for one evaluation by a process of its own, after which it is tried once
             more and then has failed; 0 means no end. Not where one process trains shared weights.
+        latency: with how many images the time of a forward pass of each network is measured where
+            it was trained, as the metric `latency` in milliseconds; 0 means not at all.
         final_epochs: after the search the best architecture is trained from scratch for so many
             epochs and tested; 0 means not at all. A table is not followed by training.
     """
@@ -247,6 +249,7 @@ class EvaluationSettings(Struct, frozen=True, forbid_unknown_fields=True):
     workers: Annotated[int, Meta(ge=1, le=1024)] = 1
     ray: str = ""
     timeout: Annotated[float, Meta(ge=0)] = 0
+    latency: Annotated[int, Meta(ge=0, le=65_536)] = 0
     final_epochs: Whole = 20
 
 

@@ -109,7 +109,7 @@ def make_evaluator(space: SearchSpace, config: Config) -> Evaluator:
             break
     shares = config.evaluation.evaluator == "supernet"
     kind = SupernetEvaluator if shares else StandaloneEvaluator
-    return kind(data, config.training, config.search.seed)
+    return kind(data, config.training, config.search.seed, timed=config.evaluation.latency)
 
 
 def make_executor(space: SearchSpace, config: Config, evaluator: Evaluator | None) -> Executor:

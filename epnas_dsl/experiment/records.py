@@ -208,7 +208,7 @@ def report(folder: Path) -> Path:
         RunError: there is no such run, or it is damaged.
     """
     from epnas_dsl.runs.charts import percent
-    from epnas_dsl.runs.report import render
+    from epnas_dsl.runs.report import COSTS, render
     from epnas_dsl.runs.store import Store
     from epnas_dsl.runs.trial import best
     from epnas_dsl.space.drawing import draw_cell, to_svg
@@ -224,9 +224,8 @@ def report(folder: Path) -> Path:
                 for name in ("training", "validation"):
                     curves[name] = [epoch[f"{name}_accuracy"] for epoch in final["epochs"]]
             rest = {k: v for k, v in winner.metrics.items() if k not in {"accuracy", "loss"}}
-            names = {"params": "parameters", "macs": "MACs for an image"}
             facts |= {
-                names.get(k, k): f"{v:,.6g}" if v % 1 else f"{v:,.0f}" for k, v in rest.items()
+                COSTS.get(k, k): f"{v:,.6g}" if v % 1 else f"{v:,.0f}" for k, v in rest.items()
             }
         page = render(
             trials,

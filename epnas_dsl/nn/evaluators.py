@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from epnas_dsl.config import TrainingSettings
 from epnas_dsl.errors import NO_MEMORY, ConfigError, DataError
 from epnas_dsl.nn.data import ImageData
+from epnas_dsl.nn.latency import latency
 from epnas_dsl.nn.network import build_network
 from epnas_dsl.nn.supernet import Supernet
 from epnas_dsl.nn.training import TrainingFailed, train
@@ -34,6 +35,9 @@ class SupernetEvaluator:
 
     An evaluation depends on the shared weights, the seed and the number of the trial. One that
     fails or is interrupted leaves the shared weights as it found them.
+
+    Args:
+        timed: how many images the latency is measured with; 0: it is not.
     """
 
     def __init__(
@@ -42,8 +46,9 @@ class SupernetEvaluator:
         settings: TrainingSettings,
         seed: int = 0,
         supernet: Supernet | None = None,
+        timed: int = 0,
     ) -> None:
-        self.data, self.settings, self.seed = data, settings, seed
+        self.data, self.settings, self.seed, self.timed = data, settings, seed, timed
         self.supernet = supernet or Supernet(
             seed, memory_format=memory_format(settings), device=data.train.images.device
         )
@@ -73,7 +78,7 @@ class SupernetEvaluator:
             metrics = _measure_somehow(layers, restored, self.data, self.settings, seed)
             if not bool(torch.stack([p.isfinite().all() for p in shared]).all()):
                 raise TrainingFailed("the trained weights are not all finite")
-            return metrics
+            return metrics | measured_latency(layers, self.data, self.settings, self.timed)
         except BaseException:
             restored()
             raise
@@ -117,8 +122,10 @@ class SupernetEvaluator:
 class StandaloneEvaluator:
     """Trains each architecture from scratch; nothing is carried from one trial to the next."""
 
-    def __init__(self, data: ImageData, settings: TrainingSettings, seed: int = 0) -> None:
-        self.data, self.settings, self.seed = data, settings, seed
+    def __init__(
+        self, data: ImageData, settings: TrainingSettings, seed: int = 0, timed: int = 0
+    ) -> None:
+        self.data, self.settings, self.seed, self.timed = data, settings, seed, timed
 
     def evaluate(self, architecture: Architecture, number: int) -> dict[str, float]:
         """Train and validate; as `SupernetEvaluator.evaluate`."""
@@ -128,7 +135,8 @@ class StandaloneEvaluator:
         def fresh() -> nn.Module:
             return place(build_network(layers, seed), self.data, self.settings)
 
-        return _measure_somehow(layers, fresh, self.data, self.settings, seed)
+        metrics = _measure_somehow(layers, fresh, self.data, self.settings, seed)
+        return metrics | measured_latency(layers, self.data, self.settings, self.timed)
 
     def save(self, path: Path) -> None:
         """Nothing: an evaluation does not depend on the ones before."""
@@ -178,6 +186,16 @@ def measure(
         "params": float(cost.params),
         "macs": float(cost.macs),
     }
+
+
+def measured_latency(
+    layers: tuple[Layer, ...], data: ImageData, settings: TrainingSettings, images: int
+) -> dict[str, float]:
+    """`latency`: milliseconds for so many images; nothing for none."""
+    if not images:
+        return {}
+    device = data.train.images.device
+    return {"latency": latency(layers, data.shape, images, device, memory_format(settings))}
 
 
 class InParts(nn.Module):

@@ -192,11 +192,18 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return mean_rank[where]
 
 
+COSTS = {
+    "params": "parameters",
+    "macs": "MACs for an image",
+    "latency": "milliseconds for a batch",
+}
+
+
 def _fronts(trials: Sequence[Trial]) -> list[tuple[str, str, list[Trial]]]:
     """For each cost that was measured its name, the chart, and the Pareto front."""
     there = {name for trial in trials for name in trial.metrics}
     found = []
-    for cost, label in {"params": "parameters", "macs": "MACs for an image"}.items():
+    for cost, label in COSTS.items():
         if cost in there:
             members = front(trials, cost)
             found.append((cost, _safe(charts.front_chart(trials, members, cost, label)), members))

@@ -187,3 +187,10 @@ def test_several_workers_share_the_cores_and_the_gpus(monkeypatch: pytest.Monkey
         "cuda:1",
     ]
     assert places.place_worker(named, 1, 4) == named
+
+
+@pytest.mark.parametrize("kind", [SupernetEvaluator, StandaloneEvaluator])
+def test_latency_is_measured_where_it_is_wanted(kind: Kind) -> None:
+    metrics = kind(DATA, SETTINGS, 3, timed=4).evaluate(FIRST, 0)
+    assert 0 < metrics.pop("latency") < 10_000
+    assert metrics == kind(DATA, SETTINGS, 3).evaluate(FIRST, 0)
