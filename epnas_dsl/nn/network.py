@@ -25,10 +25,10 @@ from epnas_dsl.nn.operations import (
     MODULES,
     PICTURES,
     RESERVED,
+    Pattern,
     Weights,
     build_module,
     initial,
-    like,
     module_path,
     settings_text,
     write,
@@ -38,7 +38,7 @@ from epnas_dsl.space.operations import Layer
 from epnas_dsl.space.passes import Pass, identities
 
 LINE = 84  # longest nested expression
-EMPTY = nn.Module()
+EMPTY = Pattern(nn.Module())
 EXACT: tuple[Pass, ...] = (identities,)  # outputs and gradients are the same to the last bit
 
 
@@ -211,21 +211,22 @@ def _part(
     names = {name: f"<{n}>" for n, name in enumerate(reads)}
     names |= {x.name: x.name[len(prefix) :] for x in run}
     steps = tuple(
-        (names[x.name], x.kind, tuple([names[i] for i in x.inputs]), x.channels, x.settings,
+        (names[x.name], x.kind, tuple([names[i] for i in x.inputs]),
+         () if x.kind in MODULES and not x.parts else x.settings,
          tuple([p[len(prefix) :] for p in x.parts]), x.name in over)
         for x in run
     )  # fmt: skip
-    return like(_part_pattern(steps, len(reads)))
+    return _part_pattern(steps, len(reads)).made()
 
 
 @lru_cache(maxsize=512)
-def _part_pattern(found: tuple[Any, ...], inputs: int) -> nn.Module:
+def _part_pattern(found: tuple[Any, ...], inputs: int) -> Pattern:
     """An empty part that runs such layers: names, kinds, inputs, ..., may they overwrite."""
-    run = [Layer(n, k, i, c, s, parts=p) for n, k, i, c, s, p, _ in found]
+    run = [Layer(n, k, i, 0, s, parts=p) for n, k, i, s, p, _ in found]
     over = {x[0] for x in found if x[-1]}
     names = arguments([f"<{n}>" for n in range(inputs)]) | {x.name: x.name for x in run}
     lines = write_forward([_step(x, over) for x in run], identifiers(names), inputs)
-    return _module_class("\n".join(lines))()
+    return Pattern(_module_class("\n".join(lines))())
 
 
 def _step(layer: Layer, over: Container[str]) -> Step:
@@ -259,7 +260,7 @@ def _place(network: nn.Module, path: Sequence[str], module: nn.Module) -> None:
     parent = network
     for name in path[:-1]:
         if name not in parent._modules:
-            parent._modules[name] = like(EMPTY)
+            parent._modules[name] = EMPTY.made()
         parent = cast(nn.Module, parent._modules[name])
     parent._modules[path[-1]] = module
 

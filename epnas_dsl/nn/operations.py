@@ -268,35 +268,55 @@ def build_module(layer: Layer, weights: Weights, device: torch.device) -> nn.Mod
     Copies a cached pattern: constructing a module draws numbers only to throw them away.
     """
     pattern = _pattern(layer.kind, layer.channels, layer.settings, device)
-    module = like(pattern)
-    for name, buffer in pattern._buffers.items():
-        module._buffers[name] = buffer.clone() if buffer is not None else None
-    for name, parameter in pattern._parameters.items():
-        if parameter is not None:
-            given = weights(layer, name, tuple(parameter.shape))
-            if isinstance(given, tuple):
-                module.__class__ = SlicedConv2d
-                del module._parameters[name]
-                module._modules["slices"] = nn.ParameterList(given)
-            else:
-                module._parameters[name] = given
+    module = pattern.made()
+    for name, buffer in pattern.buffers:
+        module._buffers[name] = buffer.clone()
+    for name, shape in pattern.parameters:
+        given = weights(layer, name, shape)
+        if isinstance(given, tuple):
+            module.__class__ = SlicedConv2d
+            del module._parameters[name]
+            module._modules["slices"] = nn.ParameterList(given)
+        else:
+            module._parameters[name] = given
     return module
 
 
-def like(pattern: nn.Module) -> nn.Module:
-    """A module of the same class and settings that shares no dictionary with the pattern."""
-    module: nn.Module = object.__new__(type(pattern))
-    module.__dict__.update(vars(pattern))
-    for name, found in vars(pattern).items():
-        if isinstance(found, dict):
-            module.__dict__[name] = found.copy() if found else type(found)()
-    return module
+class Pattern:
+    """A module after which others are made, in less time than their constructors take.
+
+    Attributes:
+        buffers: those that it has, which those made after it share until they get their own.
+        parameters: the shapes of those that it has.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.buffers = [(n, b) for n, b in module._buffers.items() if b is not None]
+        self.parameters = [
+            (n, tuple(p.shape)) for n, p in module._parameters.items() if p is not None
+        ]
+        own = vars(module)
+        self._class = type(module)
+        self._plain = {k: v for k, v in own.items() if not isinstance(v, dict)}
+        self._empty = [(k, type(v)) for k, v in own.items() if isinstance(v, dict) and not v]
+        self._full = [(k, v) for k, v in own.items() if isinstance(v, dict) and v]
+
+    def made(self) -> nn.Module:
+        """A module of the same class and settings, with dictionaries of its own."""
+        module: nn.Module = object.__new__(self._class)
+        state = module.__dict__
+        state.update(self._plain)
+        for name, kind in self._empty:
+            state[name] = kind()
+        for name, values in self._full:
+            state[name] = values.copy()
+        return module
 
 
 @lru_cache(maxsize=4096)
 def _pattern(
     kind: Kind, channels: int, settings: tuple[tuple[str, Setting], ...], device: torch.device
-) -> nn.Module:
+) -> Pattern:
     text = write(kind, (), settings_text(Layer("", kind, (), channels, settings)))
     with torch.device("meta"):
         module: nn.Module = eval(text, CONSTRUCTORS)  # a text of `write`
@@ -304,7 +324,7 @@ def _pattern(
         for name, buffer in module.named_buffers():
             setattr(module, name, torch.empty_like(buffer, device=device))
         module.reset_running_stats()
-    return module
+    return Pattern(module)
 
 
 def weight_count(layer: Layer) -> int:
@@ -312,7 +332,7 @@ def weight_count(layer: Layer) -> int:
     if layer.kind not in WEIGHTED:
         return 0
     pattern = _pattern(layer.kind, layer.channels, layer.settings, torch.device("cpu"))
-    return sum(p.numel() for p in pattern.parameters())
+    return sum(math.prod(shape) for _, shape in pattern.parameters)
 
 
 def initial(layer: Layer, name: str, shape: Sequence[int], seed: int, key: str) -> Tensor:
