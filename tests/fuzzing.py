@@ -35,7 +35,8 @@ from epnas_dsl.lang.parser import SPACE_BYTES, tokenize
 from epnas_dsl.resources import names, resource
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.expansion import sample
-from epnas_dsl.space.graph import nodes, to_graph
+from epnas_dsl.space.graph import to_graph
+from epnas_dsl.space.nodes import nodes
 from epnas_dsl.space.operations import OPERATIONS
 from epnas_dsl.space.recognition import from_graph, from_nodes
 from epnas_dsl.space.requirements import idle_requirements

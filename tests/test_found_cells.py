@@ -14,7 +14,8 @@ from epnas_dsl.resources import resource
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.counting import count_raw, count_unique
 from epnas_dsl.space.expansion import sample
-from epnas_dsl.space.graph import network_layers, nodes, to_graph, to_network
+from epnas_dsl.space.graph import network_layers, to_graph, to_network
+from epnas_dsl.space.nodes import nodes
 from epnas_dsl.space.operations import Layer
 from epnas_dsl.space.shapes import Costs, costs
 

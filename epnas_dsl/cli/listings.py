@@ -11,7 +11,8 @@ from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.counting import count_raw, count_unordered
 from epnas_dsl.space.expansion import below
 from epnas_dsl.space.genotype import print_term
-from epnas_dsl.space.graph import Graph, Node, body_nodes, nodes, to_layers, to_network
+from epnas_dsl.space.graph import body_nodes, to_layers, to_network
+from epnas_dsl.space.nodes import Graph, Node, nodes
 from epnas_dsl.space.operations import OPERATIONS
 from epnas_dsl.space.recognition import roots
 from epnas_dsl.space.search_space import Decision, SearchSpace

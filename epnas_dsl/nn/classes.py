@@ -17,7 +17,7 @@ from graphlib import TopologicalSorter
 from itertools import chain, groupby, pairwise
 
 from epnas_dsl.nn.operations import MODULES, RESERVED, module_path
-from epnas_dsl.space.graph import Call, Graph, Node, nodes
+from epnas_dsl.space.nodes import Call, Graph, Node, nodes
 from epnas_dsl.space.operations import OPERATIONS, Layer
 
 WIDE = {"groups", "in_features", "out_features", "start", "stop"}  # numbers of channels

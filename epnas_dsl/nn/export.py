@@ -37,7 +37,8 @@ from epnas_dsl.nn.operations import (
     write,
 )
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.graph import Image, nodes, to_network
+from epnas_dsl.space.graph import to_network
+from epnas_dsl.space.nodes import Image, nodes
 from epnas_dsl.space.operations import Kind
 
 CALLS = (

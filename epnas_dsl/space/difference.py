@@ -12,7 +12,8 @@ from typing import Literal
 
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.genotype import print_term
-from epnas_dsl.space.graph import Node, body_nodes
+from epnas_dsl.space.graph import body_nodes
+from epnas_dsl.space.nodes import Node
 from epnas_dsl.space.recognition import digests, roots
 from epnas_dsl.space.search_space import Body
 from epnas_dsl.space.terms import Term, Tree

@@ -5,7 +5,8 @@ from __future__ import annotations
 from epnas_dsl.errors import ShapeError
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import evaluate
-from epnas_dsl.space.graph import Image, network_layers, reads
+from epnas_dsl.space.graph import network_layers, reads
+from epnas_dsl.space.nodes import Image
 from epnas_dsl.space.shapes import costs
 from epnas_dsl.space.terms import Number
 

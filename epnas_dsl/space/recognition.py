@@ -18,7 +18,9 @@ from typing import TypeVar
 from epnas_dsl.errors import ArchitectureError, LimitError, Span, nearest
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import evaluate
-from epnas_dsl.space.graph import NOMINAL_WIDTH, Graph, Node, body_nodes, nodes
+from epnas_dsl.space.builder import NOMINAL_WIDTH
+from epnas_dsl.space.graph import body_nodes
+from epnas_dsl.space.nodes import Graph, Node, nodes
 from epnas_dsl.space.operations import WIDTH
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import (

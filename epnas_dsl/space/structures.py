@@ -26,7 +26,8 @@ from typing import Any
 from epnas_dsl.errors import CountError
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.expansion import pick_unordered
-from epnas_dsl.space.graph import Node, carry_out
+from epnas_dsl.space.graph import carry_out
+from epnas_dsl.space.nodes import Node
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import Statement, Term, Unused
 from epnas_dsl.space.vertices import STEP, ZERO, simplify

@@ -15,7 +15,9 @@ from typing import NamedTuple, cast
 
 from epnas_dsl.errors import EpnasError
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.graph import MAX_NODES, Node, body_nodes, carrier
+from epnas_dsl.space.builder import MAX_NODES
+from epnas_dsl.space.graph import body_nodes, carrier
+from epnas_dsl.space.nodes import Node
 from epnas_dsl.space.operations import ENTRY, OPERATIONS, WIDTH, Trace
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import (

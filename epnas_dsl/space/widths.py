@@ -14,7 +14,7 @@ from epnas_dsl.errors import ShapeError, Span
 from epnas_dsl.space.operations import OPERATIONS, WIDTH
 
 if TYPE_CHECKING:
-    from epnas_dsl.space.graph import Node
+    from epnas_dsl.space.nodes import Node
 
 
 def shared(channels: int, parts: int, span: Span | None = None) -> list[int]:

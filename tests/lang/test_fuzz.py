@@ -17,7 +17,8 @@ from epnas_dsl.resources import names
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.canonical import canonical_key
 from epnas_dsl.space.expansion import sample
-from epnas_dsl.space.graph import network_layers, nodes, to_graph
+from epnas_dsl.space.graph import network_layers, to_graph
+from epnas_dsl.space.nodes import nodes
 from epnas_dsl.space.recognition import from_nodes
 from epnas_dsl.space.search_space import SearchSpace
 from epnas_dsl.space.tokens import to_tokens

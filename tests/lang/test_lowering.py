@@ -8,8 +8,9 @@ from epnas_dsl.lang import check, load_architecture, read_space
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.counting import count_raw, count_unique, count_unordered
 from epnas_dsl.space.expansion import enumerate_level, sample
-from epnas_dsl.space.graph import Node, nodes, to_graph, to_layers, to_network
+from epnas_dsl.space.graph import to_graph, to_layers, to_network
 from epnas_dsl.space.measures import measures
+from epnas_dsl.space.nodes import Node, nodes
 from epnas_dsl.space.search_space import SearchSpace
 
 HEAD = "linear(global_avg_pool(x), 10)"

@@ -12,7 +12,8 @@ from epnas_dsl.errors import ArchitectureError
 from epnas_dsl.lang import load_architecture, load_space, read_space
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.expansion import sample
-from epnas_dsl.space.graph import Graph, to_graph
+from epnas_dsl.space.graph import to_graph
+from epnas_dsl.space.nodes import Graph
 from epnas_dsl.space.recognition import from_graph
 from epnas_dsl.space.search_space import SearchSpace
 

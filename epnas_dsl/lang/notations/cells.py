@@ -12,7 +12,8 @@ from typing import TypeVar
 from epnas_dsl.errors import ArchitectureError, Span, nearest
 from epnas_dsl.lang.literals import Literal, wrong
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.graph import Node, body_nodes
+from epnas_dsl.space.graph import body_nodes
+from epnas_dsl.space.nodes import Node
 from epnas_dsl.space.recognition import callees, from_nodes, roots
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import Each, Term, Value

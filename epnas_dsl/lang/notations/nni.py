@@ -17,7 +17,7 @@ from epnas_dsl.lang.notations.cells import (
 )
 from epnas_dsl.lang.notations.nasbench import edges_of, read_edges
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.graph import Node
+from epnas_dsl.space.nodes import Node
 from epnas_dsl.space.search_space import SearchSpace
 
 NNI: dict[str, tuple[str, ...]] = {

@@ -20,7 +20,8 @@ from epnas_dsl.space.drawing.column import Column
 from epnas_dsl.space.drawing.rows import GAP, Blocks, Item, Rows, draw_frame, item_of
 from epnas_dsl.space.drawing.stages import draw_column, draw_difference, folded, stages_of
 from epnas_dsl.space.genotype import runs
-from epnas_dsl.space.graph import Node, nodes, to_graph
+from epnas_dsl.space.graph import to_graph
+from epnas_dsl.space.nodes import Node, nodes
 
 if TYPE_CHECKING:
     from graphviz import Digraph

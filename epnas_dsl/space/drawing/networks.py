@@ -10,7 +10,8 @@ from epnas_dsl.space.drawing.cells import blocks_of
 from epnas_dsl.space.drawing.column import Column
 from epnas_dsl.space.drawing.rows import GAP, draw_frame
 from epnas_dsl.space.drawing.stages import draw_column, folded, stages_of
-from epnas_dsl.space.graph import Image, Node, nodes, to_graph, to_layers, to_network
+from epnas_dsl.space.graph import to_graph, to_layers, to_network
+from epnas_dsl.space.nodes import Image, Node, nodes
 from epnas_dsl.space.shapes import costs, sizes
 
 if TYPE_CHECKING:

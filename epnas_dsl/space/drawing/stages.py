@@ -11,7 +11,7 @@ from itertools import groupby
 from epnas_dsl.space.drawing.canvas import TIMES, chip, family
 from epnas_dsl.space.drawing.column import AFTER, BEFORE, FIXED, SKIP, Column, strongest, width_of
 from epnas_dsl.space.genotype import print_callee
-from epnas_dsl.space.graph import Node
+from epnas_dsl.space.nodes import Node
 from epnas_dsl.space.operations import OPERATIONS
 from epnas_dsl.space.search_space import SearchSpace
 from epnas_dsl.space.terms import Function, Statement, Term
