@@ -122,6 +122,3 @@ def test_presets_set_what_they_name_and_leave_the_rest():
     changed = [new.split()[0] for old, new in lines if old != new]
     assert sorted(changed) == sorted(name.partition(".")[2] for name in FAST)
     assert preset(fast, "paper") == usual
-    with pytest.raises(ConfigError, match="no preset `fats`") as error:
-        preset(usual, "fats")
-    assert error.value.diagnostics[0].hint == "did you mean `fast`?"

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -123,8 +123,9 @@ def settings(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 preset = click.option(
-    "--preset", metavar="NAME", help="paper: the usual settings; fast: for some hundred trials."
-)
+    "--preset", type=click.Choice(["paper", "fast"]),
+    help="The usual settings; or those for some hundred trials.",
+)  # fmt: skip
 minutes = click.option(
     "--minutes", type=click.FloatRange(0, min_open=True), default=math.inf, show_default=False,
     metavar="M", help="Stop after so long, with exit status 3; it can be gone on with.",
@@ -137,7 +138,7 @@ def config(
     data: str | None,
     assignments: Sequence[str],
     usual: Config | None = None,
-    preset: str | None = None,
+    preset: Literal["paper", "fast"] | None = None,
 ) -> Config:
     """The settings of a file (or the usual ones), then a preset, the words, those of `--set`.
 

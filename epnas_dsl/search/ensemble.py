@@ -18,19 +18,17 @@ from epnas_dsl.space.writings import writings
 class Ensemble:
     """The mean of several predictors, each fitted to all but one part of the points.
 
-    This is what the predictor of PNAS is (Liu et al. 2018, section 4). The paper fits its five from
-    scratch at every step; these go on from their last fit, as the surrogate of EPNAS does.
+    PNAS has one (Liu et al. 2018, section 4). The paper fits its five from scratch at every step;
+    these go on from their last fit, as the surrogate of EPNAS does.
 
     The parts are every n-th point: the first predictor lacks the points 0, n, 2n and so on. Fewer
     points than predictors are given to all of them, as is everything to one alone.
 
-    With `written`, a point is given so many times, in different writings where there are as many,
-    so that the predictors see which architectures are equal. Points then weigh the same.
-
     Args:
         predictors: they start from different weights.
         space: whose tokens are predicted.
-        written: how often each point is given.
+        written: each point is given so often, in different writings where there are as many, so
+            that the predictors see which architectures are equal.
     """
 
     def __init__(

@@ -5,7 +5,7 @@ every further step     each kept architecture with each option of the level; all
                        K drawn by score at the step's temperature, trained, kept
 iteration 2 and on     `grow` begins again at level 1, drawing K there too; `refine` overwrites
                        one row after the other of the K kept architectures of full length,
-                       `revise` in each step any one row of them
+                       `revise` in each step any one row of the K best
 """
 
 from __future__ import annotations
@@ -207,16 +207,14 @@ class EpnasSearcher:
 
     def _next(self) -> dict[Architecture, float]:
         """A further step: K of all expansions, drawn by score; each with its score."""
-        settings, depth = self._settings, self._space.depth
+        depth, kept, later = self._space.depth, self._settings.kept, self._settings.later
         iteration, level = divmod(self._t, depth)
-        refines = iteration > 0 and settings.later != "grow"
-        parents = self._parents if level or refines else []
-        if refines and settings.parents == "best":
-            parents = self._best()
-        is_last = refines or level + 1 == depth
-        is_free = refines and settings.later == "revise"
-        expansions = self._expansions(parents, range(1, depth + 1) if is_free else [level + 1])
-        return self._pick(expansions, settings.kept, prefer_new=is_last and not self._retrain)
+        anew = iteration > 0 and later != "grow"
+        parents, levels = self._parents if level or anew else [], [level + 1]
+        if anew and later == "revise":
+            parents, levels = self._best(), list(range(1, depth + 1))
+        prefer_new = (anew or level + 1 == depth) and not self._retrain
+        return self._pick(self._expansions(parents, levels), kept, prefer_new)
 
     def _best(self) -> list[Architecture]:
         """Of all of full length that were trained, the K most accurate ones."""
@@ -317,9 +315,8 @@ class EpnasSearcher:
         if self._fitted < self._trials:
             measured = list(self._measured)
             accuracies = [self._accuracy(a) for a in measured]
-            for architecture in measured:
-                if architecture not in self._tokens:
-                    self._tokens[architecture] = to_tokens(architecture)
+            new = (a for a in measured if a not in self._tokens)
+            self._tokens |= {a: to_tokens(a) for a in new}
             self._predictor.fit([self._tokens[a] for a in measured], accuracies)
             self._fitted = self._trials
 

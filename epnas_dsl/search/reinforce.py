@@ -29,12 +29,6 @@ class ReinforceSearcher(Proposer):
       which one is drawn at random, from which the controller does not learn.
     - A failed trial has the reward 0. An architecture that misses a requirement of its space is
       written anew, and nothing is learned from it.
-
-    Args:
-        space: the family that is searched.
-        settings: the budget, the seed, `proposals`.
-        controller: writes tokens and learns; it is of the same space.
-        how: the baseline and the power of its rewards.
     """
 
     def __init__(

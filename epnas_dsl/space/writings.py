@@ -17,10 +17,9 @@ TRIES = 2_000  # keys looked at for one architecture
 def writings(architecture: Architecture, most: int) -> list[Architecture]:
     """An architecture and others that are equal to it under the space's equivalence.
 
-    They are those that a step leads to, or several of them, each to an equal one: a decision made
-    otherwise, two decisions of a level exchanged, two levels exchanged, and where the next level
-    is small, one added to it. There may be others that no such walk leads to, and 2,000 steps are
-    tried at most. The order is always the same.
+    Those that steps lead to, each to an equal one: a decision made otherwise, two decisions of a
+    level or two levels exchanged, a level added where that is small. There may be others that no
+    such walk leads to; 2,000 steps are tried at most. The order is always the same.
 
     Args:
         most: so many are enough, the architecture itself among them.

@@ -201,21 +201,8 @@ def test_one_predictor_alone_lacks_nothing_and_points_are_given_in_other_writing
     assert len({tokens.tobytes() for tokens in seen}) > 8
 
 
-def test_the_best_of_full_length_are_refined() -> None:
-    settings = SearchSettings(kept=3, iterations=6, later="refine", parents="best", retrain="no")
-    trials: list[Architecture] = []
-    searcher = EpnasSearcher(TABLE, settings, Fixed())
-    for asked in steps(searcher):
-        if searcher.note(asked[0])["iteration"] > 1:
-            level = int(searcher.note(asked[0])["level"]) - 1
-            parents = {_without(a, level) for a in best_three(trials)}
-            assert all(_without(a, level) in parents for a in asked)
-        trials += asked
-    assert len(trials) > 15
-
-
 def test_any_row_of_the_best_is_revised_and_the_highest_scores_are_taken() -> None:
-    words = {"kept": 3, "iterations": 6, "later": "revise", "parents": "best", "retrain": "no"}
+    words = {"kept": 3, "iterations": 6, "later": "revise", "retrain": "no"}
     cold = {"temperature_start": 1e-9, "temperature_end": 1e-9}
     trials: list[Architecture] = []
     searcher = EpnasSearcher(TABLE, SearchSettings(**words, **cold), Fixed())
@@ -242,10 +229,6 @@ def test_any_row_of_the_best_is_revised_and_the_highest_scores_are_taken() -> No
 
 def best_three(trials: list[Architecture]) -> list[Architecture]:
     return sorted((a for a in trials if a.level == 3), key=climb, reverse=True)[:3]
-
-
-def _without(architecture: Architecture, level: int) -> tuple[tuple[int, ...], ...]:
-    return architecture.rows()[:level] + architecture.rows()[level + 1 :]
 
 
 def test_reinforce_learns_from_what_it_wrote_and_from_what_it_knows() -> None:

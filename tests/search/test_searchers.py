@@ -90,7 +90,7 @@ SEARCHERS = {
 # Every searcher, and those that learn also with more than one proposal at once.
 WAYS = [(name, {}) for name in SEARCHERS]
 WAYS += [(name, {"proposals": 3}) for name in ("evolution", "q_learning", "reinforce")]
-WAYS += [("epnas", {"later": "revise", "parents": "best"})]
+WAYS += [("epnas", {"later": "revise"})]
 WAYS += [("local_search", {"climb": "first"}), ("local_search", {"climb": "first", "proposals": 3})]
 
 

@@ -29,14 +29,18 @@ def test_they_are_equal_and_distinct(name: str) -> None:
 
 
 def test_most_of_a_class_are_found() -> None:
-    """Of the whole of NAS-Bench-201 without its last level."""
+    """Of the whole of NAS-Bench-201 without its last level, whichever of a class is asked for."""
     space = load_space("nasbench201")
-    classes: dict[str, set[Architecture]] = {}
+    classes: dict[str, list[Architecture]] = {}
     for level in (1, 2):
         for architecture in enumerate_level(space, level):
-            classes.setdefault(architecture.key, set()).add(architecture)
-    found = sum(len(alike & set(writings(next(iter(alike)), 10_000))) for alike in classes.values())
-    assert found / sum(map(len, classes.values())) > 0.8
+            classes.setdefault(architecture.key, []).append(architecture)
+    shares = [
+        len({*alike} & {*writings(one, 10_000)}) / len(alike)
+        for alike in classes.values()
+        for one in alike[:3]
+    ]
+    assert np.mean(shares) > 0.8
 
 
 def test_levels_are_exchanged_and_added() -> None:
