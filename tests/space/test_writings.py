@@ -18,7 +18,7 @@ def test_they_are_equal_and_distinct(name: str) -> None:
     space = load_space(name)
     several = 0
     for level in range(1, min(space.depth, 4) + 1):
-        for architecture in sample(space, 5, np.random.default_rng(level), level=level):
+        for architecture in sample(space, 2, np.random.default_rng(level), level=level):
             found = writings(architecture, 6)
             assert found[0] == architecture
             assert {a.key for a in found} == {architecture.key}
@@ -35,11 +35,8 @@ def test_most_of_a_class_are_found() -> None:
     for level in (1, 2):
         for architecture in enumerate_level(space, level):
             classes.setdefault(architecture.key, []).append(architecture)
-    shares = [
-        len({*alike} & {*writings(one, 10_000)}) / len(alike)
-        for alike in classes.values()
-        for one in alike[:3]
-    ]
+    some = list(classes.values())[::25]
+    shares = [len({*alike} & {*writings(alike[-1], 100)}) / len(alike) for alike in some]
     assert np.mean(shares) > 0.8
 
 
