@@ -58,6 +58,7 @@ MISTAKES = [
     ("search micro --dry-run --set search.kep=3", 2, "E512", "did you mean `search.kept`?"),
     ("search micro --dry-run --set search.kept=0", 2, "E513", "--set:1:1"),
     ("search micro --dry-run --set search.kept", 2, "E514", ""),
+    ("search micro --dry-run --preset fats", 2, "E530", "'paper', 'fast'"),
     ("search micro --dry-run --searcher epnass", 2, "E513", "did you mean `epnas`?"),
     ("search micro --dry-run --config no.toml", 2, "E510", "No such file"),
     ("search micro --table t.csv", 2, "E530", "--metric"),

@@ -118,6 +118,15 @@ def test_a_dry_run_prints_a_file_for_config(epnas) -> None:
     assert not Path("runs").exists()
 
 
+def test_a_preset_gives_way_to_set_and_goes_before_a_file(epnas) -> None:
+    Path("mine.toml").write_text("[search]\nkept = 9\nseed = 4\n")
+    words = ["search", SMALL, "--dry-run", "--config", "mine.toml", "--preset"]
+    fast = tomllib.loads(epnas(*words, "fast", "--set", "surrogate.steps=3").out)
+    paper = tomllib.loads(epnas(*words, "paper").out)
+    assert [(d["search"]["kept"], d["search"]["seed"]) for d in (fast, paper)] == [(5, 4), (25, 4)]
+    assert (fast["surrogate"]["steps"], fast["surrogate"]["loss"]) == (3, "rank")
+
+
 def test_each_search_has_a_folder_of_its_own(epnas) -> None:
     Path("runs/micro-digits").mkdir(parents=True)
     Path("runs/micro-digits-2").mkdir()
