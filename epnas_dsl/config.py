@@ -269,7 +269,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 FAST = {
-    "search.kept": 5, "search.later": "revise",
+    "search.kept": 5, "search.first_level_limit": 25, "search.later": "revise",
     "search.temperature_start": 0.1, "search.temperature_end": 0.02,
     "surrogate.loss": "rank", "surrogate.initial": 0.3, "surrogate.writings": 8,
     "surrogate.steps": 40, "surrogate.batch": 128,
