@@ -31,16 +31,16 @@ def space_of(name: str) -> SearchSpace:
 def test_what_is_written_is_an_architecture(name: str) -> None:
     space = space_of(name)
     controller = LstmController(space, ControllerSettings(hidden=8), 0)
-    written = [controller.write() for _ in range(20)]
+    written = [controller.write() for _ in range(8)]
     found = [from_tokens(space, tokens) for tokens in written]
     assert {a.level for a in found} == {space.depth}
-    assert len({a.choices for a in found}) > 10
+    assert len({a.choices for a in found}) > 4
 
 
 @pytest.mark.parametrize("name", SPACES)
 def test_every_architecture_can_be_written(name: str) -> None:
     space = space_of(name)
-    for architecture in sample(space, 20, np.random.default_rng(1)):
+    for architecture in sample(space, 5, np.random.default_rng(1)):
         for level, row in enumerate(to_tokens(architecture).tolist(), 1):
             assert all(row[i] in possible(space, level, row[:i]) for i in range(len(row)))
 

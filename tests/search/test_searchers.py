@@ -76,6 +76,7 @@ def little_patience(monkeypatch) -> None:
     """Small spaces are known to be empty sooner, which saves time."""
     monkeypatch.setattr("epnas_dsl.search.proposals.PATIENCE", 200)
     monkeypatch.setattr("epnas_dsl.search.epnas.PATIENCE", 200)
+    monkeypatch.setattr("epnas_dsl.search.reinforce.TRIES", 10)
 
 
 SEARCHERS = {
