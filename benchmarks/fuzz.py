@@ -39,6 +39,7 @@ from epnas_dsl.lang import load_space
 from epnas_dsl.resources import names
 
 LIMIT = 1.0  # seconds that a stage may take
+MEMORY = 2 << 30  # bytes of a process, beyond which a text fails and the machine does not
 WAY = ("parse", "lower", "check", "parse architecture", "match")
 KEPT = 5  # failing texts of a kind
 STEPS, SHRINKING = 2000, 20.0  # of shrinking one text: attempts, seconds of CPU time
@@ -86,6 +87,7 @@ def work(job: Job) -> Iterator[dict[str, Any]]:
     so far every few minutes, and all in the end."""
     seed, first, count, until, share = job
     signal.signal(signal.SIGPROF, on_time_out)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     chance = random.Random(seed)
     spaces = [load_space(name) for name in names("spaces")]
     texts = fuzzing.space_texts(chance)

@@ -38,7 +38,7 @@ def idle_requirements(space: SearchSpace) -> list[Diagnostic]:
     sizes = [d.size for d in space.decisions]
     whole = math.prod(sizes) <= WHOLE
     rows = (itertools.product(*map(range, sizes[:width])) for width in set(space.widths[1:]))
-    every = (_measured(space, choices) for choices in itertools.chain(*rows))
+    every = (_measured(space, choices) for choices in itertools.chain.from_iterable(rows))
     most = max(FEWEST, MAX_LAYERS // max(layers(space), space.places))
     whole = whole and math.prod(sizes) <= most
     met: list[set[bool]] = [set() for _ in space.requirements]

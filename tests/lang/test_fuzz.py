@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import time
+import tracemalloc
 
 import fuzzing
 import numpy as np
@@ -20,6 +22,7 @@ from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.graph import network_layers, to_graph
 from epnas_dsl.space.nodes import nodes
 from epnas_dsl.space.recognition import from_nodes
+from epnas_dsl.space.requirements import idle_requirements
 from epnas_dsl.space.search_space import SearchSpace
 from epnas_dsl.space.tokens import to_tokens
 
@@ -225,3 +228,17 @@ def test_the_nodes_of_an_operation_with_usual_numbers_are_not_those_of_another()
     for architecture in drawn(space, 8):
         found = {"network": nodes(to_graph(architecture, "network"))}
         assert from_nodes(space, found, True) == architecture
+
+
+def test_a_requirement_on_a_huge_decision_takes_no_memory() -> None:
+    space = read_space(f"""{HEAD}cell c (p) {{ for i in 1..64 {{ h[i] = relu(p) }}
+        return concat(some of h[1..64]) }} network (image) {{
+        x = conv_3x3(image, 4) y = stack(x, [c]) {TAIL.replace("(x)", "(y)")}
+        require nodes <= 9""")
+    assert math.prod(d.size for d in space.decisions) == 2**64 - 1
+    tracemalloc.start()
+    try:
+        idle_requirements(space)
+        assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
+    finally:
+        tracemalloc.stop()
