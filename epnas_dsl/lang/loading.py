@@ -232,8 +232,3 @@ def named_space(name: str, parameters: Mapping[str, Value], folder: Path = Path(
         if path.is_file():
             return read_space(read_text(path), str(path), **parameters)
     return load_space(name, **parameters)
-
-
-def same_space(architecture: Architecture, space: SearchSpace) -> bool:
-    """Whether an architecture belongs to this very space."""
-    return architecture.space.digest == space.digest

@@ -55,7 +55,7 @@ PICTURES: Table = {  # as above; gradients come in the memory format of the valu
     "global_avg_pool": "mean_of_pixels({0})",
     "channel_slice": "channels_of({0}, {start}, {stop})",
 }
-IN_PLACE: Table = {"relu": "torch.relu_({0})", "relu6": "F.relu6({0}, inplace=True)"}
+IN_PLACE: Table = {"relu": "torch.relu_({0})"}  # of a ReLU6 PyTorch would copy what it overwrites
 MODULES = frozenset(k for k, text in PYTHON.items() if text.startswith(("nn.", "{conv}", "Drop")))
 WEIGHTED = frozenset({"conv", "batch_norm", "linear"})
 RESERVED = frozenset(

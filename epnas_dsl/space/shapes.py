@@ -131,14 +131,15 @@ def weights(layer: Layer) -> tuple[int, int]:
 READS_AGAIN = frozenset(
     {"conv", "batch_norm", "linear", "max_pool", "avg_pool", "swish", "relu6", "multiply"}
 )
+NOTES = {"max_pool": 8, "dropout": 4}  # bytes for each number of the output
 WRITES = {"relu", "sigmoid"}  # whose gradient needs the output, not the input
 
 
 def training_memory(layers: Iterable[Layer], image: tuple[int, int, int]) -> int:
     """Bytes that one image of a batch keeps from the forward to the backward pass, in float32.
 
-    Every value that some gradient needs counts once; a max pool also keeps a place (8 bytes) for
-    each number, batch norms a mean and a deviation for the whole batch, which do not count. What
+    Every value that some gradient needs counts once, and so do the places of maxima and what a
+    dropout multiplied by; the images, and a batch norm's two numbers for each channel, do not. What
     is alive only for a moment comes on top of it: about the largest value, twice.
 
     Raises:
@@ -149,7 +150,7 @@ def training_memory(layers: Iterable[Layer], image: tuple[int, int, int]) -> int
     where: dict[str, str] = {}  # for each value the one in whose memory it lies
     numbers: dict[str, int] = {}
     kept: set[str] = set()
-    places = 0
+    notes = 0
     for layer in layers:
         height, width = size[layer.name]
         views = layer.kind in {"channel_slice", "drop_path"} or (
@@ -161,6 +162,5 @@ def training_memory(layers: Iterable[Layer], image: tuple[int, int, int]) -> int
             kept.update(where[i] for i in layer.inputs)
         if layer.kind in WRITES:
             kept.add(layer.name)
-        if layer.kind == "max_pool":
-            places += numbers[layer.name]
-    return 8 * places + 4 * sum(numbers[x] for x in kept - {layers[0].name})
+        notes += NOTES.get(layer.kind, 0) * numbers[layer.name]
+    return notes + 4 * sum(numbers[x] for x in kept - {layers[0].name})
