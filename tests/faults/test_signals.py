@@ -19,7 +19,10 @@ class Child:
 
     def __init__(self, folder: Path, seconds: float) -> None:
         command = [sys.executable, str(SCRIPT), str(folder), str(seconds)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # not so under nohup
+        )  # fmt: skip
 
     def wait_for(self, words: str) -> None:
         assert any(words in line for line in self.process.stdout)
