@@ -17,7 +17,7 @@ from epnas_dsl.lang.loading import read_space
 from epnas_dsl.lang.matching import match_architecture
 from epnas_dsl.lang.parser import parse_architecture
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.graph import network_layers, to_layers, to_network
+from epnas_dsl.space.graph import network_layers
 from epnas_dsl.space.shapes import costs
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def load_model(path: str | Path) -> TrainedModel:
     facts = checked(raw, path)
     space = read_space(facts.space, f"{path} (space)", **facts.parameters)
     architecture = match_architecture(parse_architecture(facts.architecture, str(path)), space)
-    layers = to_layers(to_network(architecture, facts.image))
+    layers = network_layers(architecture, facts.image)
     if costs(layers, facts.image).params > sum(value.numel() for value in state.values()):
         raise DataError(f"{path} does not hold all weights of its network", code="E622")
     network = build_network(layers)

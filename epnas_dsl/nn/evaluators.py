@@ -23,7 +23,7 @@ from epnas_dsl.nn.network import build_network
 from epnas_dsl.nn.supernet import Supernet
 from epnas_dsl.nn.training import TrainingFailed, train
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.graph import to_layers, to_network
+from epnas_dsl.space.graph import network_layers
 from epnas_dsl.space.operations import Layer
 from epnas_dsl.space.shapes import costs
 
@@ -153,7 +153,7 @@ def layers_for(
     Raises:
         ConfigError: it tells another number of classes apart than the data have.
     """
-    layers = to_layers(to_network(architecture, data.shape), drop_path=settings.drop_path > 0)
+    layers = network_layers(architecture, data.shape, drop_path=settings.drop_path > 0)
     if layers[-1].channels != len(data.classes):
         raise ConfigError(
             f"{architecture.space.name} ends in {layers[-1].channels} classes, "

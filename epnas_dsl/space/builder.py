@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from epnas_dsl.errors import EpnasError, LimitError, ShapeError, Span
@@ -406,14 +407,15 @@ class Builder:
             settings_[key] = numbers.get(key, usual)  # type: ignore[assignment]
         _check_settings(callee.name, settings_, read)
         key = self._key(scope, slot, text, inputs)
-        trace = Trace(name, {n.output: n.channels for n in read}, key, term.span)
-        output = spec.build(trace, *(n.output for n in read), **settings_)
+        given = tuple(settings_.items())
+        values = tuple((n.output, n.channels) for n in read)
+        layers, output, channels = _built(spec.build, name, values, given, key, term.span)
         scale = read[0].scale * int(settings_.get(ENTRY, 1))
-        scale = 0 if _is_vector(trace.layers, read) else _shrunk(scale, trace.layers)
+        scale = 0 if _is_vector(layers, read) else _shrunk(scale, layers)
         node = Node(
-            name, callee.name, tuple(n.name for n in read), tuple(settings_.items()),
-            trace.channels[output], scale, scope.cell, scope.instance, scope.block, text,
-            self._sliced(trace.layers, read[0]), output, entry, (), term.span, scope.calls,
+            name, callee.name, tuple(n.name for n in read), given, channels, scale, scope.cell,
+            scope.instance, scope.block, text, self._sliced(layers, read[0]), output, entry, (),
+            term.span, scope.calls,
         )  # fmt: skip
         return Ref(self.add(node), f"op{slot}", entry and spec.calibrates)
 
@@ -652,6 +654,20 @@ class Builder:
                 "taken it", code="E410", hint="the stride is taken by operations on its inputs",
             )  # fmt: skip
         return Ref(made.node, instance)
+
+
+@lru_cache(maxsize=16_384)
+def _built(
+    build: Callable[..., str], name: str, values: tuple[tuple[str, int], ...],
+    settings: tuple[tuple[str, Setting], ...], key: str, span: Span | None,
+) -> tuple[tuple[Layer, ...], str, int]:  # fmt: skip
+    """The layers of an operation on values, its output, and the channels of that.
+
+    The architectures of a search have most of them in common.
+    """
+    trace = Trace(name, dict(values), key, span)
+    output = build(trace, *(value for value, _ in values), **dict(settings))
+    return tuple(trace.layers), output, trace.channels[output]
 
 
 def _up_to(calls: tuple[Call, ...], name: str) -> tuple[Call, ...]:

@@ -155,10 +155,12 @@ def carry_out(
     return (carry(statement, tree, read, body.inputs) for tree in trees)
 
 
-def network_layers(architecture: Architecture, image: Image) -> tuple[Layer, ...]:
-    """`to_layers(to_network(architecture, image))`, without the graph in between."""
+def network_layers(
+    architecture: Architecture, image: Image, drop_path: bool = False
+) -> tuple[Layer, ...]:
+    """`to_layers(to_network(architecture, image), drop_path)`, without the graph in between."""
     builder = Builder(architecture, image)
-    return to_layers(builder.alive(builder.network()))
+    return to_layers(builder.alive(builder.network()), drop_path)
 
 
 def to_layers(network: Graph | list[Node], drop_path: bool = False) -> tuple[Layer, ...]:

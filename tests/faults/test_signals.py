@@ -19,10 +19,7 @@ class Child:
 
     def __init__(self, folder: Path, seconds: float) -> None:
         command = [sys.executable, str(SCRIPT), str(folder), str(seconds)]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # not so under nohup
-        )  # fmt: skip
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def wait_for(self, words: str) -> None:
         assert any(words in line for line in self.process.stdout)
@@ -33,6 +30,14 @@ class Child:
     def end(self) -> int:
         self.process.communicate(timeout=60)
         return self.process.returncode
+
+
+@pytest.fixture(autouse=True)
+def heard():
+    """A hangup is heard, even where the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="module")
