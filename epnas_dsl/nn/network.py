@@ -39,7 +39,7 @@ from epnas_dsl.space.passes import Pass, identities
 
 LINE = 84  # longest nested expression
 EMPTY = Pattern(nn.Module())
-EXACT: tuple[Pass, ...] = (identities,)  # outputs and gradients are the same to the last bit
+EXACT: tuple[Pass, ...] = (identities,)  # outputs are the same to the last bit
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,8 @@
 
 Parts of a network (a cell: the layers whose names begin alike) stay together, so that equal cells
 still have one code. `identities` and `common` change no output by a bit; gradients of values that
-several layers read may add up in another order after `common` and `joined`, and a convolution of
-more channels may be carried out by another kernel. In float32 that is within 1e-5 of the largest
-value.
+several layers read may add up in another order, and a convolution that `joined` made of several
+may be carried out by another kernel. In float32 that is within 1e-5 of the largest value.
 """
 
 from __future__ import annotations
