@@ -19,6 +19,7 @@ Count = Annotated[int, Meta(ge=1, le=10**9)]
 Whole = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Positive = Annotated[float, Meta(gt=0)]
 Rate = Annotated[float, Meta(gt=0, le=1000)]
+Units = Annotated[int, Meta(ge=1, le=16_384)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -103,9 +104,9 @@ class SurrogateSettings(Struct, frozen=True, forbid_unknown_fields=True):
             are divided by that many); 1 is the paper's.
     """
 
-    features: Count = 100
-    hidden: Count = 100
-    initial: Positive = 1.0
+    features: Units = 100
+    hidden: Units = 100
+    initial: Rate = 1.0
     loss: Literal["l1", "mse", "rank"] = "l1"
     learning_rate: Rate = 3e-3
     epochs: Count = 50
@@ -131,13 +132,13 @@ class ControllerSettings(Struct, frozen=True, forbid_unknown_fields=True):
         power: the reward is the accuracy to this power (Zoph, Le 2017: 3, section 4.1).
     """
 
-    hidden: Count = 100
+    hidden: Units = 100
     layers: Annotated[int, Meta(ge=1, le=100)] = 1
-    initial: Positive = 0.1
+    initial: Rate = 0.1
     learning_rate: Rate = 0.00035
-    temperature: Positive = 5.0
-    tanh: Annotated[float, Meta(ge=0)] = 2.5
-    entropy: Annotated[float, Meta(ge=0)] = 1e-4
+    temperature: Annotated[float, Meta(ge=1e-3, le=1e6)] = 5.0
+    tanh: Annotated[float, Meta(ge=0, le=1000)] = 2.5
+    entropy: Annotated[float, Meta(ge=0, le=1000)] = 1e-4
     baseline: Annotated[float, Meta(ge=0, lt=1)] = 0.95
     power: Positive = 1.0
 

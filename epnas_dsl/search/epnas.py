@@ -211,8 +211,8 @@ class EpnasSearcher:
         iteration, level = divmod(self._t, depth)
         anew = iteration > 0 and later != "grow"
         parents, levels = self._parents if level or anew else [], [level + 1]
-        if anew and later == "revise":
-            parents, levels = self._best(), list(range(1, depth + 1))
+        if anew and later == "revise" and (best := self._best()):  # else as `refine`
+            parents, levels = best, list(range(1, depth + 1))
         prefer_new = (anew or level + 1 == depth) and not self._retrain
         return self._pick(self._expansions(parents, levels), kept, prefer_new)
 

@@ -262,3 +262,14 @@ def test_reinforce_finds_what_is_good_sooner_than_chance() -> None:
     trials = [a for s in steps(make_searcher(TABLE, config)) for a in s]
     scores = [climb(a) for a in trials]
     assert np.mean(scores[-50:]) > np.mean(scores[:100]) + 0.1
+
+
+def test_where_nothing_of_full_length_succeeds_there_is_nothing_to_revise() -> None:
+    words = {"kept": 3, "iterations": 3, "later": "revise"}
+    searcher = EpnasSearcher(TABLE, SearchSettings(**words), Fixed())
+    asked_for = 0
+    while asked := searcher.ask(10**6):
+        for a in asked:
+            searcher.tell(a, {"accuracy": 0.5} if a.level < TABLE.depth else None)
+        asked_for += len(asked)
+    assert asked_for > 10
