@@ -52,7 +52,11 @@ def common(layers: Program) -> Program:
     kept: list[Layer] = []
     for layer in _renamed(layers, same):
         key = (_part(layer), layer.kind, layer.inputs, layer.settings)
-        if layer.kind in OWN or layer is layers[-1] or first.setdefault(key, layer) is layer:
+        if (
+            layer.kind in OWN
+            or layer.name == layers[-1].name
+            or first.setdefault(key, layer) is layer
+        ):
             kept.append(layer)
         else:
             same[layer.name] = first[key].name
