@@ -546,8 +546,13 @@ class Builder:
     def _made(self, operation: str, ref: Ref, scope: Scope, **settings: Setting) -> Ref:
         """A value by way of an operation that no text names."""
         read = self.nodes[ref.node]
-        name = self._unused_name(f"{scope.statement}.{operation}")
+        wish = f"{scope.statement}.{operation}"
+        copies = sum(
+            n.inputs == (read.name,) for n in self.nodes.values() if n.name.startswith(wish)
+        )
+        name = self._unused_name(wish)
         key = f"{scope.instance}/{scope.place}{scope.turn}/{ref.label}/{operation}"
+        key += f"_{copies + 1}" * (copies > 0)
         trace = Trace(name, {read.output: read.channels}, key)
         output = OPERATIONS[operation].build(trace, read.output, **settings)
         text = ", ".join(f"{k}={v}" for k, v in settings.items())

@@ -9,11 +9,12 @@ from safetensors.torch import load, save
 from torch import nn
 
 from epnas_dsl.errors import DataError
-from epnas_dsl.lang.loading import load_space
-from epnas_dsl.nn.network import build_network
+from epnas_dsl.lang.loading import load_space, read_space
+from epnas_dsl.nn.network import build_network, count_parameters
 from epnas_dsl.nn.supernet import Supernet
+from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.expansion import sample
-from epnas_dsl.space.graph import to_layers, to_network
+from epnas_dsl.space.graph import network_layers, to_layers, to_network
 from epnas_dsl.space.operations import Layer
 
 SPACES = ["micro", "macro", "pnas", "darts", "nasbench201", "nasbench101", "enas_micro"]
@@ -208,3 +209,13 @@ def test_a_merge_is_the_mean_of_those_that_trained_a_weight() -> None:
     known = dict(owner.parameters)
     owner.merge(states[:1])
     assert all(owner.parameters[name] is parameter for name, parameter in known.items())
+
+
+def test_two_strided_copies_of_one_value_have_weights_of_their_own() -> None:
+    space = read_space("""space t cell red/2 (p) { a = p + p + skip_connect(p) return a }
+        network (image) { x = stack(conv_3x3(image, 8), [red])
+        return linear(global_avg_pool(x), 10) }""")
+    layers = network_layers(Architecture(space, ()), (3, 32, 32))
+    supernet = Supernet()
+    bound, own = supernet.network(layers), supernet.extract(layers)
+    assert count_parameters(bound) == count_parameters(own)
