@@ -1,8 +1,10 @@
 """Turn a network into the content of a file that runs without this program, once it is checked.
 
 Every file is read back and compared with the network before anyone gets it: a Python file to the
-bit, in evaluation and in training; `torch.export` and ONNX, which are for inference and have their
-batch norms folded, within `TOLERANCE` of the largest score, also with another number of images.
+bit, in evaluation and in training. `torch.export` and ONNX are for inference: batch norms are
+folded, which keeps the scores within `TOLERANCE` of the largest. What `torch.export` wrote then
+agrees to the bit, ONNX, which other code carries out, within `TOLERANCE`, both also with another
+number of images.
 """
 
 from __future__ import annotations
@@ -97,16 +99,16 @@ def to_pt2(original: Original) -> dict[str, bytes]:
     Raises:
         DataError: it does not compute what the network does (E661).
     """
-    content = io.BytesIO()
+    content, network = io.BytesIO(), _folded(original, ".pt2")
     with torch.no_grad(), _exporter():
         program = torch.export.export(
-            fold_batch_norms(original.network, original.layers),
+            network,
             (original.images(3),),
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
         torch.export.save(program, content, extra_files={"epnas.json": json.dumps(original.facts)})
         loaded = torch.export.load(io.BytesIO(content.getvalue())).module()
-    _check(original, lambda images: loaded(images), ".pt2")
+    _check(original, lambda images: loaded(images), network, 0, ".pt2")
     return {".pt2": content.getvalue()}
 
 
@@ -132,10 +134,10 @@ def to_onnx(original: Original) -> dict[str, bytes]:
     import onnxruntime
 
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    network = _folded(original, ".onnx")
     with _exporter():
         program = torch.onnx.export(
-            fold_batch_norms(original.network, original.layers), (original.images(3),),
-            dynamo=True, verbose=False,
+            network, (original.images(3),), dynamo=True, verbose=False,
             opset_version=OPSET, dynamic_shapes=({0: torch.export.Dim("batch")},),
             input_names=["image"], output_names=["scores"],
         )  # fmt: skip
@@ -151,7 +153,7 @@ def to_onnx(original: Original) -> dict[str, bytes]:
     def run(images: Tensor) -> Tensor:
         return torch.from_numpy(session.run(["scores"], {"image": images.numpy()})[0])
 
-    _check(original, run, ".onnx")
+    _check(original, run, network, TOLERANCE, ".onnx")
     return {".onnx": content}
 
 
@@ -163,11 +165,20 @@ def _exporter() -> Iterator[None]:
         yield
 
 
-def _check(original: Original, run: Callable[[Tensor], Tensor], suffix: str) -> None:
+def _folded(original: Original, suffix: str) -> nn.Module:
+    network = fold_batch_norms(original.network, original.layers)
+    _check(original, network, original.network, TOLERANCE, suffix)
+    return network
+
+
+def _check(
+    original: Original, run: Callable[[Tensor], Tensor], network: nn.Module, tolerance: float,
+    suffix: str,
+) -> None:  # fmt: skip
     for count in (3, 1, 8):
         images = original.images(count)
         with torch.no_grad():
-            _compare(run(images), original.network(images), TOLERANCE, suffix)
+            _compare(run(images), network(images), tolerance, suffix)
 
 
 def _run(module: nn.Module, images: Tensor) -> Tensor:

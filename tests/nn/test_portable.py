@@ -15,6 +15,7 @@ from nn.small import SPACES, some
 from epnas_dsl.errors import EpnasError
 from epnas_dsl.lang.loading import load_architecture
 from epnas_dsl.nn import portable
+from epnas_dsl.nn.folding import fold_batch_norms
 from epnas_dsl.nn.network import build_network
 from epnas_dsl.nn.portable import EXPORTS, TOLERANCE, Original, to_onnx, to_pt2, to_python
 from epnas_dsl.space.graph import network_layers
@@ -54,9 +55,8 @@ def assert_pt2(first: Original) -> None:
     assert json.loads(facts["epnas.json"])["architecture"] == str(first.architecture)
     for count in (1, 7):
         images = torch.randn(count, *IMAGE)
-        torch.testing.assert_close(
-            program.module()(images), first.network(images), rtol=1e-4, atol=1e-4
-        )
+        folded = fold_batch_norms(first.network, first.layers)
+        assert torch.equal(program.module()(images), folded(images))
 
 
 @pytest.mark.parametrize("space", ["tiny", "nats_size"])
@@ -88,11 +88,19 @@ def test_a_file_that_computes_something_else_is_refused(
 
         monkeypatch.setattr(portable, "export_python", wrong)
     else:
+
+        class Drifting(torch.nn.Sequential):
+            """Not the same twice."""
+
+            def forward(self, images: torch.Tensor) -> torch.Tensor:
+                scores: torch.Tensor = super().forward(images)
+                return scores if torch.compiler.is_compiling() else scores * 1.00001
+
         right_fold = portable.fold_batch_norms
-
-        def wrong_fold(*given: Any) -> torch.nn.Module:
-            return torch.nn.Sequential(right_fold(*given), torch.nn.Softplus()).eval()
-
+        if suffix == ".onnx":  # whose own rounding is larger than that
+            wrong_fold = lambda *given: torch.nn.Sequential(right_fold(*given), torch.nn.Softplus())  # noqa: E731
+        else:
+            wrong_fold = lambda *given: Drifting(right_fold(*given)).eval()  # noqa: E731
         monkeypatch.setattr(portable, "fold_batch_norms", wrong_fold)
     with pytest.raises(EpnasError, match="E661"):
         EXPORTS[suffix](first)
