@@ -577,7 +577,8 @@ def survives(architecture: Architecture) -> None:
 def _graphs_survive(architecture: Architecture) -> None:
     """Its graphs are of the architecture; their nodes alone are of an equal one, or do not say."""
     space = architecture.space
-    graphs = {b.name: to_graph(architecture, b.name) for b, _ in space.statements}
+    decided = dict.fromkeys(b.name for b, _ in space.statements)
+    graphs = {name: to_graph(architecture, name) for name in decided}
     back = promised(lambda: from_graph(space, graphs))
     expect(back == architecture, "the graphs are another architecture")
     try:

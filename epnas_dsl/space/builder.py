@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from epnas_dsl.errors import EpnasError, LimitError, ShapeError, Span
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import evaluate, settle
 from epnas_dsl.space.genotype import print_callee, print_number, print_term
+from epnas_dsl.space.nodes import Call, Graph, Image, Node
 from epnas_dsl.space.operations import (
     ENTRY,
     OPERATIONS,
@@ -45,11 +45,6 @@ from epnas_dsl.space.terms import (
     Value,
 )
 from epnas_dsl.space.widths import shared, wanted
-
-if TYPE_CHECKING:
-    pass
-
-from epnas_dsl.space.nodes import Call, Graph, Image, Node
 
 MAX_NODES = 20_000
 NOMINAL_WIDTH = (

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.builder import NOMINAL_WIDTH, Builder, Ref, Scope
+from epnas_dsl.space.nodes import Graph, Image, Node, nodes
 from epnas_dsl.space.operations import (
     OPERATIONS,
     Layer,
@@ -23,12 +24,6 @@ from epnas_dsl.space.terms import (
     Tree,
     disassemble,
 )
-
-if TYPE_CHECKING:
-    pass
-
-from epnas_dsl.space.builder import NOMINAL_WIDTH, Builder, Ref, Scope
-from epnas_dsl.space.nodes import Graph, Image, Node, nodes
 
 
 def to_graph(architecture: Architecture, body: str | None = None) -> Graph:
