@@ -130,8 +130,8 @@ def from_nodes(
     for level in (i for i in levels if i >= least):  # the blocks of a level may have no nodes
         try:
             return _at_level(space, level, given, whole)
-        except ArchitectureError as error:
-            told = told or error
+        except ArchitectureError as error:  # it may be of the level that is not said whole
+            told = error if not told or error.diagnostics[0].code == "E314" else told
     assert told
     raise told
 

@@ -12,7 +12,7 @@ import fuzzing
 import numpy as np
 import pytest
 
-from epnas_dsl.errors import EpnasError, LimitError
+from epnas_dsl.errors import ArchitectureError, EpnasError, LimitError
 from epnas_dsl.lang import load_architecture, load_space, read_space
 from epnas_dsl.lang.parser import parse_space
 from epnas_dsl.resources import names
@@ -21,7 +21,7 @@ from epnas_dsl.space.canonical import canonical_key
 from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.graph import network_layers, to_graph
 from epnas_dsl.space.nodes import nodes
-from epnas_dsl.space.recognition import from_nodes
+from epnas_dsl.space.recognition import from_graph, from_nodes
 from epnas_dsl.space.requirements import idle_requirements
 from epnas_dsl.space.search_space import SearchSpace
 from epnas_dsl.space.tokens import to_tokens
@@ -210,6 +210,17 @@ def test_blocks_without_nodes_do_not_hide_their_level() -> None:
         return concat(unused(h)) }} network (image) {{
         x = conv_3x3(image, 4) y = stack(x, [c]) {TAIL.replace("(x)", "(y)")}""")
     fuzzing.survives(load_architecture("m: h1 = p; h2 = k", space))
+
+
+def test_a_level_without_nodes_is_what_a_graph_does_not_say() -> None:
+    space = read_space(f"""{HEAD}cell c (p) {{
+            level b in 1..2 {{ source := p | h[1..b-1] h[b] = source + conv_1x1(p) }}
+            k = conv_3x3(last(h)) return concat(unused(h)) }}
+        network (image) {{ x = conv_3x3(image) x = stack(x, [c]) {TAIL}""")
+    architecture = load_architecture("m: h2 = p + conv_1x1(p)", space)
+    assert from_graph(space, {"c": to_graph(architecture, "c")}) == architecture
+    with pytest.raises(ArchitectureError, match="E314"):
+        from_nodes(space, {"c": nodes(to_graph(architecture, "c"))}, True)
 
 
 def test_formulas_are_read_by_structure() -> None:
