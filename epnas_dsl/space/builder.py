@@ -656,7 +656,7 @@ class Builder:
         return Ref(made.node, instance)
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=4096)  # 3 KB each
 def _built(
     build: Callable[..., str], name: str, values: tuple[tuple[str, int], ...],
     settings: tuple[tuple[str, Setting], ...], key: str, span: Span | None,
