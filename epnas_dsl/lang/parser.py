@@ -159,7 +159,7 @@ def _head_errors(source: Source, chunks: list[lexer.Chunk]) -> list[EpnasError]:
     spans = [lexer.span_of(source, start) for start in starts] or [Span(source, 0, 0)]
     hint = "a file begins with one `space NAME`"
     errors: list[EpnasError] = []
-    if not starts or (starts[0] != "space" and not nearest(starts[0], ("space",))):
+    if not starts or (starts[0] in lexer.ITEMS[1:] or not nearest(starts[0], ("space",))):
         message = "the head of the space is missing"
         errors.append(SpaceSyntaxError(message, code="E012", span=spans[0], hint=hint))
     for start, span in zip(starts[1:], spans[1:], strict=True):
