@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
 
 from epnas_dsl.errors import (
     EpnasError,
@@ -246,10 +248,16 @@ class Calls(Expressions):
     ) -> Term:
         """The function; one for each number of a choice that its body has to know."""
         errors, warnings = len(self.errors), len(self.warnings)
+        tables: tuple[dict[Any, Any], ...] = (self.functions, self.known_top)
+        known = [len(table) for table in tables]
         try:
             return self.function(binding, numbers, env, span)
         except Undecided as missing:
             del self.errors[errors:], self.warnings[warnings:]
+            for table, size in zip(tables, known, strict=True):  # what failed is to be told again
+                for key in [k for k in islice(table, size, None) if table[k] is None]:
+                    del table[key]
+            self.known_here.clear()
             term = numbers[missing.name]
             name = missing.name
         self.undecided(term)
