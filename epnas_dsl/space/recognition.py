@@ -49,6 +49,7 @@ from epnas_dsl.space.terms import (
 T = TypeVar("T")
 MAX_ATTEMPTS = 20_000
 MAX_NUMBERS = 10_000  # options of a number that are tried
+JOINS = {"add", "concat"}
 UNSAID = 1_000  # deeper than any mismatch: the graph fits, but does not tell what was chosen
 
 
@@ -133,7 +134,18 @@ def from_nodes(
         except ArchitectureError as error:  # it may be of the level that is not said whole
             told = error if not told or error.diagnostics[0].code == "E314" else told
     assert told
+    first = told.diagnostics[0]
+    if first.code == "E313" and any(map(_chooses, (s.term for _, s in space.statements))):
+        raise ArchitectureError(
+            f"the nodes alone do not say what its functions chose, or else {first.message}",
+            code="E314", span=first.span, hint="the text of the architecture, or its JSON, does",
+        )  # fmt: skip
     raise told
+
+
+def _chooses(term: Term) -> bool:
+    """Whether a function is called that has decisions of its own."""
+    return term.decisions > 0 and (isinstance(term, Function) or any(map(_chooses, term.children)))
 
 
 def _at_level(
@@ -227,6 +239,7 @@ class _Body:
                 seen = versions.setdefault(s.label, [])
                 seen.append(f"{s.label}_{len(seen) + 1}" if seen else s.label)
         found: dict[Statement, Tree] = {}
+        unsaid: ArchitectureError | None = None
         for label in versions:
             self.bind(label, versions, scope)
         if self.result:
@@ -237,9 +250,16 @@ class _Body:
                 versions[statement.label].pop()
                 self.bind(statement.label, versions, scope)
             if statement.term.decisions:
-                found[statement] = self.statement(statement, target, scope)
+                try:
+                    found[statement] = self.statement(statement, target, scope)
+                except ArchitectureError as error:  # what is another is told before what is unsaid
+                    if error.diagnostics[0].code != "E314":
+                        raise
+                    unsaid = unsaid or error
             elif target and statement.term.kind != "number":
                 self.attempt(statement, target, scope)
+        if unsaid:
+            raise unsaid
         return found
 
     def bind(self, label: str, versions: Mapping[str, list[str]], scope: _Scope) -> None:
@@ -651,13 +671,31 @@ def _compare(body: Body, given: Sequence[Node], built: Sequence[Node], whole: bo
     leaves = {n.name for n in given if n.operation == "input"}
     ours, theirs = digests(built, leaves), digests(given, leaves)
     made = _made(built)
+    listings = {n.name: n for n in built}, {n.name: n for n in given}
     pairs = [(label, node, made.get(label)) for label, node in roots(given).items()]
     if whole or body.result.term.decisions:
         pairs = [p for p in pairs if p[1] is not given[-1]]
         pairs.append(("return", given[-1], built[-1]))
     for label, node, twin in pairs:
-        if node.operation != "input" and (not twin or ours[twin.name] != theirs[node.name]):
+        if node.operation == "input":
+            continue
+        if not twin or ours[twin.name] != theirs[node.name]:
             raise _differs(body, label, node)
+        asked = zip(listings, (ours, theirs), (twin, node), strict=True)
+        twice, once = (Counter(d[n] for n in _below(x, top.name, leaves)) for x, d, top in asked)
+        if twice != once:  # two of a kind are not one that is read twice
+            raise _differs(body, label, node)
+
+
+def _below(listing: Mapping[str, Node], top: str, leaves: set[str]) -> set[str]:
+    """The nodes that one is made of, those that do nothing left out."""
+    found, waiting = set[str](), [top]
+    while waiting:
+        name = waiting.pop()
+        if name not in found and name not in leaves:
+            found.add(name)
+            waiting += listing[name].inputs
+    return {n for n in found if len(listing[n].inputs) > 1 or listing[n].operation not in JOINS}
 
 
 def _made(built: Sequence[Node]) -> dict[str, Node]:
@@ -687,7 +725,7 @@ def digests(listing: Sequence[Node], leaves: set[str] | None = None) -> dict[str
         name = node.operation
         if node.operation == "input" or (leaves and node.name in leaves):
             name, parts = f"input {node.name}", []
-        if name in {"add", "concat"}:
+        if name in JOINS:
             parts.sort()
             if len(parts) == 1:  # nothing is done to it
                 found[node.name] = parts[0]

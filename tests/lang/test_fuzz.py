@@ -18,7 +18,7 @@ from epnas_dsl.lang.parser import parse_space
 from epnas_dsl.resources import names
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.canonical import canonical_key
-from epnas_dsl.space.expansion import sample
+from epnas_dsl.space.expansion import enumerate_level, sample
 from epnas_dsl.space.graph import network_layers, to_graph
 from epnas_dsl.space.nodes import nodes
 from epnas_dsl.space.recognition import from_graph, from_nodes
@@ -221,6 +221,25 @@ def test_a_level_without_nodes_is_what_a_graph_does_not_say() -> None:
     assert from_graph(space, {"c": to_graph(architecture, "c")}) == architecture
     with pytest.raises(ArchitectureError, match="E314"):
         from_nodes(space, {"c": nodes(to_graph(architecture, "c"))}, True)
+
+
+def test_what_functions_chose_is_recognised_or_not_said() -> None:
+    space = read_space(f"""{HEAD}def f(a, b) {{
+            t = sum(s for s in 1 of [b, a])
+            u = conv_1x1(sum(s for s in 1 of [b, a]))
+            return conv_3x3(u) + t }}
+        cell c (p, q) {{ return conv_3x3(f(p, q | p)) }}
+        network (image) {{ x = conv_3x3(image, 4)  x = stack(x, [c]) {TAIL}""")
+    for architecture in enumerate_level(space, 1):
+        fuzzing.survives(architecture)
+
+
+def test_one_value_read_twice_is_not_two_of_a_kind() -> None:
+    space = read_space(f"""{HEAD}def f(a, b) {{ return concat(a | b, b) }}
+        cell c (p) {{ return f(conv_1x1(p), conv_1x1(p)) }}
+        network (image) {{ x = conv_3x3(image, 4)  x = stack(x, [c]) {TAIL}""")
+    for architecture in enumerate_level(space, 1):
+        fuzzing.survives(architecture)
 
 
 def test_formulas_are_read_by_structure() -> None:
