@@ -8,7 +8,7 @@ from itertools import islice
 from epnas_dsl.errors import Span
 from epnas_dsl.lang.bindings import fail
 from epnas_dsl.space.genotype import print_term
-from epnas_dsl.space.terms import Choice, Each, Subset, Term, pick
+from epnas_dsl.space.terms import Choice, Each, Join, Subset, Term, pick
 
 MAX_LISTED = 2_000  # alternatives of one decision that are compared by their text
 
@@ -29,12 +29,26 @@ def check_subsets(parts: Iterable[Term], span: Span) -> None:
 
 
 def check_texts(choice: Choice, span: Span) -> None:
-    """Refuse a decision of which two alternatives are written the same."""
+    """Refuse a decision of which two alternatives are written the same.
+
+    Of alternatives that are too many to be listed only sums of one element are looked at.
+    """
     seen: set[str] = set()
-    for text in _texts(choice, {}):
-        if text in seen:
-            fail("E211", f"two alternatives are both written `{text}`", span)
-        seen.add(text)
+    few = choice.size <= MAX_LISTED
+    for term in choice.alternatives:
+        listed = few or term.size <= MAX_LISTED // len(choice.alternatives)
+        for text in _texts(term, {}) if listed else _alone(term):
+            if text in seen:
+                fail("E211", f"two alternatives are both written `{text}`", span)
+            seen.add(text)
+
+
+def _alone(term: Term) -> Iterator[str]:
+    """What a sum of one subset may be written as if it has one element: as that element."""
+    match term:
+        case Join("add", (Subset(least=1) | Each(subset=Subset(least=1)) as part,)):
+            for texts in _elements_texts(part):
+                yield from texts
 
 
 def check_apart(part: Subset | Each, what: str, span: Span) -> None:

@@ -427,8 +427,7 @@ class Expressions(ABC):
             return found[0]
         self.alike(found, spans)
         choice = Choice(tuple(found))
-        if len(found) < choice.size <= MAX_LISTED:
-            check_texts(choice, span)
+        check_texts(choice, span)
         return choice
 
     def alike(self, found: list[Term], spans: list[Span]) -> None:
