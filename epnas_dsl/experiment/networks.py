@@ -62,6 +62,7 @@ def train(
         DataError: the images are missing or damaged, or `out` holds another training (E631).
         ConfigError: settings that do not fit the images or this machine.
     """
+    from epnas_dsl.nn.checkpoint import before
     from epnas_dsl.nn.data import load_data
     from epnas_dsl.nn.evaluators import layers_for, place
     from epnas_dsl.nn.network import build_network, count_parameters
@@ -70,6 +71,7 @@ def train(
     from epnas_dsl.nn.training import evaluate as score
     from epnas_dsl.nn.training import prepare_device
     from epnas_dsl.nn.training import train as fit
+    from epnas_dsl.runs.files import write_whole
 
     if (out / "run.db").exists():
         raise RunError(f"`{out}` holds a search", code="E701", hint="choose another `--out`")
@@ -101,10 +103,11 @@ def train(
         "accuracy": accuracy,
     }
     save_trained(out / WEIGHTS, network, facts)
-    (out / "best.arch").write_text(f"{architecture}\n", encoding="utf-8")
+    write_whole(out / "best.arch", f"{architecture}\n".encode())
     report = {"accuracy": accuracy, "epochs": [epoch_facts(e) for e in history]}
-    (out / "training.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    for leftover in (checkpoint, *out.glob(".*.draft")):  # drafts are those of killed trainings
+    write_whole(out / "training.json", f"{json.dumps(report, indent=1)}\n".encode())
+    # Drafts are those of killed trainings.
+    for leftover in (checkpoint, before(checkpoint), *out.glob(".*.draft"), *out.glob("*.partial")):
         leftover.unlink(missing_ok=True)
     return trained
 
