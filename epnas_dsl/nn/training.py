@@ -123,7 +123,7 @@ def train(
         epochs: instead of `settings.epochs`.
         checkpoint: written after every epoch, the one before kept; if it exists, the training
             goes on from there.
-        on_epoch: called after every epoch.
+        on_epoch: called after every epoch; its KeyboardInterrupt ends all processes.
         compiled: run the steps through `torch.compile`.
         peers: the processes that train together; the first one reads and writes the checkpoint,
             and calls `on_epoch`.
@@ -151,8 +151,14 @@ def train(
             history.append(Epoch(number, rate, training, validation))
             if checkpoint and peers.rank == 0:
                 save_checkpoint(checkpoint, key, module, optimizer, [asdict(h) for h in history])
+            stop = None
             if on_epoch and peers.rank == 0:
-                on_epoch(history[-1])
+                try:
+                    on_epoch(history[-1])
+                except KeyboardInterrupt as asked:
+                    stop = asked
+            if peers.told(stop is not None):  # all end at once: none waits for one that is gone
+                raise stop or KeyboardInterrupt
     return tuple(history)
 
 

@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from epnas_dsl.config import Config, dump_toml, load_config
 from epnas_dsl.errors import RunError
 from epnas_dsl.runs import database
-from epnas_dsl.runs.files import refusals, sha256, sync, write_whole
+from epnas_dsl.runs.files import make_folder, refusals, sha256, sync, write_whole
 from epnas_dsl.runs.trial import Trial
 
 KEPT_CHECKPOINTS = 2
@@ -64,7 +64,7 @@ def create(
                 with _lock(folder):  # says so if another process writes there at this moment
                     pass
             raise
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         held.enter_context(_lock(folder))
         _check_free(folder)
         unfinished = folder / "run.db.partial"

@@ -3,6 +3,8 @@
 import dataclasses
 import os
 
+from safetensors.numpy import load
+
 from epnas_dsl.runs.store import Store
 
 
@@ -26,3 +28,10 @@ def finish(shop, folder, whole):
     assert content(folder) == whole[0]
     assert sorted(os.listdir(folder)) == whole[2]
     return told
+
+
+def outcome(folder):
+    """Of a run in earnest: that, and what its final training came to."""
+    texts = [(folder / name).read_text() for name in ("best.arch", "final/training.json")]
+    weights = load((folder / "final/model.safetensors").read_bytes())
+    return content(folder), texts, {name: value.tobytes() for name, value in weights.items()}

@@ -7,6 +7,7 @@ a second. Reads a line of JSON for each run and answers with one: python shop.py
 import ctypes
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -50,6 +51,8 @@ class Notes(Silence):
 
     def note(self, text) -> None:
         self.notes.append(text)
+        if epoch := re.match(r"final training, epoch (\d+)", text):
+            self.mark(1000 + int(epoch[1]))
 
 
 def work(folder: Path, order: dict, watcher: Notes) -> None:
@@ -65,14 +68,14 @@ def work(folder: Path, order: dict, watcher: Notes) -> None:
         run(FakeSearcher(STEPS, KEPT), executor, store, watcher)
 
 
-def work_in_earnest(folder: Path, settings: list[str]) -> None:
+def work_in_earnest(folder: Path, settings: list[str], watcher: Notes) -> None:
     """The same with networks, shared weights, a final training, pictures and a report."""
     from epnas_dsl import experiment
 
     if (folder / "run.db").exists():
-        experiment.resume(folder)
+        experiment.resume(folder, watcher)
     else:
-        experiment.run(override(Config(), [*EARNEST, *settings]), folder)
+        experiment.run(override(Config(), [*EARNEST, *settings]), folder, watcher)
 
 
 def child(order: dict, answer: int) -> None:
@@ -80,10 +83,13 @@ def child(order: dict, answer: int) -> None:
     shim = ctypes.CDLL(os.environ["LD_PRELOAD"])
     watcher = Notes(lambda number: None)
     told = {"status": 0, "codes": [], "text": "", "notes": watcher.notes}
+    if "journal" in order:
+        shim.keep(order["journal"].encode())
+        watcher.mark = shim.mark
     shim.arm(MODES.index(order.get("mode", "nothing")), order.get("at", 0), order.get("errno", 0))
     try:
         if order.get("earnest"):
-            work_in_earnest(Path(order["folder"]), order.get("settings", []))
+            work_in_earnest(Path(order["folder"]), order.get("settings", []), watcher)
         else:
             work(Path(order["folder"]), order, watcher)
     except EpnasError as error:

@@ -138,7 +138,7 @@ def test_the_last_checkpoint_damaged_in_25_places(shop, whole, healthy, ram, how
 def test_the_first_checkpoint_of_all(shop, whole, ram, how):
     """Nothing earlier exists, so its trial is trained again from new weights."""
     folder, n = ram / "run", 40
-    while not len(prefix(folder)) == 2:  # the first trial fails
+    while len(prefix(folder)) != 2:  # the first trial fails
         shutil.rmtree(folder, ignore_errors=True)
         shop(folder, mode="before", at=(n := n + 1))
     how(folder / "checkpoints/000001.ckpt", random.Random(7))

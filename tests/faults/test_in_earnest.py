@@ -3,8 +3,7 @@
 import errno
 
 import pytest
-from runs_of_the_shop import content
-from safetensors.numpy import load
+from runs_of_the_shop import content, outcome
 
 pytestmark = pytest.mark.slow
 
@@ -15,12 +14,6 @@ def earnest(shop, memory):
     told = shop(folder, earnest=True)
     assert told["status"] == 0, told["text"]
     return outcome(folder), told["calls"]
-
-
-def outcome(folder):
-    texts = [(folder / name).read_text() for name in ("best.arch", "final/training.json")]
-    weights = load((folder / "final/model.safetensors").read_bytes())
-    return content(folder), texts, {name: value.tobytes() for name, value in weights.items()}
 
 
 @pytest.mark.parametrize("part", [0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98])
