@@ -157,7 +157,8 @@ def train(
                     on_epoch(history[-1])
                 except KeyboardInterrupt as asked:
                     stop = asked
-            if peers.told(stop is not None):  # all end at once: none waits for one that is gone
+            peers.add_up(over := torch.tensor(int(stop is not None), device=fit.device))
+            if over:  # all end at once: none waits for one that is gone
                 raise stop or KeyboardInterrupt
     return tuple(history)
 
