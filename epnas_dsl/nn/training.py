@@ -157,7 +157,9 @@ def train(
                     on_epoch(history[-1])
                 except KeyboardInterrupt as asked:
                     stop = asked
-            peers.add_up(over := torch.tensor(int(stop is not None), device=fit.device))
+            over = torch.tensor(int(stop is not None), device=fit.device)
+            if number < epochs:
+                peers.add_up(over)
             if over:  # all end at once: none waits for one that is gone
                 raise stop or KeyboardInterrupt
     return tuple(history)

@@ -60,7 +60,7 @@ MISTAKES = [
     ("search micro --dry-run --set search.kep=3", 2, "E512", "did you mean `search.kept`?"),
     ("search micro --dry-run --set controller=3", 2, "E513", "it has `controller.hidden`, "),
     ("search micro --dry-run --set controller.bogus=1", 2, "E512", "there is controller.hidden, "),
-    ("search micro --dry-run --set controller.hiden=1", 2, "E512", "did you mean `controller.hidden`?"),
+    ("search micro --dry-run --set controller.hiden=1", 2, "E512", "mean `controller.hidden`?"),
     ("search micro --dry-run --set search.kept=0", 2, "E513", "--set:1:1"),
     ("search micro --dry-run --set search.kept", 2, "E514", ""),
     ("search micro --dry-run --preset fats", 2, "E530", "'paper', 'fast'"),

@@ -147,7 +147,6 @@ def test_when_its_time_is_over_all_processes_end_together(tmp_path: Path) -> Non
     stopped = python(*TOGETHER, *words, "--minutes", "0.0001")
     assert stopped.returncode == 1  # as torchrun has it, whatever its processes end with
     assert stopped.stderr.count("stopped; the same command") == 1
-    assert "(exitcode: 3)" in stopped.stderr
     assert "a bug in epnas" not in stopped.stderr
     done = python(*TOGETHER, *words)
     assert done.returncode == 0
