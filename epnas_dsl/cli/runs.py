@@ -263,7 +263,10 @@ def _plain(trial: Any) -> dict[str, object]:
 @click.option("--cost", default="params", help="Of a front: params, macs or another metric.")
 @as_json
 def top_command(folder: Path, number: int | None, pareto: bool, cost: str, as_json: bool) -> None:
-    """List the best architectures of a run, or of several: `2:17` is trial 17 of run 2."""
+    """List the best architectures of a run.
+
+    Of the runs of `--runs` all count: `2:17` is trial 17 of run 2.
+    """
     from epnas_dsl import experiment
 
     runs = {path: experiment.trials(path) for path in experiment.runs_of(folder)}
