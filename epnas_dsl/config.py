@@ -328,7 +328,11 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
             raise ConfigError("expected `section.key=value`", code="E514", span=whole)
         section, _, key = name.rpartition(".")
         target = values.get(section) if section else values
-        if not isinstance(target, dict) or isinstance(target.get(key), dict):
+        if isinstance(values.get(name), dict):
+            message = f"`{name}` is a section of settings, not one value"
+            hint = "it has " + ", ".join(f"`{name}.{key}`" for key in values[name])
+            raise ConfigError(message, code="E513", span=whole, hint=hint)
+        if not isinstance(target, dict):
             known = [n for n in _names(Config) if n.endswith(f".{key}") or n == key]
             hint = f"did you mean `{known[0]}`?" if known else nearest(name, _names(Config))
             raise ConfigError(f"unknown setting `{name}`", code="E512", span=whole, hint=hint)
@@ -381,8 +385,12 @@ def _mistakes(
         name = prefix + key
         if key not in fields:
             everywhere = [n for n in _names(Config) if n.endswith(f".{key}")]
-            sections = {n.partition(".")[0] for n in _names(Config)}
-            hint = nearest(name, [*_names(Config), *sections])
+            if prefix:
+                near = nearest(key, fields).replace("`", f"`{prefix}", 1)
+                hint = near or f"there is {', '.join(prefix + field for field in fields)}"
+            else:
+                sections = [n.partition(".")[0] for n in _names(Config)]
+                hint = nearest(name, [*_names(Config), *sections])
             hint = f"did you mean `{everywhere[0]}`?" if everywhere else hint
             yield Diagnostic("E512", f"unknown setting `{name}`", place(name), hint)
         elif isinstance(fields[key], type) and issubclass(fields[key], Struct):

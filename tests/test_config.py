@@ -96,7 +96,7 @@ def test_bad_files(load, tmp_path, text, code, place):
         ("search.kept", "E514", "expected `section.key=value`"),
         ("=3", "E514", "expected"),
         ("kept=3", "E512", "did you mean `search.kept`?"),
-        ("search=3", "E512", "unknown setting `search`"),
+        ("search=3", "E513", "`search` is a section of settings"),
         ("search.keptt=3", "E512", "did you mean `search.kept`?"),
         ("space.x=3", "E512", "unknown setting `space.x`"),
         ("search.kept=many", "E513", '`"many"`; expected a whole number'),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from epnas_dsl import experiment
+from epnas_dsl.cli import main
 from epnas_dsl.config import Config, override
 from epnas_dsl.errors import ConfigError, RunError
 
@@ -39,6 +40,32 @@ def test_each_run_is_the_one_with_its_seed_and_the_best_counts(tmp_path):
     assert (found.best.architecture, found.test) == (best.best.architecture, best.test)
     assert found.path == tmp_path / "runs" / str(1 + alone.index(best))
     assert experiment.plan(override(Config(), words))[1] == 2 * len(alone[0].trials)
+
+
+def test_the_folder_of_several_runs_stands_for_the_best_of_all(tmp_path, capsys):
+    folder = tmp_path / "runs"
+    found = experiment.run(override(Config(), [*SMALL, "search.runs=2"]), folder)
+
+    def out(*words):
+        status = main([str(word) for word in words])
+        told = capsys.readouterr()
+        return told.out if status == 0 else f"{status} {told.err}"
+
+    run, best = found.path.name, found.best
+    first = out("top", folder).splitlines()[1].split()
+    assert (first[0], first[-5]) == (f"{run}:{best.number}", best.architecture.split()[-5])
+    row = json.loads(out("top", folder, "--pareto", "--json"))["trials"][0]
+    assert (row["run"], row["number"]) == (run, best.number)
+    assert out("report", folder).strip() == str(found.path / "report.html")
+    assert out("summary", f"{folder}:best").splitlines()[0] == best.architecture
+    assert best.architecture in out("summary", f"{folder}:best(params<1e9)")
+    assert f"{folder}/1:0" in out("summary", f"{folder}:0")
+    network = tmp_path / "best.py"
+    assert out("compile", f"{folder}:best", "-o", network, "--weights", f"{folder}:best") == ""
+    assert network.is_file()
+    for path in experiment.folders(folder):
+        (path / "run.db").unlink()
+    assert f"none of the runs in `{folder}` has begun" in out("top", folder)
 
 
 def start(*words):

@@ -55,8 +55,13 @@ def summary_command(arch: str, as_json: bool, image: str | None) -> None:
     say(f"parameters   {cost.params:,}")
     say(f"MACs         {cost.macs:,} for an image of {'x'.join(map(str, shape))}")
     say(f"depth        {cost.depth} convolutions and fully connected layers")
-    say(f"activations  {cost.activations:,} numbers ({cost.activations * 4 / 2**20:.1f} MiB)")
-    say(f"training     keeps {memory / 2**20:.1f} MiB for each image of a batch, in float32")
+    say(f"activations  {cost.activations:,} numbers ({_size(cost.activations * 4)})")
+    say(f"training     keeps {_size(memory)} for each image of a batch, in float32")
+
+
+def _size(number: int) -> str:
+    """Bytes, as a person reads them."""
+    return f"{number / 2**20:.1f} MiB" if number >= 2**20 else f"{number / 2**10:.1f} KiB"
 
 
 @click.command("compile")
@@ -68,7 +73,8 @@ def compile_command(arch: str, out: Path, image: str | None, weights: str | None
     """Write a file that runs without this program.
 
     A .py file needs torch only, and its weights are written beside it; they are inside of .onnx
-    and .pt2 files. All are checked against the network before they are written.
+    and .pt2 files. All are checked against the network before they are written. The network takes
+    normalised images, (pixel / 255 - mean) / std of each channel; `--weights` brings both along.
     """
     from epnas_dsl import experiment
 

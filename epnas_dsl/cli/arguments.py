@@ -45,6 +45,19 @@ def architecture(word: str) -> Architecture:
         from epnas_dsl import experiment
 
         return experiment.recorded(Path(found["run"]), found["trial"])
+    path = Path(word.removesuffix(":"))
+    if any((path / name).is_file() for name in ("run.db", "runs.toml")):
+        raise ArchitectureError(
+            f"`{path}` is a run, not an architecture",
+            code="E308",
+            hint=f"its best is `{path}:best`",
+        )
+    if path.suffix == ".space":
+        raise ArchitectureError(
+            f"`{path}` is a space, not an architecture", code="E308",
+            hint=f"`epnas sample {path}` prints architectures of it; where nothing is chosen, "
+            f"`{path.stem}:` is the only one",
+        )  # fmt: skip
     return load_architecture(word)
 
 

@@ -198,11 +198,11 @@ def _print_several(folder: Path, as_json: bool) -> None:
 
     begun = [path for path in experiment.folders(folder) if (path / "run.db").is_file()]
     found = [(path, experiment.status(path)) for path in begun]
-    best = max(found, key=lambda f: f[1].best.accuracy if f[1].best else -1, default=None)
+    best = experiment.best_run(folder) if begun else None
     if as_json:
         rows = [{"folder": str(path), "state": s.state, "trials": s.trials, "test": s.test,
                  "best": _plain(s.best) if s.best else None} for path, s in found]  # fmt: skip
-        document(folder=str(folder), runs=rows, best=str(best[0]) if best else None)
+        document(folder=str(folder), runs=rows, best=str(best) if best else None)
         return
     lines = [
         (path.name, s.state, s.trials, percent(s.best.accuracy) if s.best else "",
@@ -211,7 +211,7 @@ def _print_several(folder: Path, as_json: bool) -> None:
     table([("run", "state", "trials", "validation", "test"), *lines], right=(0, 2, 3, 4))
     if best:
         say("")
-        _print_status(best[0], as_json)
+        _print_status(best, as_json)
 
 
 def _print_status(folder: Path, as_json: bool) -> None:
@@ -263,22 +263,30 @@ def _plain(trial: Any) -> dict[str, object]:
 @click.option("--cost", default="params", help="Of a front: params, macs or another metric.")
 @as_json
 def top_command(folder: Path, number: int | None, pareto: bool, cost: str, as_json: bool) -> None:
-    """List the best architectures of a run."""
+    """List the best architectures of a run.
+
+    Of the runs of `--runs` all count: `2:17` is trial 17 of run 2.
+    """
     from epnas_dsl import experiment
 
+    runs = {path: experiment.trials(path) for path in experiment.runs_of(folder)}
+    run = {id(trial): path.name for path, trials in runs.items() for trial in trials}
+    found = [trial for trials in runs.values() for trial in trials]
     if pareto:
-        best = experiment.front(folder, cost)[::-1][:number]
+        best = experiment.front(found, cost)[::-1][:number]
     else:
-        found = [trial for trial in experiment.trials(folder) if trial.metrics]
+        found = [trial for trial in found if trial.metrics]
         found.sort(key=lambda trial: (-trial.accuracy, trial.number))
         first = {trial.architecture: trial for trial in reversed(found)}
         best = list(first.values())[::-1][: number or 10]
     if as_json:
-        document(trials=[_plain(trial) for trial in best])
+        where = [{"run": run[id(t)]} if len(runs) > 1 else {} for t in best]
+        document(trials=[_plain(t) | place for t, place in zip(best, where, strict=True)])
         return
     head = ("trial", "accuracy", *([cost] if pareto else []), "level", "id", "architecture")
     rows = [
-        (t.number, percent(t.accuracy), *([_figure(t.metrics[cost])] if pareto else []),
+        (f"{run[id(t)]}:{t.number}" if len(runs) > 1 else t.number, percent(t.accuracy),
+         *([_figure(t.metrics[cost])] if pareto else []),
          t.level, t.id, t.architecture)
         for t in best
     ]  # fmt: skip

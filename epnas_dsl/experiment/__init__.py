@@ -8,11 +8,13 @@ from epnas_dsl.experiment.comparing import Arm, carry_out, compared, planned_run
 from epnas_dsl.experiment.networks import Trained, device, evaluate, export, load_model, train
 from epnas_dsl.experiment.records import (
     Status,
+    best_run,
     front,
     image_of,
     recorded,
     report,
     run_config,
+    runs_of,
     status,
     trials,
 )
@@ -24,6 +26,7 @@ __all__ = [
     "Found",
     "Status",
     "Trained",
+    "best_run",
     "carry_out",
     "compared",
     "device",
@@ -41,6 +44,7 @@ __all__ = [
     "resume",
     "run",
     "run_config",
+    "runs_of",
     "status",
     "train",
     "trials",

@@ -62,6 +62,7 @@ def train(
         DataError: the images are missing or damaged, or `out` holds another training (E631).
         ConfigError: settings that do not fit the images or this machine.
     """
+    from epnas_dsl.nn.checkpoint import before, write_whole
     from epnas_dsl.nn.data import load_data
     from epnas_dsl.nn.evaluators import layers_for, place
     from epnas_dsl.nn.network import build_network, count_parameters
@@ -70,10 +71,11 @@ def train(
     from epnas_dsl.nn.training import evaluate as score
     from epnas_dsl.nn.training import prepare_device
     from epnas_dsl.nn.training import train as fit
+    from epnas_dsl.runs.files import make_folder
 
     if (out / "run.db").exists():
         raise RunError(f"`{out}` holds a search", code="E701", hint="choose another `--out`")
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     settings = config.training
     device, seed = prepare_device(settings), config.search.seed
     data = load_data(config.data, device)
@@ -101,10 +103,12 @@ def train(
         "accuracy": accuracy,
     }
     save_trained(out / WEIGHTS, network, facts)
-    (out / "best.arch").write_text(f"{architecture}\n", encoding="utf-8")
+    write_whole(out / "best.arch", lambda draft: draft.write_text(f"{architecture}\n", "utf-8"))
     report = {"accuracy": accuracy, "epochs": [epoch_facts(e) for e in history]}
-    (out / "training.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    for leftover in (checkpoint, *out.glob(".*.draft")):  # drafts are those of killed trainings
+    text = json.dumps(report, indent=1) + "\n"
+    write_whole(out / "training.json", lambda draft: draft.write_text(text, "utf-8"))
+    drafts = out.glob(".*.draft")  # those of killed trainings
+    for leftover in (checkpoint, before(checkpoint), *drafts):
         leftover.unlink(missing_ok=True)
     return trained
 
@@ -190,6 +194,10 @@ def _weights_file(path: str | Path) -> Path:
     place = Path(str(path).removesuffix(":best"))
     if not place.is_dir():
         return place
+    from epnas_dsl.experiment.records import best_run
+    from epnas_dsl.experiment.several import is_several
+
+    place = best_run(place) if is_several(place) else place
     inner = place / FINAL / WEIGHTS
     return inner if inner.is_file() else place / WEIGHTS
 

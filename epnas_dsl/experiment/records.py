@@ -13,6 +13,7 @@ from epnas_dsl.config import Config
 from epnas_dsl.errors import RunError
 from epnas_dsl.experiment.assembly import load_plugin
 from epnas_dsl.experiment.networks import FINAL, WEIGHTS, checked
+from epnas_dsl.experiment.several import folders, is_several
 from epnas_dsl.lang.loading import read_space
 from epnas_dsl.lang.matching import match_architecture
 from epnas_dsl.lang.parser import parse_architecture
@@ -26,8 +27,34 @@ if TYPE_CHECKING:
 FOR_PEOPLE = ("best.arch", "best.svg", "best.png", "report.html")
 
 
+def runs_of(folder: Path) -> list[Path]:
+    """The run folders that a folder stands for: itself, or those of several that have begun.
+
+    Raises:
+        RunError: none of several has begun (E702).
+    """
+    if not is_several(folder):
+        return [folder]
+    found = [path for path in folders(folder) if (path / "run.db").is_file()]
+    if not found:
+        hint = f"`epnas resume {folder}` begins them"
+        raise RunError(f"none of the runs in `{folder}` has begun", code="E702", hint=hint)
+    return found
+
+
+def best_run(folder: Path) -> Path:
+    """The run with the best trial among those of a folder; the first one if none has any."""
+    from epnas_dsl.runs.trial import best
+
+    winners = {path: best(trials(path)) for path in runs_of(folder)}
+    winner = best([trial for trial in winners.values() if trial])
+    return next(path for path, trial in winners.items() if trial is winner or not winner)
+
+
 def recorded(folder: Path, which: str) -> Architecture:
     """The architecture of a trial of a run: `best`, `best(params<2e6)`, or the trial's number.
+
+    Of several runs it is the best of all; a number is that of a trial of one run.
 
     Raises:
         RunError: there is no such run, or no such trial in it (E711), or none that meets the
@@ -38,17 +65,19 @@ def recorded(folder: Path, which: str) -> Architecture:
     from epnas_dsl.runs.store import Store
     from epnas_dsl.runs.trial import best
 
-    with Store(folder) as store:
-        trials = store.trials()
-        by_number = {str(trial.number): trial for trial in trials}
-        trial = best(trials) if which == "best" else by_number.get(which.lstrip("0") or "0")
-        if which.startswith("best("):
-            trial = best_where(trials, which[5:-1])
-        if trial is None:
-            raise RunError(
-                f"`{folder}` has no trial `{which}`; it has {len(trials)}", code="E711",
-                hint=f"`epnas top {folder}` lists the best",
-            )  # fmt: skip
+    runs, several = runs_of(folder), is_several(folder)
+    found = [trial for run in runs for trial in trials(run)]
+    by_number = {} if several else {str(trial.number): trial for trial in found}
+    trial = best(found) if which == "best" else by_number.get(which.lstrip("0") or "0")
+    if which.startswith("best("):
+        trial = best_where(found, which[5:-1])
+    if trial is None:
+        one = f"; one of its runs may: `{runs[0]}:{which}`" if several else ""
+        raise RunError(
+            f"`{folder}` has no trial `{which}`; it has {len(found)}{one}", code="E711",
+            hint=f"`epnas top {folder}` lists the best",
+        )  # fmt: skip
+    with Store(runs[0]) as store:
         return reader(space_of(store))(trial.architecture)
 
 
@@ -87,22 +116,22 @@ def trials(folder: Path) -> list[Trial]:
         return store.trials()
 
 
-def front(folder: Path, cost: str) -> list[Trial]:
-    """The trials of a run that no other beats in both accuracy and cost, the cheapest first.
+def front(trials: list[Trial], cost: str) -> list[Trial]:
+    """The trials that no other beats in both accuracy and cost, the cheapest first.
 
     Raises:
         ConfigError: no trial has such a metric (E536).
     """
     from epnas_dsl.runs import selection
 
-    return selection.front(trials(folder), cost)
+    return selection.front(trials, cost)
 
 
 def run_config(folder: Path) -> Config:
-    """The settings of a run."""
+    """The settings of a run; of several those of the best."""
     from epnas_dsl.runs.store import Store
 
-    with Store(folder) as store:
+    with Store(best_run(folder)) as store:
         return store.config
 
 
@@ -110,7 +139,7 @@ def image_of(folder: Path) -> tuple[int, int, int]:
     """Channels, height and width of the images of a run."""
     from epnas_dsl.nn.trained import read_trained
 
-    weights = folder / FINAL / WEIGHTS
+    weights = best_run(folder) / FINAL / WEIGHTS
     if weights.is_file():
         return checked(read_trained(weights)[1], weights).image
     data = run_config(folder).data
@@ -199,7 +228,9 @@ def final_training(store: Store, architecture: str) -> dict[str, Any]:
 
 
 def report(folder: Path) -> Path:
-    """Write the report of a run, finished or not; another process may be writing the run.
+    """Write the report of a run, or of the best of several, finished or not.
+
+    Another process may be writing the run.
 
     Returns:
         The path of the page.
@@ -213,6 +244,7 @@ def report(folder: Path) -> Path:
     from epnas_dsl.runs.trial import best
     from epnas_dsl.space.drawing import draw_cell, to_svg
 
+    folder = best_run(folder)
     with Store(folder) as store:
         trials = store.trials()
         winner, drawing, facts, curves = best(trials), "", {}, {}

@@ -22,7 +22,14 @@ from epnas_dsl.experiment.assembly import (
     settle,
 )
 from epnas_dsl.experiment.networks import FINAL, train
-from epnas_dsl.experiment.records import commands, final_training, reader, report, space_of
+from epnas_dsl.experiment.records import (
+    best_run,
+    commands,
+    final_training,
+    reader,
+    report,
+    space_of,
+)
 from epnas_dsl.lang.loading import load_space
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.search_space import SearchSpace
@@ -104,7 +111,7 @@ def resume(
     until = time.monotonic() + 60 * minutes
     if several.is_several(folder):
         several.carry_out(folder, watcher, until)
-        return max(map(_found, several.folders(folder)), key=lambda found: found.best.accuracy)
+        return _found(best_run(folder))
     with Store(folder, writing=True) as store:
         if ray:
             how = msgspec.structs.replace(store.config.evaluation, ray=ray)
@@ -183,7 +190,6 @@ def _train_finally(
 
     training = msgspec.structs.replace(config.training, epochs=epochs)
     with refusals(out):
-        out.mkdir(exist_ok=True)
         train(architecture, msgspec.structs.replace(config, training=training), out, tell)
 
 

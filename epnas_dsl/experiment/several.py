@@ -54,7 +54,7 @@ def begin(config: Config, out: Path) -> None:
     Raises:
         RunError: the folder is taken (E701) or cannot be written.
     """
-    from epnas_dsl.runs.files import refusals, write_whole
+    from epnas_dsl.runs.files import make_folder, refusals, write_whole
 
     if config.evaluation.ray:
         hint = "leave out one of `--runs` and `--ray`"
@@ -63,7 +63,7 @@ def begin(config: Config, out: Path) -> None:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             hint = "name another folder with `--out`"
             raise RunError(f"`{out}` exists and is not empty", code="E701", hint=hint)
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         write_whole(out / SETTINGS, dump_toml(config).encode())
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import logging
 import os
 import zipfile
 from collections.abc import Callable, Sequence
@@ -14,24 +16,49 @@ from torch import nn
 
 from epnas_dsl.errors import DataError
 
+_log = logging.getLogger(__name__)
+
+SEAL = 32  # bytes in front: the SHA-256 of all others, as torch reads flipped bits without a word
 EPOCH = {"number", "learning_rate", "training", "validation"}  # what is kept of one
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never a part.
+def before(path: Path) -> Path:
+    """Where the checkpoint of one epoch earlier is kept."""
+    return path.with_name(f"{path.name}.before")
+
+
+def has_checkpoint(path: Path) -> bool:
+    """Whether there is a training to go on with."""
+    return path.exists() or before(path).exists()
+
+
+def write_whole(path: Path, write: Callable[[Path], object], kept: Path | None = None) -> None:
+    """Write a file so that a crash or a power failure leaves the old or the new one, never a part.
 
     Args:
         path: what to write.
         write: writes to the path that it is given, beside the target.
+        kept: where the old file goes; a crash may leave it there and the path empty.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         write(draft)
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
+        _sync(draft)
+        if kept and path.exists():
+            path.replace(kept)
         draft.replace(path)
+        if os.name != "nt":  # where folders cannot be opened
+            _sync(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def save_checkpoint(
@@ -41,7 +68,7 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     history: Sequence[dict[str, Any]],
 ) -> None:
-    """Write everything that the next epoch depends on.
+    """Write everything that the next epoch depends on; what was there is kept as `before`.
 
     Args:
         key: tells this training from every other.
@@ -55,20 +82,40 @@ def save_checkpoint(
     }
     data = io.BytesIO()  # a full disk is an OSError then, whatever torch makes of it
     torch.save(content, data)
-    write_whole(path, lambda draft: draft.write_bytes(data.getbuffer()))
+    sealed = hashlib.sha256(data.getbuffer()).digest() + data.getbuffer()
+    write_whole(path, lambda draft: draft.write_bytes(sealed), kept=before(path))
 
 
 def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
-    """What `save_checkpoint` wrote, on the CPU.
+    """What `save_checkpoint` wrote last, on the CPU; what it wrote before if that is damaged.
 
     Raises:
-        DataError: the file is damaged, or belongs to another training.
+        DataError: both files are damaged (E630), or belong to another training (E631).
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        return _read(path, key)
+    except DataError as error:
+        if error.diagnostics[0].code != "E630" or not before(path).exists():
+            raise
+    content = _read(before(path), key)
+    if path.exists():  # it is absent where a crash came while a new one took its place
+        epoch = len(content["history"])
+        _log.warning("the checkpoint %s is damaged: going back to that of epoch %d", path, epoch)
+        path.unlink()  # or it would be kept as the one before the next
+    return content
+
+
+def _read(path: Path, key: str) -> dict[str, Any]:
+    try:
+        data = path.read_bytes()
+        if hashlib.sha256(data[SEAL:]).digest() != data[:SEAL]:
+            raise ValueError("it is not what was written")
+        file = io.BytesIO(data[SEAL:])
+        with zipfile.ZipFile(file) as archive:
             if any(part.compress_type for part in archive.infolist()):
                 raise ValueError("torch packs nothing; a small file could fill the memory")
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        file.seek(0)
+        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         found = content["key"], content["module"], content["optimizer"]["state"]
         if any(set(epoch) != EPOCH for epoch in content["history"]):
             raise ValueError("an epoch lacks something")

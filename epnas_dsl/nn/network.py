@@ -253,7 +253,18 @@ def _module_class(code: str) -> type[nn.Module]:
     """The class of modules with this `forward`; only texts of `write_forward` come here."""
     found: dict[str, Any] = {}
     exec(builtins.compile(code, "<network>", "exec"), dict(EXPRESSIONS), found)
-    return type("Network", (nn.Module,), {**found, "code": code})
+    return type("Network", (nn.Module,), {**found, "code": code, "__reduce__": _reduced})
+
+
+def _reduced(module: nn.Module) -> tuple[Any, ...]:
+    """For pickle, which does not find classes that were made here: the code instead."""
+    return _blank, (module.code,), module.__dict__
+
+
+def _blank(code: str) -> nn.Module:
+    module = nn.Module()
+    module.__class__ = _module_class(code)
+    return module
 
 
 def _place(network: nn.Module, path: Sequence[str], module: nn.Module) -> None:

@@ -18,7 +18,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from epnas_dsl.config import TrainingSettings
 from epnas_dsl.errors import ConfigError, EpnasError
 from epnas_dsl.nn.augmentation import Feed, Part, Preprocessing
-from epnas_dsl.nn.checkpoint import read_checkpoint, restore_checkpoint, save_checkpoint
+from epnas_dsl.nn.checkpoint import (
+    has_checkpoint,
+    read_checkpoint,
+    restore_checkpoint,
+    save_checkpoint,
+)
 from epnas_dsl.nn.data import ImageData
 from epnas_dsl.nn.operations import set_drop_path
 from epnas_dsl.nn.peers import ALONE, Peers, local_device
@@ -116,8 +121,9 @@ def train(
     Args:
         module: on the device and in the memory format of the data; changed in place.
         epochs: instead of `settings.epochs`.
-        checkpoint: written after every epoch; if it exists, the training goes on from there.
-        on_epoch: called after every epoch.
+        checkpoint: written after every epoch, the one before kept; if it exists, the training
+            goes on from there.
+        on_epoch: called after every epoch; its KeyboardInterrupt ends all processes.
         compiled: run the steps through `torch.compile`.
         peers: the processes that train together; the first one reads and writes the checkpoint,
             and calls `on_epoch`.
@@ -132,7 +138,7 @@ def train(
     key = repr((settings, seed, epochs, data.name, data.shape, len(data.train), outline(module)))
     optimizer = _sgd(module, settings)
     history: list[Epoch] = []
-    if peers.told(checkpoint is not None and checkpoint.exists()):
+    if peers.told(checkpoint is not None and has_checkpoint(checkpoint)):
         assert checkpoint
         content = peers.told(read_checkpoint(checkpoint, key) if peers.rank == 0 else None)
         history = [_epoch(h) for h in restore_checkpoint(content, module, optimizer)]
@@ -145,8 +151,17 @@ def train(
             history.append(Epoch(number, rate, training, validation))
             if checkpoint and peers.rank == 0:
                 save_checkpoint(checkpoint, key, module, optimizer, [asdict(h) for h in history])
+            stop = None
             if on_epoch and peers.rank == 0:
-                on_epoch(history[-1])
+                try:
+                    on_epoch(history[-1])
+                except KeyboardInterrupt as asked:
+                    stop = asked
+            over = torch.tensor(int(stop is not None), device=fit.device)
+            if number < epochs:
+                peers.add_up(over)
+            if over:  # all end at once: none waits for one that is gone
+                raise stop or KeyboardInterrupt
     return tuple(history)
 
 

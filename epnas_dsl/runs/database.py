@@ -153,13 +153,18 @@ def read_facts(database: sqlite3.Connection) -> Facts:
     return msgspec.convert({name: json.loads(value) for name, value in found}, Facts)
 
 
-def insert(database: sqlite3.Connection, trials: Iterable[Trial]) -> None:
-    """Record trials, all or none; when this returns, they are on the disk."""
+def insert(database: sqlite3.Connection, trials: Iterable[Trial], instead: bool = False) -> None:
+    """Record trials, all or none; when this returns, they are on the disk.
+
+    Args:
+        instead: put them in the place of those of their numbers; else there must be none.
+    """
+    verb = "REPLACE" if instead else "INSERT"
     rows = [[_cell(getattr(trial, name)) for name in _COLUMNS] for trial in trials]
     marks = ", ".join("?" * len(_COLUMNS))
     with database:
         database.executemany(
-            f"INSERT INTO trials VALUES ({marks}, ?)", [[*row, _seal(row)] for row in rows]
+            f"{verb} INTO trials VALUES ({marks}, ?)", [[*row, _seal(row)] for row in rows]
         )
 
 

@@ -16,6 +16,7 @@ from epnas_dsl.errors import DataError, EpnasError, Source, Span, nearest
 from epnas_dsl.space.architecture import Architecture
 
 MAX_BYTES = 1 << 28  # of a table, unpacked
+_HINT = "a table is a CSV file with a header, `arch` in it, plain or packed by gzip (.gz)"
 
 
 class Evaluator(Protocol):
@@ -143,9 +144,11 @@ class _Table:
                     self._check_width(len(self.rows) - 1)
         except csv.Error as error:
             span = self._line_span(lines.line_num)
-            raise DataError(f"this is not CSV: {error}", code="E650", span=span) from None
+            raise DataError(
+                f"this is not CSV: {error}", code="E650", span=span, hint=_HINT
+            ) from None
         if not self.rows:
-            raise DataError(f"the table `{path}` has no rows", code="E650")
+            raise DataError(f"the table `{path}` has no rows", code="E650", hint=_HINT)
 
     def cell(self, row: int, column: str) -> str:
         return self.rows[row][self.header.index(column)].strip()
@@ -212,7 +215,9 @@ def _read_text(path: str | Path) -> str:
         text = data.decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"cannot read the table `{path}`: {reason}", code="E650") from None
+        raise DataError(
+            f"cannot read the table `{path}`: {reason}", code="E650", hint=_HINT
+        ) from None
     if not text.strip():
-        raise DataError(f"the table `{path}` is empty", code="E650")
+        raise DataError(f"the table `{path}` is empty", code="E650", hint=_HINT)
     return text

@@ -74,6 +74,14 @@ def write_whole(path: Path, save: Callable[[Path], None] | bytes) -> str:
     return digest
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, unless they are there; their names are on the disk then."""
+    made = [path, *(folder for folder in path.parents if not folder.exists())]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in made:
+        sync(folder.parent)
+
+
 def sync(path: Path) -> None:
     """Have the system put a file, or a folder's entries, on the disk."""
     if path.is_dir() and os.name == "nt":

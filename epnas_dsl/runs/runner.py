@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
@@ -112,14 +113,16 @@ class _Run:
         self.watcher, self.received, self.until = watcher, received, until
         self.recorded = {trial.number: trial for trial in store.trials()}
         self.found = len(self.recorded)
+        self.again: dict[int, Architecture | None] = {}  # what is to be trained once more
 
     def loop(self) -> list[Trial]:
         if self.found:
-            self.executor.restore(self.store.checkpoint(self.last))
+            self._restore()
         number = 0
         while architectures := self.searcher.ask(self.executor.workers):
             batch = list(enumerate(architectures, number))
             number += len(batch)
+            self.again |= {i: architecture for i, architecture in batch if i in self.again}
             tasks = [task for task in batch if not self._is_recorded(task)]
             if tasks:
                 self._announce()
@@ -150,7 +153,38 @@ class _Run:
             self.watcher.resumed(self.trials, self.searcher.progress)
         self.found = 0
 
+    def _restore(self) -> None:
+        """Take up the last shared weights; those before if they are damaged, and train again."""
+        try:
+            self.executor.restore(self.store.checkpoint(self.last))
+        except RunError as damage:
+            name = self.last.checkpoint
+            earlier = [trial for trial in self.trials if trial.checkpoint != name]
+            self.executor.restore(self.store.checkpoint(earlier[-1]) if earlier else None)
+            self.watcher.note(f"{damage.diagnostics[0].message}: going back to the one before it")
+            lost = [t for t in self.trials if t.checkpoint == name and t.state == "complete"]
+            self.again = dict.fromkeys(trial.number for trial in lost)
+
+    def _train_again(self) -> None:
+        """Make a damaged checkpoint anew; its trials stay as they are recorded.
+
+        On the CPU it becomes the very same file, elsewhere one of other last bits.
+        """
+        tasks = [(number, a) for number, a in self.again.items() if a]
+        numbers = ", ".join(str(number) for number, _ in tasks)
+        self.watcher.note(f"training trial {numbers} once more, for the weights that were lost")
+        failed = [outcome for outcome in self.executor.evaluate(tasks) if outcome.message]
+        if failed:
+            self.store.checkpoint(self.last)  # which says that it is damaged
+        number = int(Path(self.last.checkpoint).stem)
+        name, digest = self.store.save_checkpoint(number, self.executor.save)
+        if digest != self.last.digest:
+            self.recorded |= {trial.number: trial for trial in self.store.amend(name, digest)}
+        self.again = {}
+
     def _evaluate(self, tasks: list[Task]) -> None:
+        if self.again and not self.received:
+            self._train_again()
         if self.received:
             raise Stopped(self.received[0], at_once=False)
         progress = self.searcher.progress

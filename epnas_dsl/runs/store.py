@@ -12,6 +12,7 @@ run.db, which comes last.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
 import os
 import re
@@ -25,7 +26,7 @@ from filelock import FileLock, Timeout
 from epnas_dsl.config import Config, dump_toml, load_config
 from epnas_dsl.errors import RunError
 from epnas_dsl.runs import database
-from epnas_dsl.runs.files import refusals, sha256, sync, write_whole
+from epnas_dsl.runs.files import make_folder, refusals, sha256, sync, write_whole
 from epnas_dsl.runs.trial import Trial
 
 KEPT_CHECKPOINTS = 2
@@ -63,7 +64,7 @@ def create(
                 with _lock(folder):  # says so if another process writes there at this moment
                     pass
             raise
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         held.enter_context(_lock(folder))
         _check_free(folder)
         unfinished = folder / "run.db.partial"
@@ -100,8 +101,7 @@ class Store:
 
     Raises:
         RunError: no run folder (E702), locked by another writer (E703), damaged (E704), of
-            another version (E705), full (E706), may not be written (E707), or without its
-            checkpoint (E709).
+            another version (E705), full (E706), or may not be written (E707).
     """
 
     def __init__(
@@ -163,6 +163,14 @@ class Store:
         digest = write_whole(self.path / "checkpoints" / name, save)
         return (name, digest) if digest else ("", "")
 
+    def amend(self, name: str, digest: str) -> list[Trial]:
+        """Have the trials that name a checkpoint know it as it was written again; returns them."""
+        named = [trial for trial in self.trials() if trial.checkpoint == name]
+        amended = [dataclasses.replace(trial, digest=digest) for trial in named]
+        with self._reports():
+            database.insert(self._database, amended, instead=True)
+        return amended
+
     def checkpoint(self, trial: Trial) -> Path | None:
         """The file of the shared weights after a trial, found whole; None if it keeps none.
 
@@ -206,9 +214,7 @@ class Store:
         self.space_text = (self.path / "search.space").read_text(encoding="utf-8")
 
     def _clean(self) -> None:
-        """Look at the last checkpoint, and remove what a crash left over."""
-        for trial in self.trials()[-1:]:
-            self.checkpoint(trial)
+        """Remove what a crash left over."""
         (self.path / "checkpoints").mkdir(exist_ok=True)
         for leftover in self.path.glob("*.partial"):
             leftover.unlink()

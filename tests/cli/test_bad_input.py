@@ -46,6 +46,8 @@ MISTAKES = [
     ("count micro(blocks=1000000000)", 1, "error E9", ""),
     ("summary", 2, "E530", "ARCH"),
     ("summary nothing", 1, "E308", "begins with the name of its space"),
+    ("summary one.space", 1, "E308", "`epnas sample one.space` prints architectures of it"),
+    ("summary in/one.space:", 1, "E308", "`one:` is the only one"),
     ("summary no.arch", 1, "E308", "begins with the name of its space"),
     ("summary ARCH=", 1, "error E", "^"),
     ("convert |none~0| --from nasbench201 --to epnas", 1, "E309", "|op~0|"),
@@ -56,6 +58,9 @@ MISTAKES = [
     ("neighbours nothing", 1, "E308", "begins with the name of its space"),
     # settings and data
     ("search micro --dry-run --set search.kep=3", 2, "E512", "did you mean `search.kept`?"),
+    ("search micro --dry-run --set controller=3", 2, "E513", "it has `controller.hidden`, "),
+    ("search micro --dry-run --set controller.bogus=1", 2, "E512", "there is controller.hidden, "),
+    ("search micro --dry-run --set controller.hiden=1", 2, "E512", "mean `controller.hidden`?"),
     ("search micro --dry-run --set search.kept=0", 2, "E513", "--set:1:1"),
     ("search micro --dry-run --set search.kept", 2, "E514", ""),
     ("search micro --dry-run --preset fats", 2, "E530", "'paper', 'fast'"),
@@ -100,6 +105,12 @@ def test_standard_input_without_an_architecture(epnas, monkeypatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     done = epnas("summary", "-")
     assert (done.status, "E308" in done.err) == (1, True)
+
+
+def test_a_run_is_no_architecture(epnas, finished) -> None:
+    for words in (["summary"], ["compile", "-o", "x.py"], ["train"]):
+        done = epnas(words[0], finished, *words[1:])
+        assert (done.status, f"its best is `{finished}:best`" in done.err) == (1, True)
 
 
 def test_no_such_trial(epnas, finished) -> None:

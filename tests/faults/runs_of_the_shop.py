@@ -3,6 +3,8 @@
 import dataclasses
 import os
 
+from safetensors.numpy import load
+
 from epnas_dsl.runs.store import Store
 
 
@@ -20,8 +22,16 @@ def prefix(folder):
 
 
 def finish(shop, folder, whole):
-    """Carry a run to its end, which is that of the unbroken one."""
+    """Carry a run to its end, which is that of the unbroken one; what it told."""
     told = shop(folder)
     assert told["status"] == 0, told["text"]
     assert content(folder) == whole[0]
     assert sorted(os.listdir(folder)) == whole[2]
+    return told
+
+
+def outcome(folder):
+    """Of a run in earnest: that, and what its final training came to."""
+    texts = [(folder / name).read_text() for name in ("best.arch", "final/training.json")]
+    weights = load((folder / "final/model.safetensors").read_bytes())
+    return content(folder), texts, {name: value.tobytes() for name, value in weights.items()}

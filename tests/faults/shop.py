@@ -7,6 +7,7 @@ a second. Reads a line of JSON for each run and answers with one: python shop.py
 import ctypes
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -20,7 +21,7 @@ from fakes import FakeEvaluator, FakeSearcher
 from epnas_dsl.config import Config, override
 from epnas_dsl.errors import EpnasError
 from epnas_dsl.runs.executor import SerialExecutor
-from epnas_dsl.runs.runner import run
+from epnas_dsl.runs.runner import Silence, run
 from epnas_dsl.runs.store import Store, create
 
 MODES = ("nothing", "before", "half", "after", "once", "ever")
@@ -39,37 +40,58 @@ EARNEST = [
 STEPS, KEPT, FAILING = 3, 4, frozenset({0, 5})  # trials
 
 
-def work(folder: Path, seconds: float) -> None:
+class Notes(Silence):
+    """Keeps what a person should read, and marks each trial that is recorded."""
+
+    def __init__(self, mark) -> None:
+        self.notes, self.mark = [], mark
+
+    def ended(self, trial, progress) -> None:
+        self.mark(trial.number + 1)
+
+    def note(self, text) -> None:
+        self.notes.append(text)
+        if epoch := re.match(r"final training, epoch (\d+)", text):
+            self.mark(1000 + int(epoch[1]))
+
+
+def work(folder: Path, order: dict, watcher: Notes) -> None:
     """Make a run, or go on with it."""
     if (folder / "run.db").exists():
         store = Store(folder, writing=True)
     else:
         store = create(folder, Config(), "space fake()")
-    executor = SerialExecutor(lambda: FakeEvaluator(seconds, FAILING))
+    seconds, noise = order.get("seconds", 0.0), order.get("noise", False)
+    executor = SerialExecutor(lambda: FakeEvaluator(seconds, FAILING, noise))
     with store:
-        run(FakeSearcher(STEPS, KEPT), executor, store)
+        watcher.mark(0)
+        run(FakeSearcher(STEPS, KEPT), executor, store, watcher)
 
 
-def work_in_earnest(folder: Path) -> None:
+def work_in_earnest(folder: Path, settings: list[str], watcher: Notes) -> None:
     """The same with networks, shared weights, a final training, pictures and a report."""
     from epnas_dsl import experiment
 
     if (folder / "run.db").exists():
-        experiment.resume(folder)
+        experiment.resume(folder, watcher)
     else:
-        experiment.run(override(Config(), EARNEST), folder)
+        experiment.run(override(Config(), [*EARNEST, *settings]), folder, watcher)
 
 
 def child(order: dict, answer: int) -> None:
     """What happens in a fork: the fault is set up, the run made, the end told."""
     shim = ctypes.CDLL(os.environ["LD_PRELOAD"])
-    told = {"status": 0, "codes": [], "text": ""}
+    watcher = Notes(lambda number: None)
+    told = {"status": 0, "codes": [], "text": "", "notes": watcher.notes}
+    if "journal" in order:
+        shim.keep(order["journal"].encode())
+        watcher.mark = shim.mark
     shim.arm(MODES.index(order.get("mode", "nothing")), order.get("at", 0), order.get("errno", 0))
     try:
         if order.get("earnest"):
-            work_in_earnest(Path(order["folder"]))
+            work_in_earnest(Path(order["folder"]), order.get("settings", []), watcher)
         else:
-            work(Path(order["folder"]), order.get("seconds", 0.0))
+            work(Path(order["folder"]), order, watcher)
     except EpnasError as error:
         from epnas_dsl.cli import _status
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from typing import get_args
 
 import numpy as np
@@ -141,11 +142,15 @@ def test_the_seed_and_the_path_decide_the_weights_and_the_global_state_is_left_a
     assert not torch.equal(first.x.conv.weight, other.x.conv.weight)
 
 
-def test_a_network_is_plain_enough_for_fx_export_and_deepcopy() -> None:
+def test_a_network_is_plain_enough_for_fx_export_deepcopy_and_pickle() -> None:
     network = build_network(layers_of("micro", seed=2)).eval()
     expected = network(IMAGES)
     assert torch.equal(torch.fx.symbolic_trace(network)(IMAGES), expected)
-    assert torch.equal(copy.deepcopy(network)(IMAGES), expected)
+    for twin in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
+        assert torch.equal(twin(IMAGES), expected)
+        assert type(twin) is type(network)
+        assert not {*map(id, twin.parameters())} & {*map(id, network.parameters())}
+        assert list(twin.state_dict()) == list(network.state_dict())
     batch = torch.export.Dim("batch", min=2)
     program = torch.export.export(network, (IMAGES,), dynamic_shapes=({0: batch},))
     assert torch.equal(program.module()(IMAGES), expected)

@@ -138,3 +138,17 @@ def test_torchrun_trains_an_architecture(tmp_path: Path) -> None:
     failed = python(*TOGETHER, *words)
     assert failed.returncode == 1
     assert failed.stderr.count("E630") == 1  # the first one says it, and all of them end
+
+
+@pytest.mark.slow
+def test_when_its_time_is_over_all_processes_end_together(tmp_path: Path) -> None:
+    words = ["-m", "epnas_dsl", "train", ARCHITECTURE, "--data", "digits", "--out", str(tmp_path)]
+    words += ["--set", "training.epochs=2", "--set", "training.device=cpu", "--json"]
+    stopped = python(*TOGETHER, *words, "--minutes", "0.0001")
+    assert stopped.returncode == 1  # as torchrun has it, whatever its processes end with
+    assert stopped.stderr.count("stopped; the same command") == 1
+    assert "a bug in epnas" not in stopped.stderr
+    done = python(*TOGETHER, *words)
+    assert done.returncode == 0
+    assert "epoch 1/2" not in done.stderr
+    assert len(json.loads(done.stdout)["curve"]) == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from epnas_dsl.config import TrainingSettings
 from epnas_dsl.errors import ConfigError, DataError
 from epnas_dsl.nn.augmentation import Augmentation, Part, Preprocessing
-from epnas_dsl.nn.checkpoint import read_checkpoint, restore_checkpoint, save_checkpoint
+from epnas_dsl.nn.checkpoint import before, read_checkpoint, restore_checkpoint, save_checkpoint
 from epnas_dsl.nn.data import ImageData
 from epnas_dsl.nn.operations import DropPath
 from epnas_dsl.nn.training import (
@@ -22,6 +24,7 @@ from epnas_dsl.nn.training import (
     TrainingFailed,
     evaluate,
     learning_rate,
+    outline,
     prepare_device,
     recalibrate,
     train,
@@ -52,6 +55,7 @@ def images(n: int = 100) -> ImageData:
 
 
 DATA = images()
+Damage = Callable[[bytes, random.Random], bytes]
 
 
 class Net(nn.Module):
@@ -228,7 +232,7 @@ def test_an_interrupted_training_ends_as_it_would_have(tmp_path: Path, after: in
     again = Net(seed=8)
     assert train(again, DATA, SETTINGS, 3, checkpoint=path) == history  # nothing left to do
     assert same(whole, again)
-    assert [p.name for p in tmp_path.iterdir()] == ["training.ckpt"]
+    assert {p.name for p in tmp_path.iterdir()} == {"training.ckpt", "training.ckpt.before"}
 
 
 def test_momenta_come_back_in_the_memory_format_of_their_parameters(tmp_path: Path) -> None:
@@ -256,7 +260,7 @@ def test_momenta_come_back_in_the_memory_format_of_their_parameters(tmp_path: Pa
 
 def test_checkpoints_that_do_not_fit(tmp_path: Path) -> None:
     path = tmp_path / "training.ckpt"
-    interrupted(path, 2)
+    interrupted(path, 1)
     with pytest.raises(DataError, match=r"E631: the checkpoint .* with other settings"):
         train(Net(), DATA, SETTINGS, 4, checkpoint=path)
     with pytest.raises(DataError, match="E631"):
@@ -268,6 +272,56 @@ def test_checkpoints_that_do_not_fit(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(DataError, match=r"E630: the checkpoint .* is damaged"):
             train(Net(), DATA, SETTINGS, 3, checkpoint=path)
+
+
+def key() -> str:
+    """What tells the interrupted training from others."""
+    return repr((SETTINGS, 3, 4, DATA.name, DATA.shape, len(DATA.train), outline(Net())))
+
+
+def flipped(data: bytes, draw: random.Random) -> bytes:
+    found = bytearray(data)
+    found[draw.randrange(len(found))] ^= 1 << draw.randrange(8)
+    return bytes(found)
+
+
+def cut(data: bytes, draw: random.Random) -> bytes:
+    return data[: draw.randrange(len(data))]
+
+
+@pytest.mark.parametrize("damaged", [flipped, cut])
+def test_a_checkpoint_damaged_in_50_places_costs_one_epoch(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damaged: Damage
+) -> None:
+    path, draw = tmp_path / "training.ckpt", random.Random(5)
+    interrupted(path, 3)
+    files = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    for _ in range(50):
+        path.write_bytes(damaged(files[path], draw))
+        content = read_checkpoint(path, key())
+        assert len(content["history"]) == 2
+        assert "is damaged: going back to that of epoch 2" in caplog.messages[-1]
+    assert len(caplog.messages) == 50
+    path.write_bytes(damaged(files[path], draw))
+    whole, resumed = Net(), Net(seed=9)
+    history = train(whole, DATA, SETTINGS, 3)
+    assert train(resumed, DATA, SETTINGS, 3, checkpoint=path) == history
+    assert same(whole, resumed)
+    for file, content in files.items():  # with both of them damaged there is no way back
+        file.write_bytes(damaged(content, draw))
+    with pytest.raises(DataError, match=r"E630: the checkpoint .*before is damaged"):
+        read_checkpoint(path, key())
+
+
+def test_a_crash_between_two_checkpoints_costs_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "training.ckpt"
+    interrupted(path, 2)
+    path.rename(before(path))
+    told: list[Epoch] = []
+    assert len(train(Net(), DATA, SETTINGS, 3, checkpoint=path, on_epoch=told.append)) == 4
+    assert (len(told), caplog.messages) == (2, [])
 
 
 # --- failures ----------------------------------------------------------------------------------

@@ -82,13 +82,14 @@ class FakeSearcher:
 class FakeEvaluator:
     """Its weights are all that it was ever trained on; some architectures fail half-way."""
 
-    def __init__(self, seconds=0.0, failing=()):
+    def __init__(self, seconds=0.0, failing=(), noise=False):
         self.weights = [1]
-        self.seconds, self.failing = seconds, failing
+        self.seconds, self.failing, self.noise = seconds, failing, noise
 
     def evaluate(self, architecture, number):
         self.weights.append((self.weights[-1] * 31 + hash_of(str(architecture)) + number) % MODULUS)
         time.sleep(self.seconds)
+        self.weights[-1] += self.noise
         if number in self.failing:
             raise ValueError("the loss is nan")
         return {"accuracy": self.weights[-1] / MODULUS, "loss": len(self.weights)}

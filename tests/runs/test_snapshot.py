@@ -160,13 +160,16 @@ class Stopper(Silence):
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.parametrize("damaged", [False, True])
 @pytest.mark.parametrize("after", [0, 2, 4, 13])
-def test_a_stopped_run_resumes_as_if_unbroken(tmp_path, store, after):
+def test_a_stopped_run_resumes_as_if_unbroken(tmp_path, store, after, damaged):
     whole = timeless(run(FakeSearcher(), snapshots(Forwards, failing={2, 11}), store))
     with create(tmp_path / "other", Config(), "") as other:
         with pytest.raises(Stopped):
             run(FakeSearcher(), snapshots(Forwards, failing={2, 11}), other, Stopper(after))
         assert len(other.trials()) % 5 in {0, 3}  # batches are whole
+        if damaged:  # then the whole of the last batch is trained again
+            other.checkpoint(other.trials()[-1]).write_text("{}")
         again = snapshots(Forwards, failing={2, 11})
         assert timeless(run(FakeSearcher(), again, other)) == whole
 

@@ -229,14 +229,14 @@ def test_checkpoints_are_kept_found_whole_and_cleared(store):
     with Store(close(store), writing=True):
         assert sorted(os.listdir(folder)) == ["000002.ckpt", "000003.ckpt"]
     (folder / "000003.ckpt").write_text("4")
-    with pytest.raises(RunError, match="has changed") as error:
-        Store(store.path, writing=True)
-    assert code(error) == "E709"
-    (folder / "000003.ckpt").unlink()
-    with pytest.raises(RunError, match="is missing"):
-        Store(store.path, writing=True)
-    with Store(store.path) as reader:
-        assert len(reader.trials()) == 4
+    with Store(store.path, writing=True) as again:
+        with pytest.raises(RunError, match="has changed") as error:
+            again.checkpoint(records[3])
+        assert code(error) == "E709"
+        (folder / "000003.ckpt").unlink()
+        with pytest.raises(RunError, match="is missing"):
+            again.checkpoint(records[3])
+        assert len(again.trials()) == 4
 
 
 def test_no_state_no_checkpoint(store):
