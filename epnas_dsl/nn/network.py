@@ -35,11 +35,10 @@ from epnas_dsl.nn.operations import (
     write_joined,
 )
 from epnas_dsl.space.operations import Layer
-from epnas_dsl.space.passes import Pass, identities
+from epnas_dsl.space.passes import EXACT, Pass, changed
 
 LINE = 84  # longest nested expression
 EMPTY = Pattern(nn.Module())
-EXACT: tuple[Pass, ...] = (identities,)  # outputs are the same to the last bit
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +140,7 @@ def compile(
     Returns:
         A module from images (N, C, H, W) to the output; `code` holds its `forward` as text.
     """
-    program = tuple(layers)
-    for change in passes:
-        program = change(program)
+    program = changed(layers, passes)
     parts = _parts(program)
     over = overwriting(program)
     steps: list[Step] = []
@@ -265,16 +262,21 @@ def _place(network: nn.Module, path: Sequence[str], module: nn.Module) -> None:
     parent._modules[path[-1]] = module
 
 
-def build_network(layers: Sequence[Layer], seed: int = 0) -> nn.Module:
+def build_network(
+    layers: Sequence[Layer], seed: int = 0, passes: Iterable[Pass] = EXACT
+) -> nn.Module:
     """The network of the layers with weights of its own, each a function of (seed, its path).
 
     The global random state is neither read nor changed.
+
+    Args:
+        passes: as for `compile`.
     """
 
     def own(layer: Layer, name: str, shape: tuple[int, ...]) -> nn.Parameter:
         return nn.Parameter(initial(layer, name, shape, seed, f"{layer.name}.{name}"))
 
-    return compile(layers, own)
+    return compile(layers, own, passes=passes)
 
 
 def count_parameters(module: nn.Module) -> int:

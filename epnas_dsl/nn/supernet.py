@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from epnas_dsl.errors import DataError
-from epnas_dsl.nn.network import EXACT, compile
+from epnas_dsl.nn.network import compile
 from epnas_dsl.nn.operations import initial
 from epnas_dsl.space.operations import Layer
-from epnas_dsl.space.passes import Pass
+from epnas_dsl.space.passes import EXACT, Pass
 
 
 class Supernet:
@@ -40,8 +40,9 @@ class Supernet:
         """A network bound to the shared parameters, with fresh batch-norm statistics.
 
         Args:
-            passes: as for `compile`; with the usual ones it agrees to the last bit with `extract`,
-                with a network of its own and with the exported file.
+            passes: as for `compile`; with the usual ones it agrees to the last bit with `extract`
+                and a network of its own, and but for the order in which gradients add up with the
+                exported file.
         """
         return compile(layers, self._shared, self.device, passes)
 

@@ -1,9 +1,10 @@
 """Passes over the layers of a network: each returns other layers that compute the same.
 
 Parts of a network (a cell: the layers whose names begin alike) stay together, so that equal cells
-still have one code. `identities` and `common` change no output by a bit; gradients of values that
-several layers read may add up in another order, and a convolution that `joined` made of several
-may be carried out by another kernel. In float32 that is within 1e-5 of the largest value.
+still have one code. `identities` and `common`, which every network goes through, change no output
+by a bit; gradients of values that several layers read may add up in another order, and a
+convolution that `joined` made of several may be carried out by another kernel. In float32 that is
+within 1e-5 of the largest value.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
 
 from epnas_dsl.space.operations import Layer
 
@@ -61,6 +63,14 @@ def common(layers: Program) -> Program:
         else:
             same[layer.name] = first[key].name
     return tuple(kept)
+
+
+EXACT: tuple[Pass, ...] = (identities, common)  # outputs are the same to the last bit
+
+
+def changed(layers: Iterable[Layer], passes: Iterable[Pass] = EXACT) -> Program:
+    """The layers after the passes, one after the other."""
+    return reduce(lambda program, change: change(program), passes, tuple(layers))
 
 
 def joined(layers: Program) -> Program:
