@@ -8,13 +8,15 @@ everything made from the same layers adds up in the same order and agrees to the
 from __future__ import annotations
 
 import builtins
+import gc
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,7 +28,6 @@ from epnas_dsl.nn.operations import (
     PICTURES,
     RESERVED,
     Pattern,
-    Weights,
     build_module,
     initial,
     module_path,
@@ -123,17 +124,13 @@ def identifiers(names: Mapping[str, str]) -> dict[str, str]:
 
 
 def compile(
-    layers: Sequence[Layer],
-    weights: Weights,
-    device: torch.device | str = "cpu",
-    passes: Iterable[Pass] = EXACT,
+    layers: Sequence[Layer], make: Callable[[Layer], nn.Module], passes: Iterable[Pass] = EXACT
 ) -> nn.Module:
-    """The network of the layers around the given weights.
+    """The network of the layers around the given modules.
 
     Args:
         layers: in topological order; the first is the input, the last the output.
-        weights: where each layer's parameters come from; they are used as they are.
-        device: of the batch-norm statistics.
+        make: gives the modules of layers that have one; they are used as they are.
         passes: change the steps of `forward`, one after the other; the modules are those of the
             layers all the same.
 
@@ -141,25 +138,40 @@ def compile(
         A module from images (N, C, H, W) to the output; `code` holds its `forward` as text.
     """
     program = changed(layers, passes)
-    parts = _parts(program)
     over = overwriting(program)
     steps: list[Step] = []
-    network = nn.Module()
-    for head, run in parts:
-        if head:
-            reads = external(run)
-            network._modules[module_path(head)] = _part(run, reads, f"{head}.", over)
-            steps.append(Step(run[-1].name, reads, _call(head)))
-        else:
-            steps += [_step(layer, over) for layer in run]
-    names = {program[0].name: "image", **{s.name: s.name.removesuffix(".output") for s in steps}}
-    lines = write_forward(steps, identifiers(names), 1)
-    network.__class__ = _module_class("\n".join(lines))
-    for layer in layers:
-        if layer.kind in MODULES:
-            module = build_module(layer, weights, torch.device(device))
-            _place(network, module_path(layer.name).split("."), module)
+    with collector_off():
+        made: dict[str, nn.Module] = {}
+        for head, run in _parts(program):
+            if head:
+                reads = external(run)
+                made[module_path(head)] = _part(run, reads, f"{head}.", over)
+                steps.append(Step(run[-1].name, reads, _call(head)))
+            else:
+                steps += [_step(layer, over) for layer in run]
+        names = {program[0].name: "image"}
+        names |= {s.name: s.name.removesuffix(".output") for s in steps}
+        lines = write_forward(steps, identifiers(names), 1)
+        network = EMPTY.made(_module_class("\n".join(lines)))
+        network._modules |= made
+        made[""] = network
+        for layer in layers:
+            if layer.kind in MODULES:
+                path, _, name = module_path(layer.name).rpartition(".")
+                _inner(made, path)._modules[name] = make(layer)
     return network
+
+
+@contextmanager
+def collector_off() -> Iterator[None]:
+    """Nothing of a new network is garbage, but Python would look through it dozens of times."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 def overwriting(layers: Sequence[Layer]) -> set[str]:
@@ -213,17 +225,17 @@ def _part(
          tuple([p[len(prefix) :] for p in x.parts]), x.name in over)
         for x in run
     )  # fmt: skip
-    return _part_pattern(steps, len(reads)).made()
+    return EMPTY.made(_part_class(steps, len(reads)))
 
 
 @lru_cache(maxsize=512)
-def _part_pattern(found: tuple[Any, ...], inputs: int) -> Pattern:
-    """An empty part that runs such layers: names, kinds, inputs, ..., may they overwrite."""
+def _part_class(found: tuple[Any, ...], inputs: int) -> type[nn.Module]:
+    """The class of a part that runs such layers: names, kinds, inputs, ..., may they overwrite."""
     run = [Layer(n, k, i, 0, s, parts=p) for n, k, i, s, p, _ in found]
     over = {x[0] for x in found if x[-1]}
     names = arguments([f"<{n}>" for n in range(inputs)]) | {x.name: x.name for x in run}
     lines = write_forward([_step(x, over) for x in run], identifiers(names), inputs)
-    return Pattern(_module_class("\n".join(lines))())
+    return _module_class("\n".join(lines))
 
 
 def _step(layer: Layer, over: Container[str]) -> Step:
@@ -253,13 +265,13 @@ def _module_class(code: str) -> type[nn.Module]:
     return type("Network", (nn.Module,), {**found, "code": code})
 
 
-def _place(network: nn.Module, path: Sequence[str], module: nn.Module) -> None:
-    parent = network
-    for name in path[:-1]:
-        if name not in parent._modules:
-            parent._modules[name] = EMPTY.made()
-        parent = cast(nn.Module, parent._modules[name])
-    parent._modules[path[-1]] = module
+def _inner(made: dict[str, nn.Module], path: str) -> nn.Module:
+    """The module at a path, made where there is none."""
+    found = made.get(path)
+    if found is None:
+        outer, _, name = path.rpartition(".")
+        found = made[path] = _inner(made, outer)._modules[name] = EMPTY.made()
+    return found
 
 
 def build_network(
@@ -276,7 +288,7 @@ def build_network(
     def own(layer: Layer, name: str, shape: tuple[int, ...]) -> nn.Parameter:
         return nn.Parameter(initial(layer, name, shape, seed, f"{layer.name}.{name}"))
 
-    return compile(layers, own, passes=passes)
+    return compile(layers, lambda x: build_module(x, own, torch.device("cpu")), passes)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -301,9 +301,9 @@ class Pattern:
         self._empty = [(k, type(v)) for k, v in own.items() if isinstance(v, dict) and not v]
         self._full = [(k, v) for k, v in own.items() if isinstance(v, dict) and v]
 
-    def made(self) -> nn.Module:
-        """A module of the same class and settings, with dictionaries of its own."""
-        module: nn.Module = object.__new__(self._class)
+    def made(self, of: type[nn.Module] | None = None) -> nn.Module:
+        """A module of the same class or that given and settings, with dictionaries of its own."""
+        module: nn.Module = object.__new__(of or self._class)
         state = module.__dict__
         state.update(self._plain)
         for name, kind in self._empty:
