@@ -1,8 +1,9 @@
 """Turn a straight line of layers into a module whose `forward` reads like one written by hand.
 
-Each cell (each first part of the layers' names) becomes a module with its own `forward`; equal
-cells have equal code, which is compiled once. Steps run in the order of the layers, so that
-everything made from the same layers adds up in the same order and agrees to the last bit.
+Each cell (each first part of the layers' names) becomes a module with its own `forward`, and so
+does each operation in it; what is equal has equal code, which is compiled once. Steps run in the
+order of the layers, so that everything made from the same layers adds up in the same order and
+agrees to the last bit.
 """
 
 from __future__ import annotations
@@ -138,28 +139,50 @@ def compile(
         A module from images (N, C, H, W) to the output; `code` holds its `forward` as text.
     """
     program = changed(layers, passes)
-    over = overwriting(program)
-    steps: list[Step] = []
     with collector_off():
-        made: dict[str, nn.Module] = {}
-        for head, run in _parts(program):
-            if head:
-                reads = external(run)
-                made[module_path(head)] = _part(run, reads, f"{head}.", over)
-                steps.append(Step(run[-1].name, reads, _call(head)))
-            else:
-                steps += [_step(layer, over) for layer in run]
-        names = {program[0].name: "image"}
-        names |= {s.name: s.name.removesuffix(".output") for s in steps}
-        lines = write_forward(steps, identifiers(names), 1)
-        network = EMPTY.made(_module_class("\n".join(lines)))
-        network._modules |= made
-        made[""] = network
+        network = EMPTY.made()
+        made = {"": network}
+        image = {program[0].name: "image"}
+        _plan(program[1:], image, overwriting(program), in_network=True).carry_out(made)
         for layer in layers:
             if layer.kind in MODULES:
                 path, _, name = module_path(layer.name).rpartition(".")
                 _inner(made, path)._modules[name] = make(layer)
     return network
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The class of a module, and the parts with a `forward` of their own, each with its path."""
+
+    of: type[nn.Module]
+    parts: list[tuple[str, _Plan]]
+
+    def carry_out(self, made: dict[str, nn.Module], path: str = "") -> None:
+        """Give the module at the path, and those in it, their classes."""
+        _inner(made, path).__class__ = self.of
+        for inner, plan in self.parts:
+            plan.carry_out(made, f"{path}.{inner}" if path else inner)
+
+
+def _plan(
+    layers: Sequence[Layer], inputs: Mapping[str, str], over: Container[str], in_network: bool
+) -> _Plan:
+    """How a module carries layers out; `inputs` are what its arguments are called."""
+    steps: list[Step] = []
+    names = dict(inputs)
+    parts: list[tuple[str, _Plan]] = []
+    for head, run in _parts(layers, in_network):
+        if head:
+            reads = external(run)
+            parts.append((module_path(head), _part(run, reads, f"{head}.", over)))
+            steps.append(Step(run[-1].name, reads, _call(head)))
+            names[run[-1].name] = head
+        else:
+            steps += [_step(layer, over) for layer in run]
+            names |= {x.name: x.name.removesuffix(".output") for x in run}
+    lines = write_forward(steps, identifiers(names), len(inputs))
+    return _Plan(_module_class("\n".join(lines)), parts)
 
 
 @contextmanager
@@ -187,9 +210,16 @@ def overwriting(layers: Sequence[Layer]) -> set[str]:
     }  # fmt: skip
 
 
-def _parts(layers: Sequence[Layer]) -> list[tuple[str, list[Layer]]]:
-    """Runs of layers with a `forward` of their own, each with its head, and the others ("")."""
-    runs = [(h, list(run)) for h, run in groupby(layers[1:], lambda x: x.name.split(".")[0])]
+def _parts(layers: Sequence[Layer], in_network: bool) -> list[tuple[str, list[Layer]]]:
+    """Runs of layers with a `forward` of their own, each with its head, and the others ("").
+
+    In a network these are cells and statements of several layers, in those operations.
+    """
+
+    def head_of(layer: Layer) -> str:
+        return layer.name.split(".")[0] if in_network else layer.name.rpartition(".")[0]
+
+    runs = [(h, list(run)) for h, run in groupby(layers, head_of)]
     count = Counter(head for head, _ in runs)
     place = {layer.name: n for n, (_, run) in enumerate(runs) for layer in run}
     inner = {x.name for _, run in runs for x in run[:-1]}
@@ -214,9 +244,7 @@ def arguments(reads: Sequence[str]) -> dict[str, str]:
     return {name: f"x{n}" if len(reads) > 1 else "x" for n, name in enumerate(reads, 1)}
 
 
-def _part(
-    run: Sequence[Layer], reads: Sequence[str], prefix: str, over: Container[str]
-) -> nn.Module:
+def _part(run: Sequence[Layer], reads: Sequence[str], prefix: str, over: Container[str]) -> _Plan:
     names = {name: f"<{n}>" for n, name in enumerate(reads)}
     names |= {x.name: x.name[len(prefix) :] for x in run}
     steps = tuple(
@@ -225,17 +253,15 @@ def _part(
          tuple([p[len(prefix) :] for p in x.parts]), x.name in over)
         for x in run
     )  # fmt: skip
-    return EMPTY.made(_part_class(steps, len(reads)))
+    return _part_plan(steps, len(reads))
 
 
-@lru_cache(maxsize=512)
-def _part_class(found: tuple[Any, ...], inputs: int) -> type[nn.Module]:
-    """The class of a part that runs such layers: names, kinds, inputs, ..., may they overwrite."""
+@lru_cache(maxsize=4096)
+def _part_plan(found: tuple[Any, ...], inputs: int) -> _Plan:
+    """Of a part that runs such layers: their names, kinds, inputs, ..., and may they overwrite."""
     run = [Layer(n, k, i, 0, s, parts=p) for n, k, i, s, p, _ in found]
     over = {x[0] for x in found if x[-1]}
-    names = arguments([f"<{n}>" for n in range(inputs)]) | {x.name: x.name for x in run}
-    lines = write_forward([_step(x, over) for x in run], identifiers(names), inputs)
-    return _module_class("\n".join(lines))
+    return _plan(run, arguments([f"<{n}>" for n in range(inputs)]), over, in_network=False)
 
 
 def _step(layer: Layer, over: Container[str]) -> Step:
