@@ -140,49 +140,16 @@ def compile(
     """
     program = changed(layers, passes)
     with collector_off():
-        network = EMPTY.made()
-        made = {"": network}
         image = {program[0].name: "image"}
-        _plan(program[1:], image, overwriting(program), in_network=True).carry_out(made)
+        classes = _classes(program[1:], image, overwriting(program), in_network=True)
+        made = {"": EMPTY.made(classes[""])}
         for layer in layers:
             if layer.kind in MODULES:
                 path, _, name = module_path(layer.name).rpartition(".")
-                _inner(made, path)._modules[name] = make(layer)
-    return network
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """The class of a module, and the parts with a `forward` of their own, each with its path."""
-
-    of: type[nn.Module]
-    parts: list[tuple[str, _Plan]]
-
-    def carry_out(self, made: dict[str, nn.Module], path: str = "") -> None:
-        """Give the module at the path, and those in it, their classes."""
-        _inner(made, path).__class__ = self.of
-        for inner, plan in self.parts:
-            plan.carry_out(made, f"{path}.{inner}" if path else inner)
-
-
-def _plan(
-    layers: Sequence[Layer], inputs: Mapping[str, str], over: Container[str], in_network: bool
-) -> _Plan:
-    """How a module carries layers out; `inputs` are what its arguments are called."""
-    steps: list[Step] = []
-    names = dict(inputs)
-    parts: list[tuple[str, _Plan]] = []
-    for head, run in _parts(layers, in_network):
-        if head:
-            reads = external(run)
-            parts.append((module_path(head), _part(run, reads, f"{head}.", over)))
-            steps.append(Step(run[-1].name, reads, _call(head)))
-            names[run[-1].name] = head
-        else:
-            steps += [_step(layer, over) for layer in run]
-            names |= {x.name: x.name.removesuffix(".output") for x in run}
-    lines = write_forward(steps, identifiers(names), len(inputs))
-    return _Plan(_module_class("\n".join(lines)), parts)
+                _inner(made, path, classes)._modules[name] = make(layer)
+        for path in classes:
+            _inner(made, path, classes)
+    return made[""]
 
 
 @contextmanager
@@ -195,6 +162,31 @@ def collector_off() -> Iterator[None]:
     finally:
         if on:
             gc.enable()
+
+
+def _classes(
+    layers: Sequence[Layer], inputs: Mapping[str, str], over: Container[str], in_network: bool
+) -> dict[str, type[nn.Module]]:
+    """The class of a module that carries layers out (""), and of its parts, by path.
+
+    Args:
+        inputs: what the arguments of `forward` are called.
+    """
+    steps: list[Step] = []
+    names = dict(inputs)
+    classes: dict[str, type[nn.Module]] = {}
+    for head, run in _parts(layers, in_network):
+        if head:
+            reads, place = external(run), module_path(head)
+            for path, found in _part(run, reads, f"{head}.", over).items():
+                classes[f"{place}.{path}" if path else place] = found
+            steps.append(Step(run[-1].name, reads, _call(head)))
+            names[run[-1].name] = head
+        else:
+            steps += [_step(layer, over) for layer in run]
+            names |= {x.name: x.name.removesuffix(".output") for x in run}
+    lines = write_forward(steps, identifiers(names), len(inputs))
+    return {"": _module_class("\n".join(lines)), **classes}
 
 
 def overwriting(layers: Sequence[Layer]) -> set[str]:
@@ -244,7 +236,9 @@ def arguments(reads: Sequence[str]) -> dict[str, str]:
     return {name: f"x{n}" if len(reads) > 1 else "x" for n, name in enumerate(reads, 1)}
 
 
-def _part(run: Sequence[Layer], reads: Sequence[str], prefix: str, over: Container[str]) -> _Plan:
+def _part(
+    run: Sequence[Layer], reads: Sequence[str], prefix: str, over: Container[str]
+) -> dict[str, type[nn.Module]]:
     names = {name: f"<{n}>" for n, name in enumerate(reads)}
     names |= {x.name: x.name[len(prefix) :] for x in run}
     steps = tuple(
@@ -253,15 +247,15 @@ def _part(run: Sequence[Layer], reads: Sequence[str], prefix: str, over: Contain
          tuple([p[len(prefix) :] for p in x.parts]), x.name in over)
         for x in run
     )  # fmt: skip
-    return _part_plan(steps, len(reads))
+    return _part_classes(steps, len(reads))
 
 
 @lru_cache(maxsize=4096)
-def _part_plan(found: tuple[Any, ...], inputs: int) -> _Plan:
+def _part_classes(found: tuple[Any, ...], inputs: int) -> dict[str, type[nn.Module]]:
     """Of a part that runs such layers: their names, kinds, inputs, ..., and may they overwrite."""
     run = [Layer(n, k, i, 0, s, parts=p) for n, k, i, s, p, _ in found]
     over = {x[0] for x in found if x[-1]}
-    return _plan(run, arguments([f"<{n}>" for n in range(inputs)]), over, in_network=False)
+    return _classes(run, arguments([f"<{n}>" for n in range(inputs)]), over, in_network=False)
 
 
 def _step(layer: Layer, over: Container[str]) -> Step:
@@ -291,12 +285,15 @@ def _module_class(code: str) -> type[nn.Module]:
     return type("Network", (nn.Module,), {**found, "code": code})
 
 
-def _inner(made: dict[str, nn.Module], path: str) -> nn.Module:
+def _inner(
+    made: dict[str, nn.Module], path: str, classes: Mapping[str, type[nn.Module]]
+) -> nn.Module:
     """The module at a path, made where there is none."""
     found = made.get(path)
     if found is None:
         outer, _, name = path.rpartition(".")
-        found = made[path] = _inner(made, outer)._modules[name] = EMPTY.made()
+        found = made[path] = EMPTY.made(classes.get(path))
+        _inner(made, outer, classes)._modules[name] = found
     return found
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from epnas_dsl.errors import DataError
 from epnas_dsl.nn.network import compile
-from epnas_dsl.nn.operations import WEIGHTED, build_module, initial
+from epnas_dsl.nn.operations import WEIGHTED, Pattern, build_module, initial
 from epnas_dsl.space.operations import Layer
 from epnas_dsl.space.passes import EXACT, Pass
 
@@ -38,7 +38,7 @@ class Supernet:
         self.memory_format = memory_format
         self.device = torch.device(device)
         self.parameters: dict[str, nn.Parameter] = {}
-        self._modules: dict[object, nn.Module] = {}
+        self._makers: dict[object, Callable[[], nn.Module]] = {}
 
     def network(self, layers: Sequence[Layer], passes: Iterable[Pass] = EXACT) -> nn.Module:
         """A network bound to the shared parameters, with fresh batch-norm statistics.
@@ -115,7 +115,7 @@ class Supernet:
             if not bool(torch.isfinite(tensor).all()):
                 raise DataError(f"the weights `{name}` are not all finite", code="E660")
         known = self.parameters
-        self.parameters, self._modules = {}, {}
+        self.parameters, self._makers = {}, {}
         for name, tensor in state.items():
             if name in known:
                 self.parameters[name] = known[name]
@@ -130,13 +130,13 @@ class Supernet:
 
     def _module(self, layer: Layer) -> nn.Module:
         """A layer's module; networks have those in common that hold nothing but shared weights."""
-        if layer.kind not in KEPT:
-            return build_module(layer, self._shared, self.device)
         key = layer.key if layer.kind in WEIGHTED else "", layer.kind, layer.settings, layer.slices
-        found = self._modules.get(key)
-        if found is None:
-            found = self._modules[key] = build_module(layer, self._shared, self.device)
-        return found
+        make = self._makers.get(key)
+        if make is None:
+            module = build_module(layer, self._shared, self.device)
+            make = (lambda: module) if layer.kind in KEPT else Pattern(module).made
+            self._makers[key] = make
+        return make()
 
     def _shared(
         self, layer: Layer, name: str, shape: tuple[int, ...]

@@ -31,16 +31,16 @@ def identities(layers: Program) -> Program:
     same: dict[str, str] = {}  # for a layer that is gone, the one that it was
     for layer in _renamed(layers, same):
         made[layer.name] = layer
-        read = [made[i] for i in layer.inputs]
         if layer.kind == "add":
-            kept = [x.name for x in read if x.kind != "zero"] or [layer.inputs[0]]
-            made[layer.name] = replace(layer, inputs=tuple(kept))
+            kept = [i for i in layer.inputs if made[i].kind != "zero"] or [layer.inputs[0]]
             if len(kept) == 1:
                 same[layer.name] = kept[0]
+            if len(kept) < len(layer.inputs):
+                made[layer.name] = replace(layer, inputs=tuple(kept))
         elif (
-            (layer.kind == "relu" == read[0].kind)
+            (layer.kind == "relu" == made[layer.inputs[0]].kind)
             or (layer.kind == "dropout" and layer["p"] == 0)
-            or (layer.kind == "channel_slice" and layer.channels == read[0].channels)
+            or (layer.kind == "channel_slice" and layer.channels == made[layer.inputs[0]].channels)
         ):
             same[layer.name] = layer.inputs[0]
     last = same.get(layers[-1].name, layers[-1].name)
@@ -53,15 +53,12 @@ def common(layers: Program) -> Program:
     first: dict[object, Layer] = {}
     kept: list[Layer] = []
     for layer in _renamed(layers, same):
-        key = (_part(layer), layer.kind, layer.inputs, layer.settings)
-        if (
-            layer.kind in OWN
-            or layer.name == layers[-1].name
-            or first.setdefault(key, layer) is layer
-        ):
-            kept.append(layer)
-        else:
-            same[layer.name] = first[key].name
+        if layer.kind not in OWN and layer.name != layers[-1].name:
+            key = (_part(layer), layer.kind, layer.inputs, layer.settings)
+            if (found := first.setdefault(key, layer)) is not layer:
+                same[layer.name] = found.name
+                continue
+        kept.append(layer)
     return tuple(kept)
 
 
