@@ -173,7 +173,7 @@ def _part(layer: Layer) -> str:
 def _renamed(layers: Iterable[Layer], names: dict[str, str]) -> Iterator[Layer]:
     """The layers, each reading what the names stand for by the time that it is asked for."""
     for layer in layers:
-        if not names.keys().isdisjoint(layer.inputs):
+        if names and not names.keys().isdisjoint(layer.inputs):
             yield replace(layer, inputs=tuple(names.get(i, i) for i in layer.inputs))
         else:
             yield layer
