@@ -25,14 +25,14 @@ def summary_command(arch: str, as_json: bool, image: str | None) -> None:
     """Show layers, parameters and MACs."""
     from epnas_dsl.cli import listings
     from epnas_dsl.space.graph import to_layers, to_network
-    from epnas_dsl.space.passes import identities
+    from epnas_dsl.space.passes import changed
     from epnas_dsl.space.shapes import costs, training_memory
 
     shape = arguments.image(image, arch)
     architecture = arguments.architecture(arch)
     network = to_network(architecture, shape)
     layers = to_layers(network)
-    cost, memory = costs(layers, shape), training_memory(identities(layers), shape)
+    cost, memory = costs(layers, shape), training_memory(changed(layers), shape)
     rows = listings.costs_by_node(network, shape)
     total = {
         "params": cost.params,

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from epnas_dsl.nn.network import compile
-from epnas_dsl.nn.operations import module_path
+from epnas_dsl.nn.operations import build_module, module_path
 from epnas_dsl.space.operations import Layer
 from epnas_dsl.space.passes import folded
 
@@ -39,7 +39,7 @@ def fold_batch_norms(network: nn.Module, layers: Sequence[Layer]) -> nn.Module:
         )
         return fused[name == "bias"]
 
-    result = compile(program, weights, device)
+    result = compile(program, lambda layer: build_module(layer, weights, device))
     for name, buffer in result.named_buffers():  # of the batch norms that are left
         buffer.copy_(network.get_buffer(name))
     return result.eval()

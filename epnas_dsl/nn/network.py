@@ -1,20 +1,23 @@
 """Turn a straight line of layers into a module whose `forward` reads like one written by hand.
 
-Each cell (each first part of the layers' names) becomes a module with its own `forward`; equal
-cells have equal code, which is compiled once. Steps run in the order of the layers, so that
-everything made from the same layers adds up in the same order and agrees to the last bit.
+Each cell (each first part of the layers' names) becomes a module with its own `forward`, and so
+does each operation in it; what is equal has equal code, which is compiled once. Steps run in the
+order of the layers, so that everything made from the same layers adds up in the same order and
+agrees to the last bit.
 """
 
 from __future__ import annotations
 
 import builtins
+import gc
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,7 +29,6 @@ from epnas_dsl.nn.operations import (
     PICTURES,
     RESERVED,
     Pattern,
-    Weights,
     build_module,
     initial,
     module_path,
@@ -35,11 +37,10 @@ from epnas_dsl.nn.operations import (
     write_joined,
 )
 from epnas_dsl.space.operations import Layer
-from epnas_dsl.space.passes import Pass, identities
+from epnas_dsl.space.passes import EXACT, Pass, changed
 
 LINE = 84  # longest nested expression
 EMPTY = Pattern(nn.Module())
-EXACT: tuple[Pass, ...] = (identities,)  # outputs are the same to the last bit
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,45 +125,68 @@ def identifiers(names: Mapping[str, str]) -> dict[str, str]:
 
 
 def compile(
-    layers: Sequence[Layer],
-    weights: Weights,
-    device: torch.device | str = "cpu",
-    passes: Iterable[Pass] = EXACT,
+    layers: Sequence[Layer], make: Callable[[Layer], nn.Module], passes: Iterable[Pass] = EXACT
 ) -> nn.Module:
-    """The network of the layers around the given weights.
+    """The network of the layers around the given modules.
 
     Args:
         layers: in topological order; the first is the input, the last the output.
-        weights: where each layer's parameters come from; they are used as they are.
-        device: of the batch-norm statistics.
+        make: gives the modules of layers that have one; they are used as they are.
         passes: change the steps of `forward`, one after the other; the modules are those of the
             layers all the same.
 
     Returns:
         A module from images (N, C, H, W) to the output; `code` holds its `forward` as text.
     """
-    program = tuple(layers)
-    for change in passes:
-        program = change(program)
-    parts = _parts(program)
-    over = overwriting(program)
+    program = changed(layers, passes)
+    with collector_off():
+        image = {program[0].name: "image"}
+        classes = _classes(program[1:], image, overwriting(program), in_network=True)
+        made = {"": EMPTY.made(classes[""])}
+        for layer in layers:
+            if layer.kind in MODULES:
+                path, _, name = module_path(layer.name).rpartition(".")
+                _inner(made, path, classes)._modules[name] = make(layer)
+        for path in classes:
+            _inner(made, path, classes)
+    return made[""]
+
+
+@contextmanager
+def collector_off() -> Iterator[None]:
+    """Nothing of a new network is garbage, but Python would look through it dozens of times."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
+
+
+def _classes(
+    layers: Sequence[Layer], inputs: Mapping[str, str], over: Container[str], in_network: bool
+) -> dict[str, type[nn.Module]]:
+    """The class of a module that carries layers out (""), and of its parts, by path.
+
+    Args:
+        inputs: what the arguments of `forward` are called.
+    """
     steps: list[Step] = []
-    network = nn.Module()
-    for head, run in parts:
+    names = dict(inputs)
+    classes: dict[str, type[nn.Module]] = {}
+    for head, run in _parts(layers, in_network):
         if head:
-            reads = external(run)
-            network._modules[module_path(head)] = _part(run, reads, f"{head}.", over)
+            reads, place = external(run), module_path(head)
+            for path, found in _part(run, reads, f"{head}.", over).items():
+                classes[f"{place}.{path}" if path else place] = found
             steps.append(Step(run[-1].name, reads, _call(head)))
+            names[run[-1].name] = head
         else:
             steps += [_step(layer, over) for layer in run]
-    names = {program[0].name: "image", **{s.name: s.name.removesuffix(".output") for s in steps}}
-    lines = write_forward(steps, identifiers(names), 1)
-    network.__class__ = _module_class("\n".join(lines))
-    for layer in layers:
-        if layer.kind in MODULES:
-            module = build_module(layer, weights, torch.device(device))
-            _place(network, module_path(layer.name).split("."), module)
-    return network
+            names |= {x.name: x.name.removesuffix(".output") for x in run}
+    lines = write_forward(steps, identifiers(names), len(inputs))
+    return {"": _module_class("\n".join(lines)), **classes}
 
 
 def overwriting(layers: Sequence[Layer]) -> set[str]:
@@ -178,9 +202,16 @@ def overwriting(layers: Sequence[Layer]) -> set[str]:
     }  # fmt: skip
 
 
-def _parts(layers: Sequence[Layer]) -> list[tuple[str, list[Layer]]]:
-    """Runs of layers with a `forward` of their own, each with its head, and the others ("")."""
-    runs = [(h, list(run)) for h, run in groupby(layers[1:], lambda x: x.name.split(".")[0])]
+def _parts(layers: Sequence[Layer], in_network: bool) -> list[tuple[str, list[Layer]]]:
+    """Runs of layers with a `forward` of their own, each with its head, and the others ("").
+
+    In a network these are cells and statements of several layers, in those operations.
+    """
+
+    def head_of(layer: Layer) -> str:
+        return layer.name.split(".")[0] if in_network else layer.name.rpartition(".")[0]
+
+    runs = [(h, list(run)) for h, run in groupby(layers, head_of)]
     count = Counter(head for head, _ in runs)
     place = {layer.name: n for n, (_, run) in enumerate(runs) for layer in run}
     inner = {x.name for _, run in runs for x in run[:-1]}
@@ -207,7 +238,7 @@ def arguments(reads: Sequence[str]) -> dict[str, str]:
 
 def _part(
     run: Sequence[Layer], reads: Sequence[str], prefix: str, over: Container[str]
-) -> nn.Module:
+) -> dict[str, type[nn.Module]]:
     names = {name: f"<{n}>" for n, name in enumerate(reads)}
     names |= {x.name: x.name[len(prefix) :] for x in run}
     steps = tuple(
@@ -216,17 +247,15 @@ def _part(
          tuple([p[len(prefix) :] for p in x.parts]), x.name in over)
         for x in run
     )  # fmt: skip
-    return _part_pattern(steps, len(reads)).made()
+    return _part_classes(steps, len(reads))
 
 
-@lru_cache(maxsize=512)
-def _part_pattern(found: tuple[Any, ...], inputs: int) -> Pattern:
-    """An empty part that runs such layers: names, kinds, inputs, ..., may they overwrite."""
+@lru_cache(maxsize=4096)
+def _part_classes(found: tuple[Any, ...], inputs: int) -> dict[str, type[nn.Module]]:
+    """Of a part that runs such layers: their names, kinds, inputs, ..., and may they overwrite."""
     run = [Layer(n, k, i, 0, s, parts=p) for n, k, i, s, p, _ in found]
     over = {x[0] for x in found if x[-1]}
-    names = arguments([f"<{n}>" for n in range(inputs)]) | {x.name: x.name for x in run}
-    lines = write_forward([_step(x, over) for x in run], identifiers(names), inputs)
-    return Pattern(_module_class("\n".join(lines))())
+    return _classes(run, arguments([f"<{n}>" for n in range(inputs)]), over, in_network=False)
 
 
 def _step(layer: Layer, over: Container[str]) -> Step:
@@ -267,25 +296,33 @@ def _blank(code: str) -> nn.Module:
     return module
 
 
-def _place(network: nn.Module, path: Sequence[str], module: nn.Module) -> None:
-    parent = network
-    for name in path[:-1]:
-        if name not in parent._modules:
-            parent._modules[name] = EMPTY.made()
-        parent = cast(nn.Module, parent._modules[name])
-    parent._modules[path[-1]] = module
+def _inner(
+    made: dict[str, nn.Module], path: str, classes: Mapping[str, type[nn.Module]]
+) -> nn.Module:
+    """The module at a path, made where there is none."""
+    found = made.get(path)
+    if found is None:
+        outer, _, name = path.rpartition(".")
+        found = made[path] = EMPTY.made(classes.get(path))
+        _inner(made, outer, classes)._modules[name] = found
+    return found
 
 
-def build_network(layers: Sequence[Layer], seed: int = 0) -> nn.Module:
+def build_network(
+    layers: Sequence[Layer], seed: int = 0, passes: Iterable[Pass] = EXACT
+) -> nn.Module:
     """The network of the layers with weights of its own, each a function of (seed, its path).
 
     The global random state is neither read nor changed.
+
+    Args:
+        passes: as for `compile`.
     """
 
     def own(layer: Layer, name: str, shape: tuple[int, ...]) -> nn.Parameter:
         return nn.Parameter(initial(layer, name, shape, seed, f"{layer.name}.{name}"))
 
-    return compile(layers, own)
+    return compile(layers, lambda x: build_module(x, own, torch.device("cpu")), passes)
 
 
 def count_parameters(module: nn.Module) -> int:

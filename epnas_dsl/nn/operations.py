@@ -269,8 +269,6 @@ def build_module(layer: Layer, weights: Weights, device: torch.device) -> nn.Mod
     """
     pattern = _pattern(layer.kind, layer.channels, layer.settings, device)
     module = pattern.made()
-    for name, buffer in pattern.buffers:
-        module._buffers[name] = buffer.clone()
     for name, shape in pattern.parameters:
         given = weights(layer, name, shape)
         if isinstance(given, tuple):
@@ -286,12 +284,11 @@ class Pattern:
     """A module after which others are made, in less time than their constructors take.
 
     Attributes:
-        buffers: those that it has, which those made after it share until they get their own.
         parameters: the shapes of those that it has.
     """
 
     def __init__(self, module: nn.Module) -> None:
-        self.buffers = [(n, b) for n, b in module._buffers.items() if b is not None]
+        self._buffers = [(n, b) for n, b in module._buffers.items() if b is not None]
         self.parameters = [
             (n, tuple(p.shape)) for n, p in module._parameters.items() if p is not None
         ]
@@ -301,15 +298,17 @@ class Pattern:
         self._empty = [(k, type(v)) for k, v in own.items() if isinstance(v, dict) and not v]
         self._full = [(k, v) for k, v in own.items() if isinstance(v, dict) and v]
 
-    def made(self) -> nn.Module:
-        """A module of the same class and settings, with dictionaries of its own."""
-        module: nn.Module = object.__new__(self._class)
+    def made(self, of: type[nn.Module] | None = None) -> nn.Module:
+        """A module of the same class or that given and settings, with buffers of its own."""
+        module: nn.Module = object.__new__(of or self._class)
         state = module.__dict__
         state.update(self._plain)
         for name, kind in self._empty:
             state[name] = kind()
         for name, values in self._full:
             state[name] = values.copy()
+        for name, buffer in self._buffers:
+            module._buffers[name] = buffer.clone()
         return module
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from epnas_dsl.errors import DataError
-from epnas_dsl.nn.network import EXACT, compile
-from epnas_dsl.nn.operations import initial
+from epnas_dsl.nn.network import compile
+from epnas_dsl.nn.operations import WEIGHTED, Pattern, build_module, initial
 from epnas_dsl.space.operations import Layer
-from epnas_dsl.space.passes import Pass
+from epnas_dsl.space.passes import EXACT, Pass
+
+KEPT = frozenset({"conv", "linear", "max_pool", "avg_pool"})  # kinds whose modules do not change
 
 
 class Supernet:
@@ -21,7 +23,8 @@ class Supernet:
     the seed and that alone, so the order in which networks are made changes nothing. Parameters
     are made in the memory format and on the device where they stay: a network that is bound to
     them holds no copy, and converting it to another device would part it from the others.
-    Batch-norm scales and offsets are shared, the running statistics belong to each network.
+    Convolutions and fully connected layers are shared as modules, of batch norms the scales and
+    offsets; the running statistics belong to each network.
     """
 
     def __init__(
@@ -35,15 +38,17 @@ class Supernet:
         self.memory_format = memory_format
         self.device = torch.device(device)
         self.parameters: dict[str, nn.Parameter] = {}
+        self._makers: dict[object, Callable[[], nn.Module]] = {}
 
     def network(self, layers: Sequence[Layer], passes: Iterable[Pass] = EXACT) -> nn.Module:
         """A network bound to the shared parameters, with fresh batch-norm statistics.
 
         Args:
-            passes: as for `compile`; with the usual ones it agrees to the last bit with `extract`,
-                with a network of its own and with the exported file.
+            passes: as for `compile`; with the usual ones it agrees to the last bit with `extract`
+                and a network of its own, and but for the order in which gradients add up with the
+                exported file.
         """
-        return compile(layers, self._shared, self.device, passes)
+        return compile(layers, self._module, passes)
 
     def extract(self, layers: Sequence[Layer], network: nn.Module | None = None) -> nn.Module:
         """The network with a copy of its weights for itself.
@@ -57,7 +62,7 @@ class Supernet:
             joined = torch.cat(shared, 1) if isinstance(shared, tuple) else shared
             return nn.Parameter(joined.detach().clone(memory_format=torch.preserve_format))
 
-        result = compile(layers, copied, self.device)
+        result = compile(layers, lambda layer: build_module(layer, copied, self.device))
         statistics = dict(network.named_buffers()) if network else {}
         for name, buffer in result.named_buffers():
             if name in statistics:
@@ -110,7 +115,7 @@ class Supernet:
             if not bool(torch.isfinite(tensor).all()):
                 raise DataError(f"the weights `{name}` are not all finite", code="E660")
         known = self.parameters
-        self.parameters = {}
+        self.parameters, self._makers = {}, {}
         for name, tensor in state.items():
             if name in known:
                 self.parameters[name] = known[name]
@@ -122,6 +127,16 @@ class Supernet:
     def is_finite(self) -> bool:
         """Whether no shared weight is infinite or not a number."""
         return all(bool(torch.isfinite(p).all()) for p in self.parameters.values())
+
+    def _module(self, layer: Layer) -> nn.Module:
+        """A layer's module; networks have those in common that hold nothing but shared weights."""
+        key = layer.key if layer.kind in WEIGHTED else "", layer.kind, layer.settings, layer.slices
+        make = self._makers.get(key)
+        if make is None:
+            module = build_module(layer, self._shared, self.device)
+            make = (lambda: module) if layer.kind in KEPT else Pattern(module).made
+            self._makers[key] = make
+        return make()
 
     def _shared(
         self, layer: Layer, name: str, shape: tuple[int, ...]

@@ -234,7 +234,7 @@ class Builder:
                 self.image = None
             ref = self._one(statement.term, tree, scope)
             self.image = image
-            scope.values[statement.label] = replace(ref, label=statement.label)
+            scope.values[statement.label] = Ref(ref.node, statement.label, ref.entry, ref.raw)
             if statement.array:
                 scope.arrays.setdefault(statement.array, []).append(statement.label)
 
@@ -397,16 +397,16 @@ class Builder:
         if spec.calibrates:
             stride = max(1, scope.scale // max(1, read[0].scale)) if entry else 1
         settings_: dict[str, Setting] = dict(spec.fixed)
+        usual = {WIDTH: width, ENTRY: stride}
         for key, default in spec.parameters:
-            usual = {WIDTH: width, ENTRY: stride}.get(default, default)  # type: ignore[arg-type]
-            settings_[key] = numbers.get(key, usual)  # type: ignore[assignment]
+            settings_[key] = numbers.get(key, usual.get(default, default))  # type: ignore
         _check_settings(callee.name, settings_, read)
         key = self._key(scope, slot, text, inputs)
         given = tuple(settings_.items())
         values = tuple((n.output, n.channels) for n in read)
-        layers, output, channels = _built(spec.build, name, values, given, key, term.span)
+        layers, output, channels, grown = _built(spec.build, name, values, given, key, term.span)
         scale = read[0].scale * int(settings_.get(ENTRY, 1))
-        scale = 0 if _is_vector(layers, read) else _shrunk(scale, layers)
+        scale = 0 if _is_vector(layers, read) else _shrunk(scale, grown)
         node = Node(
             name, callee.name, tuple(n.name for n in read), given, channels, scale, scope.cell,
             scope.instance, scope.block, text, self._sliced(layers, read[0]), output, entry, (),
@@ -660,14 +660,15 @@ class Builder:
 def _built(
     build: Callable[..., str], name: str, values: tuple[tuple[str, int], ...],
     settings: tuple[tuple[str, Setting], ...], key: str, span: Span | None,
-) -> tuple[tuple[Layer, ...], str, int]:  # fmt: skip
-    """The layers of an operation on values, its output, and the channels of that.
+) -> tuple[tuple[Layer, ...], str, int, int]:  # fmt: skip
+    """The layers of an operation on values, its output, the channels of that and how it grows.
 
     The architectures of a search have most of them in common.
     """
     trace = Trace(name, dict(values), key, span)
     output = build(trace, *(value for value, _ in values), **dict(settings))
-    return tuple(trace.layers), output, trace.channels[output]
+    grown = math.prod(x["factor"] for x in trace.layers if x.kind == "unpool")
+    return tuple(trace.layers), output, trace.channels[output], grown
 
 
 def _up_to(calls: tuple[Call, ...], name: str) -> tuple[Call, ...]:
@@ -709,9 +710,8 @@ def _shape(node: Node) -> str:
     return f"{node.channels} channels" + (f" at 1/{node.scale}" if node.scale > 1 else "")
 
 
-def _shrunk(scale: int, layers: Sequence[Layer]) -> int:
-    """The scale after layers that make their value larger."""
-    factor: int = math.prod(x["factor"] for x in layers if x.kind == "unpool")
+def _shrunk(scale: int, factor: int) -> int:
+    """The scale of a value so many times larger."""
     if scale % factor:
         raise ShapeError("this would be larger than the image", code="E413",
                          hint="only what a stride has made smaller can be made larger")  # fmt: skip

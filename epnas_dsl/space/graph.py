@@ -169,8 +169,9 @@ def to_layers(network: Graph | list[Node], drop_path: bool = False) -> tuple[Lay
     renamed: dict[str, str] = {}
     for node in network if isinstance(network, list) else nodes(network):
         for layer in node.layers:
-            inputs = tuple(renamed.get(i, i) for i in layer.inputs)
-            layers.append(layer if inputs == layer.inputs else replace(layer, inputs=inputs))
+            if not renamed.keys().isdisjoint(layer.inputs):
+                layer = replace(layer, inputs=tuple(renamed.get(i, i) for i in layer.inputs))
+            layers.append(layer)
         dropped = node.operation in OPERATIONS and node.operation != "channel_slice"
         if drop_path and node.instance and node.layers and dropped:
             name = f"{node.name}.drop_path"

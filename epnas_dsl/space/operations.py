@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -531,6 +532,7 @@ def _multiply(t: Trace, x: str, gate: str) -> str:
     return t.same("multiply", x, gate)
 
 
+@lru_cache(maxsize=4096)
 def check_setting(name: str, key: str, value: Setting) -> None:
     """Refuse an argument of an operation, a cell or a stack that is out of range.
 

@@ -1,9 +1,10 @@
 """Passes over the layers of a network: each returns other layers that compute the same.
 
 Parts of a network (a cell: the layers whose names begin alike) stay together, so that equal cells
-still have one code. `identities` and `common` change no output by a bit; gradients of values that
-several layers read may add up in another order, and a convolution that `joined` made of several
-may be carried out by another kernel. In float32 that is within 1e-5 of the largest value.
+still have one code. `identities` and `common`, which every network goes through, change no output
+by a bit; gradients of values that several layers read may add up in another order, and a
+convolution that `joined` made of several may be carried out by another kernel. In float32 that is
+within 1e-5 of the largest value.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
 
 from epnas_dsl.space.operations import Layer
 
@@ -29,16 +31,16 @@ def identities(layers: Program) -> Program:
     same: dict[str, str] = {}  # for a layer that is gone, the one that it was
     for layer in _renamed(layers, same):
         made[layer.name] = layer
-        read = [made[i] for i in layer.inputs]
         if layer.kind == "add":
-            kept = [x.name for x in read if x.kind != "zero"] or [layer.inputs[0]]
-            made[layer.name] = replace(layer, inputs=tuple(kept))
+            kept = [i for i in layer.inputs if made[i].kind != "zero"] or [layer.inputs[0]]
             if len(kept) == 1:
                 same[layer.name] = kept[0]
+            if len(kept) < len(layer.inputs):
+                made[layer.name] = replace(layer, inputs=tuple(kept))
         elif (
-            (layer.kind == "relu" == read[0].kind)
+            (layer.kind == "relu" == made[layer.inputs[0]].kind)
             or (layer.kind == "dropout" and layer["p"] == 0)
-            or (layer.kind == "channel_slice" and layer.channels == read[0].channels)
+            or (layer.kind == "channel_slice" and layer.channels == made[layer.inputs[0]].channels)
         ):
             same[layer.name] = layer.inputs[0]
     last = same.get(layers[-1].name, layers[-1].name)
@@ -51,16 +53,21 @@ def common(layers: Program) -> Program:
     first: dict[object, Layer] = {}
     kept: list[Layer] = []
     for layer in _renamed(layers, same):
-        key = (_part(layer), layer.kind, layer.inputs, layer.settings)
-        if (
-            layer.kind in OWN
-            or layer.name == layers[-1].name
-            or first.setdefault(key, layer) is layer
-        ):
-            kept.append(layer)
-        else:
-            same[layer.name] = first[key].name
+        if layer.kind not in OWN and layer.name != layers[-1].name:
+            key = (_part(layer), layer.kind, layer.inputs, layer.settings)
+            if (found := first.setdefault(key, layer)) is not layer:
+                same[layer.name] = found.name
+                continue
+        kept.append(layer)
     return tuple(kept)
+
+
+EXACT: tuple[Pass, ...] = (identities, common)  # outputs are the same to the last bit
+
+
+def changed(layers: Iterable[Layer], passes: Iterable[Pass] = EXACT) -> Program:
+    """The layers after the passes, one after the other."""
+    return reduce(lambda program, change: change(program), passes, tuple(layers))
 
 
 def joined(layers: Program) -> Program:
@@ -166,7 +173,7 @@ def _part(layer: Layer) -> str:
 def _renamed(layers: Iterable[Layer], names: dict[str, str]) -> Iterator[Layer]:
     """The layers, each reading what the names stand for by the time that it is asked for."""
     for layer in layers:
-        if not names.keys().isdisjoint(layer.inputs):
+        if names and not names.keys().isdisjoint(layer.inputs):
             yield replace(layer, inputs=tuple(names.get(i, i) for i in layer.inputs))
         else:
             yield layer

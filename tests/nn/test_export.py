@@ -19,6 +19,7 @@ from epnas_dsl.nn.network import build_network, count_parameters
 from epnas_dsl.nn.portable import renamed
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.graph import to_layers, to_network
+from epnas_dsl.space.passes import identities
 
 SIZE = (3, 32, 32)
 IMAGES = torch.randn(4, *SIZE, generator=torch.Generator().manual_seed(0))
@@ -75,24 +76,27 @@ def residual() -> Architecture:
 
 
 def assert_agree(architecture: Architecture, file: PythonFile) -> None:
-    """Outputs, and so far as torch adds in one order gradients, agree in both modes."""
-    network = build_network(to_layers(to_network(architecture, SIZE)))
+    """Outputs agree in both modes, gradients too where what is equal is computed as often."""
+    layers = to_layers(to_network(architecture, SIZE))
+    usual, network = build_network(layers), build_network(layers, passes=(identities,))
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)
     exported = model(file.text)
+    usual.load_state_dict(network.state_dict())
     state = renamed(network.state_dict(), file)
     assert exported.state_dict().keys() == state.keys()
     exported.load_state_dict(state)
     for training in (False, True):
-        torch.manual_seed(0)
-        first = network.train(training)(IMAGES)
-        torch.manual_seed(0)
-        second = exported.train(training)(IMAGES)
-        assert torch.equal(first, second)
-    first.square().sum().backward()
-    second.square().sum().backward()
+        outputs = []
+        for module in (usual, network, exported):
+            torch.manual_seed(0)
+            outputs.append(module.train(training)(IMAGES))
+        first, *others = outputs
+        assert all(torch.equal(first, other) for other in others)
+    for output in others:
+        output.square().sum().backward()
     gradients = {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
     found = {n: p.grad for n, p in exported.named_parameters() if p.grad is not None}
     expected = renamed(gradients, file)

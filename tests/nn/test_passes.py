@@ -19,7 +19,7 @@ from epnas_dsl.nn.supernet import Supernet
 from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.graph import network_layers, to_layers, to_network
 from epnas_dsl.space.operations import Layer
-from epnas_dsl.space.passes import Pass, Program, common, folded, identities, joined
+from epnas_dsl.space.passes import EXACT, Pass, Program, changed, common, folded, identities, joined
 from epnas_dsl.space.shapes import training_memory
 from tests.nn.small import SPACES, small_space
 
@@ -51,12 +51,12 @@ def trained(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor, dict[st
 def compare(layers: Program, passes: tuple[Pass, ...], exact: bool, last: bool) -> None:
     form = torch.channels_last if last else torch.contiguous_format
     images = IMAGES.double().contiguous(memory_format=form)
-    plain, changed = (Supernet(3).network(layers, p).double() for p in ((), passes))
-    for network in (plain, changed):
+    plain, made = (Supernet(3).network(layers, p).double() for p in ((), passes))
+    for network in (plain, made):
         network.to(memory_format=form)
         set_drop_path(network, 0.0)
-    assert list(plain.state_dict()) == list(changed.state_dict())
-    ours, theirs = trained(changed, images), trained(plain, images)
+    assert list(plain.state_dict()) == list(made.state_dict())
+    ours, theirs = trained(made, images), trained(plain, images)
     for a, b in zip(ours[:2], theirs[:2], strict=True):
         assert torch.equal(a, b) if exact else torch.allclose(a, b, rtol=1e-9, atol=1e-9)
     assert ours[2].keys() <= theirs[2].keys()
@@ -64,13 +64,10 @@ def compare(layers: Program, passes: tuple[Pass, ...], exact: bool, last: bool) 
     for name, gradient in theirs[2].items():
         found = ours[2].get(name, torch.zeros_like(gradient))  # dead code gets none
         torch.testing.assert_close(found, gradient, rtol=1e-9, atol=1e-10 * top)
-    changed_layers: Program = layers
-    for change in passes:
-        changed_layers = change(changed_layers)
-    live = {name for layer in changed_layers for name in (layer.name, *layer.parts)}
+    live = {name for layer in changed(layers, passes) for name in (layer.name, *layer.parts)}
     for name, value in plain.named_buffers():
         if name.rpartition(".")[0] in live:
-            torch.testing.assert_close(changed.get_buffer(name), value, rtol=1e-9, atol=1e-12)
+            torch.testing.assert_close(made.get_buffer(name), value, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", PASSES)
@@ -120,6 +117,15 @@ def test_the_same_is_computed_once_in_a_cell() -> None:
     before, after = counted(layers), counted(common(layers))
     assert before - after == Counter(max_pool=1, relu=1)
     assert common(common(layers)) == common(layers)
+
+
+def test_what_several_read_since_it_is_computed_once_is_not_overwritten() -> None:
+    for other, overwritten in (("max_pool_3x3", 0), ("relu", 1)):
+        layers = layers_of(f"q = conv_3x3(p); return relu(p + q) + {other}(p + q)")
+        assert counted(layers)["add"] - counted(changed(layers))["add"] == 1
+        found = [x for x in overwriting(changed(layers)) if x.startswith("cell1.output")]
+        assert len(found) == overwritten
+        compare(layers, EXACT, exact=True, last=True)
 
 
 def test_convolutions_of_one_value_are_one() -> None:
@@ -209,4 +215,4 @@ def test_the_memory_of_a_training_step_is_what_autograd_keeps(space: str) -> Non
     (layers,) = programs(space, 1)
     network = Supernet(memory_format=torch.channels_last).network(layers)
     measured = (kept_bytes(network, 5) - kept_bytes(network, 3)) / 2
-    assert measured == training_memory(identities(layers), (3, 32, 32))
+    assert measured == training_memory(changed(layers), (3, 32, 32))

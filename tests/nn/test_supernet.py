@@ -75,6 +75,28 @@ def test_statistics_belong_to_each_network() -> None:
     assert second.x.batch_norm.weight is first.x.batch_norm.weight
 
 
+def test_networks_have_the_modules_in_common_that_hold_nothing_but_shared_weights() -> None:
+    (layers,) = programs("micro", 1)
+    supernet = Supernet()
+    one, other = supernet.network(layers), supernet.network(layers)
+    stays = (nn.Conv2d, nn.ParameterList, nn.Linear, nn.MaxPool2d, nn.AvgPool2d)
+    for (path, a), (same, b) in zip(one.named_modules(), other.named_modules(), strict=True):
+        assert path == same
+        assert (a is b) == isinstance(a, stays)
+    before = {id(p) for p in one.parameters()}
+    supernet.load_state({})  # all weights are made anew, and no module holds old ones
+    fresh = {id(p) for p in supernet.network(layers).parameters()}
+    assert fresh == {id(p) for p in supernet.parameters.values()}
+    assert fresh.isdisjoint(before)
+
+
+def test_passes_change_nothing_in_the_order_of_the_modules() -> None:
+    for space in SPACES:
+        for layers in programs(space, 2):
+            plain, usual = build_network(layers, passes=()), build_network(layers)
+            assert [*plain.state_dict()] == [*usual.state_dict()]
+
+
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("space", SPACES)
 def test_bound_extracted_and_standalone_networks_agree_to_the_bit(
