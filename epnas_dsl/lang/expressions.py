@@ -540,8 +540,9 @@ class Expressions(ABC):
                     fail("E221", f"{KINDS[part.kind]} where a value is needed", argument.span)
         parts = [t for terms in lists for t in terms]
         if not inside and all(_may_be_empty(p) for p in parts):
-            fail("E209", f"`{node.name}` {'may have' if parts else 'has'} nothing to join here",
-                 node.span, "`some of` always has an element" if parts else "")  # fmt: skip
+            may = any(p.size > 1 for p in parts)
+            fail("E209", f"`{node.name}` {'may have' if may else 'has'} nothing to join here",
+                 node.span, "`some of` always has an element" if may else "")  # fmt: skip
         if not inside:
             check_subsets(parts, node.span)
         width = self.width(node, env)
