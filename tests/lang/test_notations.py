@@ -543,8 +543,8 @@ def test_a_matrix_holds_no_dead_vertices() -> None:
     )
     assert to_notation(from_notation(small, "nasbench101"), "nasbench101") == small
     dead = load_architecture(
-        "nasbench101: h1 = conv_1x1(project(prev)); h2 = conv_3x3(h1); h3 = conv_3x3(project(prev));"
-        "h4 = conv_1x1(h3); h5 = conv_1x1(h2); return concat(h4, channels=channels)"
+        "nasbench101: h1 = conv_1x1(project(prev)); h2 = conv_3x3(h1);"
+        "h3 = conv_3x3(project(prev)); h4 = conv_1x1(h3); h5 = conv_1x1(h2); return concat(h4, channels=channels)"
     )
     assert to_notation(dead, "nasbench101") == (
         "ModelSpec(matrix=[[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]], "
@@ -605,7 +605,8 @@ MISTAKES = [
     ("nni", '{"normal/op_2_0": "sep_conv_3x3"}', "E309", "}", "`normal/input_2_0` is missing"),
     ("nni", json.dumps(NNI_DARTS_V2 | {"normal/op_7_0": "none"}), "E309", '"none"',
      "`normal/op_7_0` is no choice"),
-    ("nni", '{"normal_n2_p0": "sep_conv_3x3", "normal_n2_switch": ["x"]}', "E309", '"sep', "of NNI 2"),
+    ("nni", '{"normal_n2_p0": "sep_conv_3x3", "normal_n2_switch": ["x"]}', "E309", '"sep',
+     "of NNI 2"),
     ("nni", json.dumps(NNI_DARTS_V2 | {"x": 1}), "E309", "1", "`x` is no choice"),
     ("nni", json.dumps({"cell/0_1": "conv_9x9"}), "E310", '"conv_9x9"', "not one of"),
     ("json", JSON.replace("1,", "2,", 1), "E309", "2", "schema 2"),

@@ -236,7 +236,7 @@ def _operation(given: Literal, names: Container[str]) -> str:
 
 
 def print_nasbench101(architecture: Architecture) -> str:
-    """The inverse of `read_nasbench101`, without the vertices that the output does not depend on."""
+    """The inverse of `read_nasbench101`, without vertices that the output does not need."""
     space = architecture.space
     module = _module(space)
     if architecture.level != space.depth:
