@@ -544,7 +544,8 @@ def test_a_matrix_holds_no_dead_vertices() -> None:
     assert to_notation(from_notation(small, "nasbench101"), "nasbench101") == small
     dead = load_architecture(
         "nasbench101: h1 = conv_1x1(project(prev)); h2 = conv_3x3(h1);"
-        "h3 = conv_3x3(project(prev)); h4 = conv_1x1(h3); h5 = conv_1x1(h2); return concat(h4, channels=channels)"
+        "h3 = conv_3x3(project(prev)); h4 = conv_1x1(h3); h5 = conv_1x1(h2);"
+        "return concat(h4, channels=channels)"
     )
     assert to_notation(dead, "nasbench101") == (
         "ModelSpec(matrix=[[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]], "
