@@ -561,7 +561,7 @@ class Expressions(ABC):
         array = self.array(name, env, node.arguments[0].span)
         if array is None:
             self.unknown(name, env, node.arguments[0].span,
-                         "no statement gives it an element: a loop may go over nothing")  # fmt: skip
+                         "no statement gives it an element, or a loop goes over none")  # fmt: skip
         level = min((e.level for e in array.elements.values()), default=0)
         if level > max(1, self.level):
             fail("E226", f"`{name}` exists only from level {level} on", node.arguments[0].span,

@@ -489,7 +489,8 @@ class Builder:
             if node.scale != first.scale or not same:
                 raise ShapeError(
                     f"`{_written(refs[0], first)}` has {_shape(first)} and "
-                    f"`{_written(ref, node)}` has {_shape(node)}; they cannot be {'added' if term.operator == 'add' else 'joined'}",
+                    f"`{_written(ref, node)}` has {_shape(node)}; "
+                    f"they cannot be {'added' if term.operator == 'add' else 'joined'}",
                     code="E401",
                     hint="a 1x1 convolution or a stride brings them together",
                 )
