@@ -69,6 +69,8 @@ def text(word: str) -> tuple[str, str]:
         return "<stdin>", sys.stdin.read(MAX_TEXT + 1)
     if is_file(Path(word)):
         return word, read_text(Path(word), MAX_TEXT)
+    if re.fullmatch(r"[\w./\\~-]+\.[A-Za-z]\w{0,5}", word):
+        raise ArchitectureError(f"there is no file `{word}`", code="E309")
     return "<text>", word
 
 

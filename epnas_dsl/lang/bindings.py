@@ -101,7 +101,8 @@ def always_there(term: Term, span: Span | None) -> None:
     """Refuse a value that architectures of fewer levels lack; a join leaves such out."""
     if isinstance(term, Value) and term.optional:
         fail("E226", f"`{term.label}` exists only from a later level on", span,
-             "only a sum or `concat(..)` leaves out what is not there yet")  # fmt: skip
+             "`for` instead of `level` has it there at once; else only a sum or `concat(..)` of "
+             "all leaves it out")  # fmt: skip
 
 
 def locate(error: EpnasError, span: Span | None) -> None:

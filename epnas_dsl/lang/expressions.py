@@ -263,11 +263,11 @@ class Expressions(ABC):
                  "fewer levels are whole too: use `last(..)` or `unused(..)`")  # fmt: skip
         return binding.term
 
-    def unknown(self, name: str, env: Env, span: Span) -> NoReturn:
+    def unknown(self, name: str, env: Env, span: Span, hint: str = "") -> NoReturn:
         """Raise the error of an unknown name."""
         known = [*env.known(), *OPERATIONS, *self.BUILT_IN]
         raise SpaceNameError(f"`{name}` is not known here", code="E103", span=span,
-                             hint=nearest(name, known))  # fmt: skip
+                             hint=nearest(name, known) or hint)  # fmt: skip
 
     def array(self, name: str, env: Env, span: Span) -> ArrayBinding | None:
         """The values of a name with indices; None where there is no such name."""
@@ -539,8 +539,9 @@ class Expressions(ABC):
                     fail("E221", f"{KINDS[part.kind]} where a value is needed", argument.span)
         parts = [t for terms in lists for t in terms]
         if not inside and all(_may_be_empty(p) for p in parts):
-            fail("E209", f"`{node.name}` {'may have' if parts else 'has'} nothing to join here",
-                 node.span, "`some of` always has an element" if parts else "")  # fmt: skip
+            may = any(p.size > 1 for p in parts)
+            fail("E209", f"`{node.name}` {'may have' if may else 'has'} nothing to join here",
+                 node.span, "`some of` always has an element" if may else "")  # fmt: skip
         if not inside:
             check_subsets(parts, node.span)
         width = self.width(node, env)
@@ -558,7 +559,8 @@ class Expressions(ABC):
         name = node.arguments[0].name
         array = self.array(name, env, node.arguments[0].span)
         if array is None:
-            self.unknown(name, env, node.arguments[0].span)
+            self.unknown(name, env, node.arguments[0].span,
+                         "no statement gives it an element, or a loop goes over none")  # fmt: skip
         level = min((e.level for e in array.elements.values()), default=0)
         if level > max(1, self.level):
             fail("E226", f"`{name}` exists only from level {level} on", node.arguments[0].span,

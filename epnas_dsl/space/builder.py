@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
@@ -487,7 +488,8 @@ class Builder:
             same = node.channels == first.channels or term.operator == "concat"
             if node.scale != first.scale or not same:
                 raise ShapeError(
-                    f"`{refs[0].label}` has {_shape(first)} and `{ref.label}` has {_shape(node)}; "
+                    f"`{_written(refs[0], first)}` has {_shape(first)} and "
+                    f"`{_written(ref, node)}` has {_shape(node)}; "
                     f"they cannot be {'added' if term.operator == 'add' else 'joined'}",
                     code="E401",
                     hint="a 1x1 convolution or a stride brings them together",
@@ -704,6 +706,12 @@ def _paths(names: Iterable[str]) -> Iterator[str]:
     for name in names:
         parts = name.split(".")
         yield from (".".join(parts[:n]) for n in range(1, len(parts) + 1))
+
+
+def _written(ref: Ref, node: Node) -> str:
+    """What a value is called in the text; one without a name is what its operation makes."""
+    unnamed = node.text and re.fullmatch(r"op\d+|output", ref.label)
+    return f"{node.text.partition('(')[0]}(..)" if unnamed else ref.label
 
 
 def _shape(node: Node) -> str:

@@ -65,7 +65,9 @@ def count_unique(
         raise CountError(
             f"{total:,} architectures would have to be looked at, {limit:,} at most, since no "
             f"counting argument holds: {reason}",
-            hint="count a lower level with --level, or fewer levels through the parameters",
+            hint="count a lower level with --level, or fewer levels through the parameters"
+            if space.depth > 1
+            else "smaller parameters leave fewer, and without --unique none is looked at",
         )
     tell(f"counted by enumeration: {reason}")
     from epnas_dsl.space.expansion import enumerate_level  # which loads numpy

@@ -52,6 +52,8 @@ MISTAKES = [
     ("summary ARCH=", 1, "error E", "^"),
     ("convert |none~0| --from nasbench201 --to epnas", 1, "E309", "|op~0|"),
     ("convert x --from darts --to epnas", 1, "<text>:1:1: error E309", "Genotype(normal"),
+    ("convert nosuch.txt --from darts --to epnas", 1, "E309", "there is no file `nosuch.txt`"),
+    ("count budgeted_resnet --unique", 2, "E910", "smaller parameters leave fewer"),
     ("convert ARCH --from epnas --to nasbench201", 1, "E312", "nasbench201"),
     ("convert ARCH --from epnas --to nni", 1, "E315", "no word"),
     ("diff ARCH nothing", 1, "E308", "begins with the name of its space"),

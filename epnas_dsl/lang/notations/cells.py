@@ -16,7 +16,7 @@ from epnas_dsl.space.graph import body_nodes
 from epnas_dsl.space.nodes import Node
 from epnas_dsl.space.recognition import callees, from_nodes, roots
 from epnas_dsl.space.search_space import Body, SearchSpace
-from epnas_dsl.space.terms import Each, Term, Value
+from epnas_dsl.space.terms import Each, Join, Statement, Term, Value
 
 T = TypeVar("T")
 Names = Mapping[str, tuple[str, ...]]  # what a notation calls an operation, and what a space may
@@ -52,15 +52,18 @@ def frames_of(space: SearchSpace) -> dict[str, Frame]:
         ArchitectureError: the space is none of cells (E312).
     """
     frames: dict[str, Frame] = {}
-    for body in dict.fromkeys(b for b, _ in space.statements):
+    decided = dict.fromkeys(b for b, _ in space.statements)
+    for body in dict.fromkeys([*decided, *space.bodies]):  # a cell may leave nothing to decide
         for stride in body.names.values():
             role = "normal" if stride == 1 else "reduction"
             if body is space.network or role in frames:
                 break
             frames[role] = _frame(body)
-    if set(frames) != {"normal", "reduction"} or any(
-        len(f.values) != len(f.blocks) + 2 for f in frames.values()
-    ):
+    bodies = [f.body for f in frames.values()]
+    if (
+        set(frames) != {"normal", "reduction"} or any(b not in bodies for b in decided)
+        or any(len(f.values) != len(f.blocks) + 2 for f in frames.values())
+    ):  # fmt: skip
         raise ArchitectureError(
             f"{space.name} is no space of normal and reduction cells with two inputs", code="E312",
             hint="this notation belongs to spaces such as `darts`, `pnas`, `micro`",
@@ -69,12 +72,30 @@ def frames_of(space: SearchSpace) -> dict[str, Frame]:
 
 
 def _frame(body: Body) -> Frame:
-    decided = [s for s in body.statements if s.term.decisions]
+    decided = [s for s in body.statements if s.term.decisions] or [*_fixed_blocks(body)]
     blocks = tuple(s.label for s in decided)
     read = [x for s in decided for x in _labels(s.term)]
-    inputs = dict.fromkeys(x for x in read if x not in blocks)
+    inputs = sorted({x for x in read if x not in blocks}, key=lambda x: (_origin(body, x), x))
     operations = dict.fromkeys(x for s in decided for x in callees(s.term))
     return Frame(body, (*inputs, *blocks), blocks, tuple(operations))
+
+
+def _fixed_blocks(body: Body) -> Iterator[Statement]:
+    """The statements of a cell without decisions but those that prepare an input alone."""
+    prepared = {*body.inputs}
+    for s in body.statements:
+        if isinstance(s.term, Join) or not prepared.issuperset(_labels(s.term)):
+            yield s
+        else:
+            prepared.add(s.label)
+
+
+def _origin(body: Body, label: str) -> int:
+    """Which input of the cell a value is made of."""
+    terms = {s.label: s.term for s in body.statements}
+    while label in terms and label not in body.inputs:
+        label = next(_labels(terms.pop(label)), "")
+    return body.inputs.index(label) if label in body.inputs else len(body.inputs)
 
 
 def _labels(term: Term) -> Iterator[str]:
@@ -102,23 +123,42 @@ def read_cells(space: SearchSpace, cells: Mapping[str, Cell], names: Names) -> A
                 span=cells["reduction"].span, hint="`darts` and `nasnet` have two",
             )  # fmt: skip
     for role, frame in frames.items():
+        if not any(b is frame.body for b, _ in space.statements):
+            here = [sorted((n.text, i) for n, i in b) for b in blocks_of(found, frame)]
+            asked = [sorted((known_as(n.text(), names, frame.operations), i.whole()) for n, i in b)
+                     for b in cells[role].blocks]  # fmt: skip
+            if here != asked:
+                raise ArchitectureError(f"the {role} cell of {space.name} is fixed, and another",
+                                        code="E313", span=cells[role].span)  # fmt: skip
         given = cells[role].concat
         if given is not None:
             joins = joined_by(found, frame)
             if sorted(joins) != sorted(x.whole() for x in given):
                 span = given[0].span.to(given[-1].span) if given else cells[role].span
                 raise ArchitectureError(
-                    f"the {role} cell of {space.name} joins {joins} here", code="E313", span=span
-                )
+                    f"the {role} cell of {space.name} joins {joins} here", code="E313", span=span,
+                    hint=f"a copy of {space.name} with `for` instead of `level` and `return concat("
+                    f"some of [{_written(frame)}])` joins any of them: `--space FILE`",
+                )  # fmt: skip
     return found
+
+
+def _written(frame: Frame) -> str:
+    """The values of a cell as its text says them."""
+    arrays = {s.label: s.array for s in frame.body.statements if s.array}
+    return ", ".join(
+        f"{arrays[x]}[{x.removeprefix(arrays[x])}]" if x in arrays else x for x in frame.values
+    )
 
 
 def _cell_nodes(space: SearchSpace, frame: Frame, cell: Cell, names: Names) -> list[Node]:
     if len(cell.blocks) > len(frame.blocks):
+        twice = any(len({i.value for _, i in block}) < len(block) for block in cell.blocks)
         raise ArchitectureError(
             f"a cell of {len(cell.blocks)} blocks; {space.name} has {len(frame.blocks)}",
             code="E313", span=cell.blocks[len(frame.blocks)][0][0].span,
-            hint="parameters give it more: `--space 'darts(nodes=5)'`",
+            hint="a block here reads a value twice, as in `--space nasnet` and `--space amoebanet`"
+            if twice else "parameters give it more: `--space 'darts(nodes=5)'`",
         )  # fmt: skip
     inputs = len(frame.values) - len(frame.blocks)
     found = [Node(x, "input", text=x) for x in frame.values[:inputs]]

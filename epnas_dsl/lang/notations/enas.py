@@ -1,6 +1,6 @@
 """Turn the integer strings of ENAS into architectures and back.
 
-Operations are numbered in the order of the space.
+Operations have the numbers of the authors' code, whatever their order in a space.
 """
 
 from __future__ import annotations
@@ -16,11 +16,18 @@ from epnas_dsl.lang.notations.cells import (
     blocks_of,
     frames_of,
     read_cells,
+    spelt,
     twos,
 )
 from epnas_dsl.space.architecture import Architecture
+from epnas_dsl.space.genotype import print_term
 from epnas_dsl.space.search_space import SearchSpace
-from epnas_dsl.space.terms import Choice, Subset, Term, pick
+from epnas_dsl.space.terms import Choice, Subset, Term, Value, pick
+
+MICRO = {"sep_conv_3x3": ("sep_conv_3x3",), "sep_conv_5x5": ("sep_conv_5x5",),
+         "avg_pool_3x3": ("avg_pool_3x3",), "max_pool_3x3": ("max_pool_3x3",),
+         "identity": ("skip_connect", "identity")}  # fmt: skip
+MACRO = ("conv_3x3", "dw_conv_3x3", "conv_5x5", "dw_conv_5x5", "avg_pool_3x3", "max_pool_3x3")
 
 
 def _integers(source: Source) -> list[Literal]:
@@ -36,12 +43,7 @@ def _integers(source: Source) -> list[Literal]:
 
 
 def read_enas_micro(source: Source, space: SearchSpace | None) -> Architecture:
-    """`0 2 0 0 0 4 0 1 ..`: for each block value, operation, value, operation; two cells.
-
-    Operations are numbered in the order of the space: in `enas_micro` that of the ENAS authors.
-    """
-    space = space or load_space("enas_micro")
-    frames = frames_of(space)
+    """`0 2 0 0 0 4 0 1 ..`: for each block value, operation, value, operation; two cells."""
     numbers = _integers(source)
     if len(numbers) % 8:
         raise wrong(f"{len(numbers)} numbers; two cells of some blocks have a multiple of 8",
@@ -49,13 +51,10 @@ def read_enas_micro(source: Source, space: SearchSpace | None) -> Architecture:
     cells = {}
     half = len(numbers) // 2
     for role, part in (("normal", numbers[:half]), ("reduction", numbers[half:])):
-        known = frames[role].operations
-        steps = []
-        for value, operation in twos(part):
-            name = known[below(operation, len(known))]
-            steps.append((Literal(name, operation.span), value))
+        steps = [(Literal([*MICRO][below(operation, len(MICRO))], operation.span), value)
+                 for value, operation in twos(part)]  # fmt: skip
         cells[role] = Cell(twos(steps), None, part[0].span.to(part[-1].span))
-    return read_cells(space, cells, {})
+    return read_cells(space or load_space("enas_micro"), cells, MICRO)
 
 
 def print_enas_micro(architecture: Architecture) -> str:
@@ -67,17 +66,12 @@ def print_enas_micro(architecture: Architecture) -> str:
                                     code="E315")  # fmt: skip
         for block in blocks_of(architecture, frame):
             for node, value in block:
-                if node.text not in frame.operations:
-                    raise ArchitectureError(f"`{node.text}` has no number", code="E315")
-                numbers += [value, frame.operations.index(node.text)]
+                numbers += [value, [*MICRO].index(spelt(node, MICRO, True))]
     return " ".join(map(str, numbers))
 
 
 def read_enas_macro(source: Source, space: SearchSpace | None) -> Architecture:
-    """`0 3 0 0 1 0 ..`: for each layer its operation, then a bit for each layer it may skip from.
-
-    Operations and bits are numbered in the order of the space.
-    """
+    """`0 3 0 0 1 0 ..`: for each layer its operation, then a bit for each skip."""
     space = space or load_space("enas_macro")
     numbers = _integers(source)
     choices: list[int] = []
@@ -93,7 +87,12 @@ def read_enas_macro(source: Source, space: SearchSpace | None) -> Architecture:
                 mask = sum(below(rest.pop(0), 2) << i for i in range(bits))
                 choices.append(mask - term.least)
             else:
-                choices.append(below(rest.pop(0), term.size))
+                given, known = rest.pop(0), _names(term)
+                name = MACRO[below(given, len(MACRO))]
+                if name not in known:
+                    raise ArchitectureError(f"`{name}` is not one of {', '.join(known)}",
+                                            code="E310", span=given.span)  # fmt: skip
+                choices.append(known.index(name))
     if rest:
         raise wrong(f"more numbers than {space.name} has layers for", rest[0].span)
     return Architecture(space, choices)
@@ -107,21 +106,33 @@ def print_enas_macro(architecture: Architecture) -> str:
             if isinstance(term, Subset):
                 chosen = pick(term, number)[0]
                 numbers += [int(i in chosen) for i in range(len(term.elements))]
+            elif (name := _names(term)[number]) in MACRO:
+                numbers.append(MACRO.index(name))
             else:
-                numbers.append(number)
+                raise ArchitectureError(f"this notation has no number for `{name}`", code="E315")
     return " ".join(map(str, numbers))
+
+
+def _names(term: Term) -> list[str]:
+    """The operations that a layer chooses from."""
+    return [print_term(term, pick(term, i), {}) for i in range(term.size)]
 
 
 def _layers(space: SearchSpace) -> list[list[Term]]:
     """For each level the choice of an operation and, where there is one, that of the skips."""
     rows = [[d.term for d in level] for level in space.levels]
-    for terms in rows:
-        kinds = [type(t) for t in terms]
-        if kinds not in ([Choice], [Choice, Subset]) or any(
-            isinstance(t, Subset) and not t.is_bit_set for t in terms
-        ):
-            raise ArchitectureError(
-                f"{space.name} is no space of layers with skips", code="E312",
-                hint="this notation belongs to spaces such as `enas_macro` and `macro`",
-            )  # fmt: skip
+    labels = [s.label for _, s in space.statements]
+    fits = len(labels) == len(rows)
+    for i, (operation, *skips) in enumerate(rows if fits else ()):
+        fits &= isinstance(operation, Choice) and operation.kind == "operation"
+        fits &= len(skips) == 1 or i == len(skips) == 0
+        for term in skips:  # what a layer reads stands before them all
+            fits &= isinstance(term, Subset) and term.is_bit_set and len(term.elements) == i
+            named = {x.label for x in term.children if isinstance(x, Value)}
+            fits &= len(named) == i and not named.intersection(labels[i - 1 : i])
+    if not fits:
+        raise ArchitectureError(
+            f"{space.name} is no space of layers that skip what they read", code="E312",
+            hint="this notation belongs to `enas_macro`; layers of `macro` may join what they read",
+        )  # fmt: skip
     return rows

@@ -236,7 +236,7 @@ def _operation(given: Literal, names: Container[str]) -> str:
 
 
 def print_nasbench101(architecture: Architecture) -> str:
-    """The inverse of `read_nasbench101`; every vertex of the space is there, read or not."""
+    """The inverse of `read_nasbench101`, without vertices that the output does not need."""
     space = architecture.space
     module = _module(space)
     if architecture.level != space.depth:
@@ -255,4 +255,9 @@ def print_nasbench101(architecture: Architecture) -> str:
             if theirs is None:
                 raise ArchitectureError(f"this notation has no word for `{operation}`", code="E315")
             ops.append(theirs)
-    return f"ModelSpec(matrix={matrix}, ops={[*ops, 'output']})"
+    alive = [len(labels) - 1]
+    for i in reversed(range(len(ops))):
+        if i == 0 or any(matrix[i][j] for j in alive):
+            alive.insert(0, i)
+    ops = [[*ops, "output"][i] for i in alive]
+    return f"ModelSpec(matrix={[[matrix[i][j] for j in alive] for i in alive]}, ops={ops})"

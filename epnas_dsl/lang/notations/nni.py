@@ -45,6 +45,10 @@ def read_nni(source: Source, space: SearchSpace | None) -> Architecture:
     if any(k.startswith("cell/") for k in table):
         space = space or load_space("nasbench201")
         return read_edges(space, lambda i, j: found.entry(f"cell/{j}_{i}"), NNI)
+    for key in table:
+        if re.match(r"(normal|reduce)_n\d+_", key):
+            raise wrong(f"`{key}` is a name of NNI 2; the names of NNI 3 are read here",
+                        table[key].span)  # fmt: skip
     sizes = {_SIZES[k]: table.pop(k).whole() for k in _SIZES if k in table}
     cells = {"normal": _nni_cell(found, "normal"), "reduction": _nni_cell(found, "reduce")}
     blocks = {"normal": len(cells["normal"].blocks), "reduce": len(cells["reduction"].blocks)}
