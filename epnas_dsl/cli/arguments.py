@@ -27,12 +27,17 @@ def architecture(word: str) -> Architecture:
     A trial is also named by its number, or by a condition: `DIR:17`, `DIR:best(params<2e6)`.
 
     Raises:
-        ArchitectureError: there is none, or it does not fit its space.
+        ArchitectureError: there is none, or it does not fit its space, or misses what that requires.
         SpaceError: it does not parse, or its space has errors.
         RunError: there is no such run, or no such trial in it.
     """
     from epnas_dsl.lang.loading import load_architecture
+    from epnas_dsl.space.measures import check_requirements
 
+    if found := _TRIAL.fullmatch(word):  # it was searched, so it met them
+        from epnas_dsl import experiment
+
+        return experiment.recorded(Path(found["run"]), found["trial"])
     if word == "-":
         text = sys.stdin.read(MAX_TEXT + 1)
         if ":" not in text:
@@ -40,11 +45,7 @@ def architecture(word: str) -> Architecture:
                 "no architecture came on standard input", code="E308",
                 hint="a text begins with the name of its space: `micro: h1 = ..`",
             )  # fmt: skip
-        return load_architecture(text.removesuffix("\n"))
-    if found := _TRIAL.fullmatch(word):
-        from epnas_dsl import experiment
-
-        return experiment.recorded(Path(found["run"]), found["trial"])
+        word = text.removesuffix("\n")
     path = Path(word.removesuffix(":"))
     if any((path / name).is_file() for name in ("run.db", "runs.toml")):
         raise ArchitectureError(
@@ -52,13 +53,15 @@ def architecture(word: str) -> Architecture:
             code="E308",
             hint=f"its best is `{path}:best`",
         )
-    if path.suffix == ".space":
+    if word.endswith(".space"):
         raise ArchitectureError(
             f"`{path}` is a space, not an architecture", code="E308",
             hint=f"`epnas sample {path}` prints architectures of it; where nothing is chosen, "
-            f"`{path.stem}:` is the only one",
+            f"`{path}:` is the only one",
         )  # fmt: skip
-    return load_architecture(word)
+    architecture = load_architecture(word)
+    check_requirements(architecture)
+    return architecture
 
 
 def text(word: str) -> tuple[str, str]:
