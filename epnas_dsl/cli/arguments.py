@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from epnas_dsl.cli.terminal import note
 from epnas_dsl.errors import ArchitectureError, ConfigError
 
 if TYPE_CHECKING:
     from epnas_dsl.config import Config
     from epnas_dsl.space.architecture import Architecture
+    from epnas_dsl.space.search_space import SearchSpace
 
 MAX_TEXT = 1 << 16
 _TRIAL = re.compile(r"(?P<run>[^=;]*):(?P<trial>best(?:\(.*\))?|\d{1,9})")
@@ -27,7 +29,7 @@ def architecture(word: str) -> Architecture:
     A trial is also named by its number, or by a condition: `DIR:17`, `DIR:best(params<2e6)`.
 
     Raises:
-        ArchitectureError: there is none, or it does not fit its space, or misses what that requires.
+        ArchitectureError: there is none, or it does not fit its space, or misses a requirement.
         SpaceError: it does not parse, or its space has errors.
         RunError: there is no such run, or no such trial in it.
     """
@@ -60,8 +62,27 @@ def architecture(word: str) -> Architecture:
             f"`{path}:` is the only one",
         )  # fmt: skip
     architecture = load_architecture(word)
+    told(architecture.space)
     check_requirements(architecture)
     return architecture
+
+
+def space(word: str) -> SearchSpace:
+    """The space of a name or a path, with parameters if wanted."""
+    from epnas_dsl.lang.loading import load_space
+
+    return told(load_space(word))
+
+
+def told(space: SearchSpace) -> SearchSpace:
+    """Note where a space is another one than the built-in one of its name."""
+    from epnas_dsl.resources import names, resource
+
+    if space.name in names("spaces"):
+        text = resource("spaces", space.name).read_text(encoding="utf-8")
+        if space.source != text:
+            note(f"this `{space.name}` is that of a file, not the built-in one")
+    return space
 
 
 def text(word: str) -> tuple[str, str]:
@@ -83,8 +104,9 @@ def run_of(word: str) -> Path | None:
 
 def is_architecture(word: str) -> bool:
     """Whether a word that may be a space or an architecture is the latter."""
-    path = word.partition("(")[0]
-    return word == "-" or word.endswith(".arch") or (":" in word and not Path(path).is_file())
+    path, _, rest = word.partition("(")
+    is_text = ":" in rest or (":" in path and not Path(path).is_file())
+    return word == "-" or word.endswith(".arch") or is_text
 
 
 def image(text: str | None, arch: str = "") -> tuple[int, int, int]:
