@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from epnas_dsl.cli.terminal import note
-from epnas_dsl.errors import ArchitectureError, ConfigError
+from epnas_dsl.errors import ArchitectureError, ConfigError, EpnasError
 
 if TYPE_CHECKING:
     from epnas_dsl.config import Config
@@ -68,10 +69,21 @@ def architecture(word: str) -> Architecture:
 
 
 def space(word: str) -> SearchSpace:
-    """The space of a name or a path, with parameters if wanted."""
-    from epnas_dsl.lang.loading import load_space
+    """The space of a name or a path, with parameters if wanted.
 
-    return told(load_space(word))
+    Notes what is odd: another space than the built-in one of its name, and architectures that do
+    not fit together, as far as a few of them show it (some 8; `check` tries some 64).
+    """
+    from epnas_dsl.lang.loading import check_shapes, load_space
+
+    found = told(load_space(word))
+    try:
+        check_shapes(found, most=8)
+    except EpnasError as error:
+        first = error.diagnostics[0]
+        note(f"some architectures of {found.name} cannot be built: {first.code}, {first.message}")
+        note(f"  `epnas check {shlex.quote(word)}` shows where")
+    return found
 
 
 def told(space: SearchSpace) -> SearchSpace:

@@ -225,3 +225,21 @@ def test_a_name_means_one_space(epnas) -> None:
     assert again.status == 0
     assert again.err == done.err
     assert epnas("count", "micro").out == "2\n"
+
+
+@pytest.mark.parametrize("words", ["count", "count --unique", "sample", "draw -o a.svg", "show"])
+def test_what_cannot_be_built_is_told(epnas, words: str) -> None:
+    text = """space odd()
+    network (image) {
+        x = conv_3x3(image, 8, stride=1|2)
+        y = conv_5x5(image, 8, stride=1|2)
+        return linear(global_avg_pool(x + y), 10)
+    }
+    """
+    Path("odd.space").write_text(text)
+    command, *rest = words.split()
+    done = epnas(command, "odd.space", *rest)
+    assert done.status == 0
+    assert "some architectures of odd cannot be built: E401, " in done.err
+    assert "`epnas check odd.space` shows where" in done.err
+    assert "cannot be built" not in epnas(command, "nasbench201", *rest).err
