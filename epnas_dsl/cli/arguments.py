@@ -34,7 +34,7 @@ def architecture(word: str) -> Architecture:
         SpaceError: it does not parse, or its space has errors.
         RunError: there is no such run, or no such trial in it.
     """
-    from epnas_dsl.lang.loading import load_architecture
+    from epnas_dsl.lang.loading import is_file, load_architecture
     from epnas_dsl.space.measures import check_requirements
 
     if found := _TRIAL.fullmatch(word):  # it was searched, so it met them
@@ -50,7 +50,7 @@ def architecture(word: str) -> Architecture:
             )  # fmt: skip
         word = text.removesuffix("\n")
     path = Path(word.removesuffix(":"))
-    if any((path / name).is_file() for name in ("run.db", "runs.toml")):
+    if any(is_file(path / name) for name in ("run.db", "runs.toml")):
         raise ArchitectureError(
             f"`{path}` is a run, not an architecture",
             code="E308",

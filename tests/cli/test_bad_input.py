@@ -47,7 +47,7 @@ MISTAKES = [
     ("summary", 2, "E530", "ARCH"),
     ("summary nothing", 1, "E308", "begins with the name of its space"),
     ("summary one.space", 1, "E308", "`epnas sample one.space` prints architectures of it"),
-    ("summary in/one.space:", 1, "E308", "`one:` is the only one"),
+    ("summary in/one.space", 1, "E308", "`in/one.space:` is the only one"),
     ("summary no.arch", 1, "E308", "begins with the name of its space"),
     ("summary ARCH=", 1, "error E", "^"),
     ("convert |none~0| --from nasbench201 --to epnas", 1, "E309", "|op~0|"),
