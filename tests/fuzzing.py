@@ -126,6 +126,8 @@ class Derivations:
                 return chance.choice(["<", "<=", ">", ">=", "==", "!="])
             case "DIGEST":
                 return chance.choice(["@1f", "@0123456789abcdef"])
+            case "PATH":
+                return chance.choice(["no.space", "a folder/no.space"])
         return self.words[terminal]
 
 

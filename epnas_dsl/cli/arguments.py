@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from epnas_dsl.errors import ArchitectureError, ConfigError
+from epnas_dsl.cli.terminal import note
+from epnas_dsl.errors import ArchitectureError, ConfigError, EpnasError
 
 if TYPE_CHECKING:
     from epnas_dsl.config import Config
     from epnas_dsl.space.architecture import Architecture
+    from epnas_dsl.space.search_space import SearchSpace
 
 MAX_TEXT = 1 << 16
 _TRIAL = re.compile(r"(?P<run>[^=;]*):(?P<trial>best(?:\(.*\))?|\d{1,9})")
@@ -27,12 +30,17 @@ def architecture(word: str) -> Architecture:
     A trial is also named by its number, or by a condition: `DIR:17`, `DIR:best(params<2e6)`.
 
     Raises:
-        ArchitectureError: there is none, or it does not fit its space.
+        ArchitectureError: there is none, or it does not fit its space, or misses a requirement.
         SpaceError: it does not parse, or its space has errors.
         RunError: there is no such run, or no such trial in it.
     """
-    from epnas_dsl.lang.loading import load_architecture
+    from epnas_dsl.lang.loading import is_file, load_architecture
+    from epnas_dsl.space.measures import check_requirements
 
+    if found := _TRIAL.fullmatch(word):  # it was searched, so it met them
+        from epnas_dsl import experiment
+
+        return experiment.recorded(Path(found["run"]), found["trial"])
     if word == "-":
         text = sys.stdin.read(MAX_TEXT + 1)
         if ":" not in text:
@@ -40,25 +48,53 @@ def architecture(word: str) -> Architecture:
                 "no architecture came on standard input", code="E308",
                 hint="a text begins with the name of its space: `micro: h1 = ..`",
             )  # fmt: skip
-        return load_architecture(text.removesuffix("\n"))
-    if found := _TRIAL.fullmatch(word):
-        from epnas_dsl import experiment
-
-        return experiment.recorded(Path(found["run"]), found["trial"])
+        word = text.removesuffix("\n")
     path = Path(word.removesuffix(":"))
-    if any((path / name).is_file() for name in ("run.db", "runs.toml")):
+    if any(is_file(path / name) for name in ("run.db", "runs.toml")):
         raise ArchitectureError(
             f"`{path}` is a run, not an architecture",
             code="E308",
             hint=f"its best is `{path}:best`",
         )
-    if path.suffix == ".space":
+    if word.endswith(".space"):
         raise ArchitectureError(
             f"`{path}` is a space, not an architecture", code="E308",
             hint=f"`epnas sample {path}` prints architectures of it; where nothing is chosen, "
-            f"`{path.stem}:` is the only one",
+            f"`{path}:` is the only one",
         )  # fmt: skip
-    return load_architecture(word)
+    architecture = load_architecture(word)
+    told(architecture.space)
+    check_requirements(architecture)
+    return architecture
+
+
+def space(word: str) -> SearchSpace:
+    """The space of a name or a path, with parameters if wanted.
+
+    Notes what is odd: another space than the built-in one of its name, and architectures that do
+    not fit together, as far as a few of them show it (some 8; `check` tries some 64).
+    """
+    from epnas_dsl.lang.loading import check_shapes, load_space
+
+    found = told(load_space(word))
+    try:
+        check_shapes(found, most=8)
+    except EpnasError as error:
+        first = error.diagnostics[0]
+        note(f"some architectures of {found.name} cannot be built: {first.code}, {first.message}")
+        note(f"  `epnas check {shlex.quote(word)}` shows where")
+    return found
+
+
+def told(space: SearchSpace) -> SearchSpace:
+    """Note where a space is another one than the built-in one of its name."""
+    from epnas_dsl.resources import names, resource
+
+    if space.name in names("spaces"):
+        text = resource("spaces", space.name).read_text(encoding="utf-8")
+        if space.source != text:
+            note(f"this `{space.name}` is that of a file, not the built-in one")
+    return space
 
 
 def text(word: str) -> tuple[str, str]:
@@ -82,8 +118,9 @@ def run_of(word: str) -> Path | None:
 
 def is_architecture(word: str) -> bool:
     """Whether a word that may be a space or an architecture is the latter."""
-    path = word.partition("(")[0]
-    return word == "-" or word.endswith(".arch") or (":" in word and not Path(path).is_file())
+    path, _, rest = word.partition("(")
+    is_text = ":" in rest or (":" in path and not Path(path).is_file())
+    return word == "-" or word.endswith(".arch") or is_text
 
 
 def image(text: str | None, arch: str = "") -> tuple[int, int, int]:

@@ -57,14 +57,15 @@ def _known(context: click.Context, parameter: click.Parameter, value: str) -> st
 @as_json
 def convert_command(text: str, source: str, target: str, space: str | None, as_json: bool) -> None:
     """Translate from and to other notations."""
-    from epnas_dsl.lang.loading import load_space
     from epnas_dsl.lang.notations import from_notation, to_notation
+    from epnas_dsl.space.measures import check_requirements
 
     if source == "epnas" and space is None:
         found = arguments.architecture(text)
     else:
         name, read = arguments.text(text)
-        found = from_notation(read, source, load_space(space) if space else None, name)
+        found = from_notation(read, source, arguments.space(space) if space else None, name)
+        check_requirements(found)
     written = to_notation(found, target)
     if as_json:
         document(space=found.space.name, notation=target, text=written, architecture=str(found))

@@ -164,10 +164,8 @@ def _carried_out(work: Callable[[Any], object], again: Callable[[], str]) -> int
 
 def _name(config: Config) -> str:
     """What a run is called: its space and its data, or its table."""
-    from epnas_dsl.lang.loading import load_space
-
     data = config.evaluation.table or config.data.name.partition(":")[2] or config.data.name
-    return f"{load_space(config.space).name}-{Path(data).resolve().name.partition('.')[0]}"
+    return f"{arguments.space(config.space).name}-{Path(data).resolve().name.partition('.')[0]}"
 
 
 def _print_plan(config: Config, folder: Path) -> None:

@@ -10,7 +10,7 @@ import click
 
 from epnas_dsl.cli import arguments
 from epnas_dsl.cli.terminal import document, note, progress, say, show, table, write
-from epnas_dsl.errors import ConfigError, EpnasError, nearest
+from epnas_dsl.errors import ConfigError, Diagnostic, EpnasError, nearest
 
 if TYPE_CHECKING:
     from epnas_dsl.space.search_space import SearchSpace
@@ -59,6 +59,12 @@ def check_command(files: tuple[str, ...], as_json: bool) -> int:
     reports, status = [], 0
     for file in files:
         space, findings = check(file)
+        stem = file.partition("(")[0].strip().removesuffix(".space").rpartition("/")[2]
+        if space and space.name != stem:
+            findings.append(Diagnostic(
+                "W008", f"the space `{space.name}` is in a file of another name, {file}",
+                hint=f"rename it {space.name}.space, so that its architectures' texts find it",
+            ))  # fmt: skip
         errors = [f for f in findings if not f.is_warning]
         plain = [f.to_json() for f in findings]
         reports.append({"file": file, "ok": not errors, "findings": plain})
@@ -137,10 +143,9 @@ def format_command(files: tuple[Path, ...], check: bool) -> int:
 def show_command(space: str, as_json: bool, sharing: bool) -> None:
     """Show decisions, levels and exact counts."""
     from epnas_dsl.cli import listings
-    from epnas_dsl.lang.loading import load_space
     from epnas_dsl.space.counting import count_raw, count_unordered
 
-    found = load_space(space)
+    found = arguments.space(space)
     if sharing:
         rows = listings.sharing(found)
         if as_json:
@@ -193,12 +198,11 @@ def count_command(
     space requires. With it, those that meet it and differ under the declared equivalence: by a
     counting argument where one holds, otherwise by looking at each of up to 2,000,000.
     """
-    from epnas_dsl.lang.loading import load_space
     from epnas_dsl.space import counting
 
     if unordered and unique:
         raise ConfigError("--unordered or --unique, not both", code="E530")
-    found = load_space(space)
+    found = arguments.space(space)
     check_level(found, level)
     kind = "unique" if unique else "unordered" if unordered else "raw"
     if unique:
@@ -234,10 +238,9 @@ def sample_command(space: str, number: int, seed: int, level: int | None) -> Non
     """
     import numpy as np
 
-    from epnas_dsl.lang.loading import load_space
     from epnas_dsl.space.expansion import sample
 
-    found = load_space(space)
+    found = arguments.space(space)
     check_level(found, level)
     generator = np.random.default_rng(seed)
     for start in range(0, number, 100):
@@ -265,7 +268,6 @@ def draw_command(
     dark: bool,
 ) -> None:
     """Draw a space or an architecture."""
-    from epnas_dsl.lang.loading import load_space
     from epnas_dsl.space import drawing
 
     shape = arguments.image(image)
@@ -275,7 +277,7 @@ def draw_command(
                 "--network, --space and --diff are for architectures", code="E530",
                 hint="`epnas sample` gives some",
             )  # fmt: skip
-        dot = drawing.draw_space(load_space(what), body)
+        dot = drawing.draw_space(arguments.space(what), body)
     elif space:
         architecture = arguments.architecture(what)
         dot = drawing.draw_space(architecture.space, body, architecture)

@@ -33,7 +33,7 @@ from epnas_dsl.lang.bindings import (
 from epnas_dsl.lang.distinct import MAX_LISTED, check_apart, check_subsets, check_texts
 from epnas_dsl.space.arithmetic import calculate
 from epnas_dsl.space.genotype import print_term
-from epnas_dsl.space.operations import OPERATIONS
+from epnas_dsl.space.operations import ENTRY, OPERATIONS
 from epnas_dsl.space.terms import (
     Choice,
     Constant,
@@ -84,6 +84,8 @@ class Expressions(ABC):
         self.used: set[str] = set()
         self.warnings: list[Diagnostic] = []
         self.filled: dict[Span, bool] = {}  # alternatives that are lists: were they ever not empty
+        self.steps = False  # does a cell have a stride, so that a stride may be another than 1
+        self.wires: set[str] = set()  # operations that count as nothing
         self.asked = False  # was there anything that looks like a choice
         self.level = 0
         self.active: list[str] = []
@@ -443,7 +445,17 @@ class Expressions(ABC):
                 given = {n: print_term(t, r, {}) for (n, t), r in pairs}
                 usual = {n: str(v) for n, v in (*spec.parameters, *spec.fixed)}
                 text = print_term(term, tree, {})
-                other = seen.setdefault((spec.build, *sorted({**usual, **given}.items())), text)
+                taken = {**usual, **given}
+                if not self.steps and not spec.calibrates and ENTRY in taken:
+                    taken[ENTRY] = taken[ENTRY].replace(ENTRY, "1")
+                if spec.family == "pooling" and taken.get("kernel", "").isdigit():
+                    taken["padding"] = taken["padding"].replace(
+                        "-1", str(int(taken["kernel"]) // 2)
+                    )
+                same: tuple[object, ...] = (spec.build, *sorted(taken.items()))
+                if term.name in self.wires and not self.steps and taken.get(ENTRY, "1") == "1":
+                    same = ("wire",)
+                other = seen.setdefault(same, text)
                 if other != text:
                     self.warn("W004", f"`{text}` is the same as `{other}`", span)
 

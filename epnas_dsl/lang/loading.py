@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from random import Random
@@ -33,6 +35,7 @@ from epnas_dsl.space.shapes import costs
 from epnas_dsl.space.terms import Number as Value
 
 MAX_BYTES = 1 << 20
+MAX_FILES, MAX_HEAD = 200, 1 << 14  # of a folder, looked at for the head of a space
 IMAGE = (3, 32, 32)
 MIXED_LAYERS = 1_000  # after which no alternatives are combined at random any more
 MAX_LAYERS = 8_000  # that are worked out to check the shapes of one level
@@ -60,8 +63,12 @@ def read_space(text: str, name: str = "<text>", **parameters: Value) -> SearchSp
     return lower(parse_space(text, name), parameters)[0]
 
 
-def find_space(reference: str | Path) -> tuple[Path, dict[str, Value]]:
-    """The file that a name or path stands for, and the parameters written behind it."""
+def find_space(reference: str | Path, folder: Path = Path()) -> tuple[Path, dict[str, Value]]:
+    """The file that a name or path stands for, and the parameters written behind it.
+
+    A name stands for the file `NAME.space` in the folder or the current one, or else for the
+    built-in space. So does the name in front of an architecture's text.
+    """
     if isinstance(reference, Path):
         given: dict[str, Value] = {}
         name = str(reference)
@@ -69,15 +76,30 @@ def find_space(reference: str | Path) -> tuple[Path, dict[str, Value]]:
         name, keywords = parse_reference(reference)
         given = {k.name: _value(k) for k in keywords}
     path = Path(name)
-    if path.suffix == ".space" or is_file(path):
+    file = path if path.suffix == ".space" else Path(f"{name}.space")
+    for found in (folder / file, file, path):
+        if is_file(found):
+            return found, given
+    if file == path:
         return path, given
     if name in names("spaces"):
         return resource("spaces", name), given
-    known = sorted(names("spaces"))
+    known = sorted({*names("spaces"), *(p.stem for p in Path().glob("*.space"))})
     raise ConfigError(
-        f"there is no space `{name}`; built in are {', '.join(known)}", code="E501",
-        hint=nearest(name, known) or "give the path of a .space file",
+        f"there is no space `{name}`; built in are {', '.join(sorted(names('spaces')))}",
+        code="E501", hint=_describing(name, folder) or nearest(name, known)
+        or "give the path of its file, also in front of a text's colon: `folder/mine.space: ..`",
     )  # fmt: skip
+
+
+def _describing(name: str, folder: Path) -> str:
+    """A hint at the file of another name that describes a space; empty where there is none."""
+    head = re.compile(rf"^\s*space\s+{re.escape(name)}\b".encode(), re.MULTILINE)
+    for path in sorted({*folder.glob("*.space"), *Path().glob("*.space")})[:MAX_FILES]:
+        with suppress(OSError), path.open("rb") as file:
+            if head.search(file.read(MAX_HEAD)):
+                return f"it is in {path}; give this path, also in front of a text's colon"
+    return ""
 
 
 def is_file(path: Path) -> bool:
@@ -190,8 +212,9 @@ def load_architecture(source: str | Path, space: SearchSpace | None = None) -> A
     """An architecture from its text, or from the path of a file that holds it.
 
     Args:
-        space: the space that it belongs to; by default the one that it names: built in, or a
-            `.space` file of that name beside the file or in the current folder.
+        space: the space that it belongs to; by default the one that it names by its path, or by
+            its name: a `.space` file of that name beside the file or in the current folder, or else
+            built in.
 
     Raises:
         ArchitectureError: it does not fit its space.
@@ -227,8 +250,5 @@ def named_space(name: str, parameters: Mapping[str, Value], folder: Path = Path(
     Raises:
         SpaceError, ConfigError: there is none, or it has errors.
     """
-    for place in (folder, Path()):
-        path = place / f"{name}.space"
-        if path.is_file():
-            return read_space(read_text(path), str(path), **parameters)
-    return load_space(name, **parameters)
+    path, _ = find_space(name, folder)
+    return read_space(read_text(path), str(path), **parameters)

@@ -115,7 +115,11 @@ class _Lowerer:
         items = self.node.items
         for item in items:
             self.keep(lambda i=item: self.declare(i))
-        bodies = [b for i in items if isinstance(i, syntax.Cell) for b in self.cell(i)]
+        sharing, treated = self.settings(items)
+        cells = [i for i in items if isinstance(i, syntax.Cell)]
+        self.expressions.steps = any(n.stride != 1 for cell in cells for n in cell.names)
+        self.expressions.wires = {name for name, role in treated.items() if role == "wire"}
+        bodies = [b for cell in cells for b in self.cell(cell)]
         networks = [i for i in items if isinstance(i, syntax.Network)]
         for extra in networks[1:]:
             self.error("E112", "a second network; a space has one", extra.span)
@@ -130,7 +134,6 @@ class _Lowerer:
             if isinstance(item, syntax.Production | syntax.Function):
                 self.keep(lambda i=item: self.look_into(i), item.span)
         requirements = [r for i in items if isinstance(i, syntax.Require) for r in self.require(i)]
-        sharing, treated = self.settings(items)
         self.nested_cells(bodies)
         if self.errors or network is None:
             return None

@@ -35,7 +35,7 @@ MAX_OPTIONS = 50_000_000
 MAX_REJECTED = 10_000
 MAX_TABLE = 100_000
 FEWEST = 100
-MAX_EFFORT = 5_000_000  # values looked at in vain, of 3 microseconds; a layer's cost takes five
+MAX_EFFORT = 900_000  # values looked at in vain, of 4 microseconds; a layer's cost takes four
 
 
 def options(space: SearchSpace, level: int, unordered: bool = True) -> Numbers:
@@ -156,8 +156,13 @@ def sample(
                 rejected = 0
                 continue
             rejected += 1
+            if not architecture.choices:
+                raise CountError(
+                    f"the one architecture of {space.name} misses its requirements",
+                    code="E916", hint="give it other parameters, or loosen a `require`",
+                )  # fmt: skip
             if rejected == FEWEST:
-                most = _patience(space)
+                most = _patience(architecture)
             if rejected >= most:
                 raise CountError(
                     f"none of {most:,} random architectures of {space.name} meets its "
@@ -168,11 +173,12 @@ def sample(
     return found
 
 
-def _patience(space: SearchSpace) -> int:
-    """How many architectures in a row may miss the requirements: fewer where each takes long."""
+def _patience(architecture: Architecture) -> int:
+    """How many in a row may miss the requirements: fewer where each takes as long as this one."""
+    space = architecture.space
     effort = space.places
     if any(r.measures & COSTS for r in space.requirements):
-        effort += 5 * layers(space)
+        effort += 4 * max(layers(space), layers(space, architecture.choices))
     return max(FEWEST, min(MAX_REJECTED, MAX_EFFORT // max(1, effort)))
 
 

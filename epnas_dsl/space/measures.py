@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from epnas_dsl.errors import ShapeError
+from epnas_dsl.errors import ArchitectureError, ShapeError
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import evaluate
 from epnas_dsl.space.graph import network_layers, reads
@@ -59,3 +59,23 @@ def satisfies(architecture: Architecture, image: Image = IMAGE) -> bool:
     except ShapeError:
         return False
     return all(evaluate(r.condition, (), full) for r in requirements)
+
+
+def check_requirements(architecture: Architecture) -> None:
+    """Refuse an architecture that misses a requirement of its space: it is none of them.
+
+    Raises:
+        ArchitectureError: it misses one (E316).
+        ShapeError: its values do not fit together, so that nothing can be measured.
+    """
+    requirements = architecture.space.requirements
+    costly = any(r.measures & COSTS for r in requirements)
+    found = measures(architecture) if costly else graph_measures(architecture)
+    for requirement in requirements:
+        if not evaluate(requirement.condition, (), found):
+            values = [f"{name} = {found[name]:,}" for name in sorted(requirement.measures)]
+            raise ArchitectureError(
+                f"not an architecture of {architecture.space.name}: {' and '.join(values)}",
+                code="E316", span=requirement.span,
+                hint=f"the space requires `{requirement.text}`",
+            )  # fmt: skip

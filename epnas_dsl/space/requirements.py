@@ -19,6 +19,7 @@ WHOLE = 256  # a space of so many architectures is looked at whole
 DRAWN = 32
 FEWEST = 16
 MAX_LAYERS = 3_000  # that are worked out in all, beyond the fewest architectures
+MAX_WHOLE = 30_000  # the same, of a space that is looked at whole
 CHANGED = 128  # architectures made by changing one decision, for each measure and direction
 
 Measures = dict[str, Number]
@@ -31,7 +32,7 @@ def idle_requirements(space: SearchSpace) -> list[Diagnostic]:
     A small space is looked at whole. Of a large one some are drawn at random, of all levels, and
     from the last of these the decisions are changed one by one to what makes each measure smallest
     and largest. No more are looked at once every requirement was met and missed, or when the
-    networks had more than 3,000 layers in all.
+    networks had more than 3,000 layers in all (30,000 of a small space).
     """
     if not space.requirements:
         return []
@@ -39,7 +40,10 @@ def idle_requirements(space: SearchSpace) -> list[Diagnostic]:
     whole = math.prod(sizes) <= WHOLE
     rows = (itertools.product(*map(range, sizes[:width])) for width in set(space.widths[1:]))
     every = (_measured(space, choices) for choices in itertools.chain.from_iterable(rows))
-    most = max(FEWEST, MAX_LAYERS // max(layers(space), space.places))
+    size = max(layers(space), space.places)
+    most = max(FEWEST, MAX_LAYERS // size)
+    if whole and math.prod(sizes) * size <= MAX_WHOLE:
+        most = WHOLE * space.depth
     whole = whole and math.prod(sizes) <= most
     met: list[set[bool]] = [set() for _ in space.requirements]
     looked_at = 0
@@ -49,19 +53,23 @@ def idle_requirements(space: SearchSpace) -> list[Diagnostic]:
             seen.add(bool(evaluate(requirement.condition, (), found)))
         if all(len(seen) == 2 for seen in met):
             break
-    among = "" if whole else f" of {looked_at} looked at"
+    kinds = ("every architecture", "no architecture")
+    if not whole:
+        among = f" of {looked_at} architectures looked at"
+        kinds = (f"each{among}", f"none{among}")
     return [
-        Diagnostic("W005", f"{which} architecture{among} meets this requirement", requirement.span)
-        for which, outcome in (("every", {True}), ("no", {False}))
+        Diagnostic("W005", f"{which} meets this requirement", requirement.span)
+        for which, outcome in zip(kinds, ({True}, {False}), strict=True)
         for seen, requirement in zip(met, space.requirements, strict=True)
-        if seen == outcome and (space.decisions or which == "no")
+        if seen == outcome and (space.decisions or outcome == {False})
     ]
 
 
-def layers(space: SearchSpace) -> int:
-    """How many layers the first architecture of full length has."""
+def layers(space: SearchSpace, choices: Sequence[int] | None = None) -> int:
+    """How many layers an architecture has, by default the first one of full length."""
+    choices = [0] * len(space.decisions) if choices is None else choices
     try:
-        return len(network_layers(Architecture(space, [0] * len(space.decisions)), IMAGE))
+        return len(network_layers(Architecture(space, choices), IMAGE))
     except EpnasError:
         return 1
 

@@ -47,7 +47,7 @@ MISTAKES = [
     ("summary", 2, "E530", "ARCH"),
     ("summary nothing", 1, "E308", "begins with the name of its space"),
     ("summary one.space", 1, "E308", "`epnas sample one.space` prints architectures of it"),
-    ("summary in/one.space:", 1, "E308", "`one:` is the only one"),
+    ("summary in/one.space", 1, "E308", "`in/one.space:` is the only one"),
     ("summary no.arch", 1, "E308", "begins with the name of its space"),
     ("summary ARCH=", 1, "error E", "^"),
     ("convert |none~0| --from nasbench201 --to epnas", 1, "E309", "|op~0|"),
@@ -164,3 +164,46 @@ def test_a_bug_is_told_in_one_line(epnas, monkeypatch) -> None:
     assert "Traceback" not in done.err
     with pytest.raises(ZeroDivisionError):
         epnas("--debug", "count", "micro")
+
+
+WIDE = """space wide()
+require macs <= 1e6
+network (image) {
+    x = conv_3x3(image, 8|64)
+    return linear(global_avg_pool(x), 10)
+}
+"""
+NARROW = "wide: x = conv_3x3(image, channels=8)"
+MODULE = (
+    "ModelSpec(matrix=[[0,1,1,1,1],[0,0,1,1,1],[0,0,0,1,1],[0,0,0,0,1],[0,0,0,0,0]], ops=['input',"
+    "'conv3x3-bn-relu','conv3x3-bn-relu','conv3x3-bn-relu','output'])"
+)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["summary", "neighbours", "draw -o a.svg", "compile -o a.py", "diff OTHER",
+     "convert --from epnas --to json"],
+)  # fmt: skip
+def test_what_misses_a_requirement_is_refused(epnas, words: str) -> None:
+    Path("wide.space").write_text(WIDE)
+    command, *rest = words.replace("OTHER", NARROW.replace(" ", "")).split()
+    done = epnas(command, NARROW.replace("8", "64"), *rest)
+    assert (done.status, done.out) == (1, "")
+    place = "wide.space:2:1: error E316"
+    assert f"{place}: not an architecture of wide: macs = 1,770,112\n" in done.err
+    assert epnas(command, NARROW, *rest).status == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "measured"),
+    [
+        (["summary", "resnet(layers=20):"], "depth = 34"),
+        (["convert", MODULE, "--from", "nasbench101", "--to", "epnas"], "edges = 10"),
+    ],
+)
+def test_requirements_hold_of_parameters_and_other_notations(epnas, line, measured) -> None:
+    done = epnas(*line)
+    assert done.status == 1
+    assert "E316" in done.err
+    assert measured in done.err

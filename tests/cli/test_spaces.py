@@ -184,3 +184,62 @@ def test_names_are_printed_as_plain_text(epnas) -> None:
     assert "\x1b" not in done.err
     assert "[red]" in done.err
     assert "\\u001b" in json.dumps(epnas("check", "x.space", "--json").json) or done.err
+
+
+SLIM = """space first()
+network (image) {
+    x = conv_3x3(image, 4|8)
+    return linear(global_avg_pool(x), 2)
+}
+"""
+
+
+def test_a_text_is_read_back_whatever_its_file_is_called(epnas, monkeypatch) -> None:
+    Path("s").mkdir()
+    Path("s/other.space").write_text(SLIM)
+    text = epnas("sample", "s/other.space").out.strip()
+    assert text.startswith("first: ")
+    assert "W008" in epnas("check", "s/other.space").err
+    for command in (["summary"], ["draw", "-o", "a.svg"]):
+        refused = epnas(*command, text)
+        assert "E501" in refused.err
+        assert "the path of its file, also in front of a text's colon" in refused.err
+        for head in ("s/other.space", "s/other.space()"):
+            assert epnas(*command, text.replace("first", head)).status == 0
+    monkeypatch.chdir("s")
+    assert "hint: it is in other.space; give this path" in epnas("summary", text).err
+    assert "hint: it is in other.space; give this path" in epnas("count", "first").err
+    assert epnas("summary", text.replace("first", "other.space")).status == 0
+    Path("other.space").rename("first.space")
+    assert "W008" not in epnas("check", "first.space").err
+    assert epnas("count", "first").out == "2\n"
+    assert "did you mean `first`?" in epnas("count", "frst").err
+
+
+def test_a_name_means_one_space(epnas) -> None:
+    assert not epnas("count", "micro").err
+    Path("micro.space").write_text(SLIM.replace("first", "micro"))
+    done = epnas("sample", "micro")
+    assert done.err == "this `micro` is that of a file, not the built-in one\n"
+    again = epnas("summary", done.out.strip())
+    assert again.status == 0
+    assert again.err == done.err
+    assert epnas("count", "micro").out == "2\n"
+
+
+@pytest.mark.parametrize("words", ["count", "count --unique", "sample", "draw -o a.svg", "show"])
+def test_what_cannot_be_built_is_told(epnas, words: str) -> None:
+    text = """space odd()
+    network (image) {
+        x = conv_3x3(image, 8, stride=1|2)
+        y = conv_5x5(image, 8, stride=1|2)
+        return linear(global_avg_pool(x + y), 10)
+    }
+    """
+    Path("odd.space").write_text(text)
+    command, *rest = words.split()
+    done = epnas(command, "odd.space", *rest)
+    assert done.status == 0
+    assert "some architectures of odd cannot be built: E401, " in done.err
+    assert "`epnas check odd.space` shows where" in done.err
+    assert "cannot be built" not in epnas(command, "nasbench201", *rest).err

@@ -446,3 +446,33 @@ def test_a_loose_input_takes_the_stride_of_its_cell() -> None:
     step = found["cell1.output.factorized_reduce"]
     assert (step.inputs, step.channels, step.scale) == (("cell1.h0",), 8, 2)
     assert found["cell1.output"].inputs == (step.name, "cell1.h2")
+
+
+@pytest.mark.parametrize(
+    ("alternatives", "same"),
+    [
+        ("conv_3x3 | conv_3x3(stride=1)", ["`conv_3x3(stride=1)` is the same as `conv_3x3`"]),
+        ("max_pool(3) | max_pool(3, stride=1, padding=1)", ["is the same as `max_pool(kernel=3)`"]),
+        ("skip_connect | identity", ["`identity` is the same as `skip_connect`"]),
+        ("conv_3x3 | conv_3x3(stride=2)", []),
+        ("max_pool(3) | max_pool(3, padding=0)", []),
+        ("skip_connect | conv_3x3 | max_pool_3x3", []),
+    ],
+)
+@pytest.mark.parametrize("head", ["c", "c, d/2"])
+def test_alternatives_that_are_the_same_once_defaults_are_taken(alternatives, same, head) -> None:
+    text = f"""space s()
+    treat skip_connect as wire
+    treat identity as wire
+    op := {alternatives}
+    cell {head} (p) {{ return op(p) }}
+    network (image) {{ return linear(global_avg_pool(stack(conv_3x3(image, 8), [LIST])), 10) }}
+    """.replace("LIST", head.partition("/")[0])
+    space, diagnostics = check("s.space", text)
+    assert space
+    found = [d.message for d in diagnostics if d.code == "W004"]
+    if "/2" in head:  # where a stride is taken, they differ
+        assert found == []
+    else:
+        assert len(found) == len(same)
+        assert all(end in message for message, end in zip(found, same, strict=True))
