@@ -97,7 +97,8 @@ def diff_command(
         if body not in own:
             raise ConfigError(f"there is no cell `{body}`; there are {', '.join(known)}",
                               code="E804", hint=nearest(body, known))  # fmt: skip
-        changes = [c for c in changes if c.body == own[body]]
+        shown = body if any(c.body == body for c in changes) else own[body]
+        changes = [c for c in changes if c.body == shown]
     if out:
         from epnas_dsl.space import drawing
 
