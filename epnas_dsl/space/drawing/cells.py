@@ -31,7 +31,7 @@ def draw_cell(architecture: Architecture, body: str | None = None) -> Digraph:
     """Draw a cell, or the network's own body where the choices stand there.
 
     Args:
-        body: a cell's name or `network`; by default every body that has decisions, side by side.
+        body: a cell's name or `network`; by default every body that has decisions, else every cell, side by side.
 
     Raises:
         ConfigError: there is no such body (E804).
@@ -127,6 +127,10 @@ def diff_cells(first: Architecture, second: Architecture, body: str | None = Non
     """
     name = f"{first.id} and {second.id}"
     shown = drawn_bodies(first.space, body)
+    if body is None:  # one body for several cells may stand against one for each
+        known = {n for b in first.space.bodies for n in b.names}
+        theirs = [n for n in drawn_bodies(second.space, None) if n in known]
+        shown = list(dict.fromkeys([*shown, *theirs]))
     about = f"{first} becomes {second}"
     looks = {"dashed, orange": first, "bold, blue": second}
     legend = [*(f"{a.space.name}  {a.id}: {x}" for x, a in looks.items()), "both: grey"]
@@ -140,7 +144,8 @@ def diff_cells(first: Architecture, second: Architecture, body: str | None = Non
     for part in shown:
         drawn_bodies(second.space, part)
         pairs, last = _pairs(*(nodes(to_graph(a, part)) for a in (first, second)))
-        frame = draw_frame(page, part, body_title(first.space, part), _paired(pairs, last))
+        title = min((body_title(a.space, part) for a in (first, second)), key=len)
+        frame = draw_frame(page, part, title, _paired(pairs, last))
         page.x += frame.right + GAP
     return dot
 
