@@ -31,7 +31,8 @@ def draw_cell(architecture: Architecture, body: str | None = None) -> Digraph:
     """Draw a cell, or the network's own body where the choices stand there.
 
     Args:
-        body: a cell's name or `network`; by default every body that has decisions, else every cell, side by side.
+        body: a cell's name or `network`; by default every body that has decisions, or else every cell,
+            side by side.
 
     Raises:
         ConfigError: there is no such body (E804).
