@@ -9,7 +9,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +174,34 @@ def test_edges_pass_between_blocks() -> None:
             for box in frames(source).values():
                 if not inside(box, spots[tail]) and not inside(box, spots[head]):
                     assert not any(inside(box, point) for point in points)
+
+
+def test_functions_of_other_depths_are_drawn_downwards() -> None:
+    space = read_space("""
+    space nested()
+    op := conv_3x3 | sep_conv_3x3
+    def inner(x) { y = op(x) + op(x); return relu(y) }
+    def outer(x, times) {
+        for i in 1..times { x = inner(x) }
+        return x + conv_1x1(x)
+    }
+    cell normal (prev) {
+        h[0] = outer(prev, times=1|2|3)
+        h[1] = op(h[0]) | inner(h[0])
+        return concat(unused(h))
+    }
+    network (image) { return linear(global_avg_pool(normal(conv_3x3(image, 8))), 10) }
+    """)
+    found = sample(space, 8, np.random.default_rng(5))
+    for one, two in product(found, found):
+        source = diff_cells(one, two).source
+        high = {
+            n: float(y)
+            for n, _, y in re.findall(rf'^\t"?([\w.]+)"? \[.*? {SPOT}', source, re.MULTILINE)
+        }
+        edges = re.findall(r'^\t"?([\w.]+)"? -> "?([\w.]+)"? ', source, re.MULTILINE)
+        assert edges
+        assert all(high[head] < high[tail] for tail, head in edges)
 
 
 def test_cells_without_decisions_are_all_compared() -> None:

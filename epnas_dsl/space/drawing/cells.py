@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from epnas_dsl.space.architecture import Architecture
@@ -31,8 +32,8 @@ def draw_cell(architecture: Architecture, body: str | None = None) -> Digraph:
     """Draw a cell, or the network's own body where the choices stand there.
 
     Args:
-        body: a cell's name or `network`; by default every body that has decisions, or else every cell,
-            side by side.
+        body: a cell's name or `network`; by default every body that has decisions, or else every
+            cell, side by side.
 
     Raises:
         ConfigError: there is no such body (E804).
@@ -156,27 +157,44 @@ def _pairs(
 ) -> tuple[dict[str, _Pair], tuple[str, str]]:
     """The nodes of both by one name each, and what each of the cells returns.
 
-    Equal operations of a statement meet first, then the others in order.
+    The values of a statement meet first, then its equal operations, then the others in order; no
+    two that would close a circle.
     """
     pairs = {n.name: _Pair(first=n) for n in first}
     theirs: dict[str, str] = {}
+    last = [{_block(n): n for n in listing} for listing in (first, second)]
 
     def likeness(ours: Node, node: Node) -> int:
         inputs = {theirs.get(i) for i in node.inputs}
-        return 2 * (ours.text == node.text) + (set(ours.inputs) == inputs)
+        alike = ours.text == node.text
+        ends = last[0][_block(ours)] is ours and last[1][_block(node)] is node
+        return 4 * (alike and ends) + 2 * alike + (set(ours.inputs) == inputs)
+
+    def closes(ours: Node, node: Node) -> bool:
+        """Whether the picture would have a circle with these two as one."""
+        named = {n.name: f"{n.name}.second" for n in second} | theirs | {node.name: ours.name}
+        reads = {n.name: set(n.inputs) for n in first}
+        for n in second:
+            reads.setdefault(named[n.name], set()).update(named[i] for i in n.inputs)
+        try:
+            TopologicalSorter(reads).prepare()
+        except CycleError:
+            return True
+        return False
 
     for block in dict.fromkeys(map(_block, second)):
         rest = [n for n in second if _block(n) == block]
-        for least in (3, 2, 0):
+        for least in (6, 3, 2, 0):
             for node in list(rest):
-                free = [
+                free = next((
                     n for n in first
                     if _block(n) == block and not pairs[n.name].second
                     and _is_join(n) == _is_join(node) and likeness(n, node) >= least
-                ]  # fmt: skip
+                    and not closes(n, node)
+                ), None)  # fmt: skip
                 if free:
-                    theirs[node.name] = free[0].name
-                    pairs[free[0].name].second = node
+                    theirs[node.name] = free.name
+                    pairs[free.name].second = node
                     rest.remove(node)
         for node in rest:
             theirs[node.name] = f"{node.name}.second"
