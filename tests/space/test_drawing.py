@@ -474,13 +474,16 @@ def test_a_lane_for_what_skips_a_stage() -> None:
     dot = canvas("lanes")
     column = Column(dot)
     reads: list[dict[str, str]] = [{}, {}, {"0": SKIP}, {"0": SKIP, "1": FIXED}, {"3": SKIP}]
+    reads += [{"3": SKIP}, {}, {}, {"6": SKIP}]  # the lane of 6 is free again, that of 3 was not
     for i, read in enumerate(reads):
         column.wire(10, -20 * i + 3, read)
         column.head(str(i), 10, -20 * i - 3)
     column.finish()
     dots = re.findall(r'fillcolor.* pos="([\d.]+),(-?\d+)"', dot.source)
-    assert sorted(dots) == [("14", "-37"), ("14", "-57"), ("14", "-77"), ("23", "-57")]
-    assert dot.source.count("dir=back") == 3
+    assert sorted(dots) == [
+        ("14", "-157"), ("14", "-37"), ("14", "-57"), ("23", "-57"), ("32", "-77"), ("32", "-97"),
+    ]  # fmt: skip
+    assert dot.source.count("dir=back") == 5
 
 
 def test_skips_of_the_macro_space_are_those_of_the_text() -> None:
