@@ -458,6 +458,31 @@ def test_long_spaces_fold_into_columns() -> None:
     assert max(columns) - min(columns) > height / 2
 
 
+def test_what_alternatives_read_is_plain() -> None:
+    space = read_space("""
+    space plain()
+    op := conv_3x3 | sep_conv_3x3
+    network (image) {
+        x = global_avg_pool(op(conv_3x3(image, 8)) | conv_5x5(image, 8))
+        x = x | relu(linear(x, 32|64))
+        return linear(x, 10)
+    }
+    """)
+    one = load_architecture("plain: x = global_avg_pool(conv_5x5(image, channels=8)); x = x", space)
+    shown, path = draw_space(space).source, draw_space(space, path=one).source
+    assert "(conv_3x3|sep_conv_3x3)(conv_3x3(image, channels=8))" in shown
+    for source, width in ((shown, "1"), (path, "2.2")):
+        (line,) = re.findall(r"label=x .*", source)
+        assert f"penwidth={width}" in line
+
+
+def test_the_last_block_is_read_for_certain() -> None:
+    """By what joins all that is unused; the others may have been read before."""
+    filled = 'fillcolor="#595959"'
+    for blocks in (2, 3, 5):
+        assert draw_space(load_space(f"micro(blocks={blocks})")).source.count(filled) == 1
+
+
 def test_equal_statements_are_one_with_their_number() -> None:
     source = draw_space(load_space("resnet_cifar")).source
     assert source.count("x = block(x, width=16)  × 17") == 1
