@@ -85,7 +85,8 @@ def diff_command(
     """Show how two architectures differ.
 
     Blocks that compute the same belong together whatever they are called: `=` is in both, `~`
-    changed (first A's, then B's, in the names of A), `-` only in A, `+` only in B.
+    changed (first A's, then B's, in the names of A), `-` only in A, `+` only in B. The picture goes
+    from A to B. Of two spaces that differ, what is fixed is compared too.
     """
     from epnas_dsl.space.difference import difference
 

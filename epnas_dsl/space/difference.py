@@ -81,17 +81,9 @@ class _Side:
             self.read(body)
 
     def read(self, body: Body) -> None:
-        self.listing = [
-            replace(n, operation=f"{n.operation} {n.width}")
-            if n.width and n.operation in OPERATIONS
-            else n
-            for n in body_nodes(self.architecture, body.name, dead=True)
-        ]
-        by_name, made, hashes = (
-            {n.name: n for n in self.listing},
-            roots(self.listing),
-            digests(self.listing),
-        )
+        self.listing = list(map(_with_width, body_nodes(self.architecture, body.name, dead=True)))
+        by_name, made = {n.name: n for n in self.listing}, roots(self.listing)
+        hashes = digests(self.listing)
         trees = self.architecture.space.trees(self.architecture.choices)
         now: dict[str, str] = {}
         for name, s in statement_names(body, self.architecture.level).items():
@@ -109,16 +101,15 @@ class _Side:
                 self.operands[label] = _operands(node, by_name, self.owner)
             else:  # a number, or a value that was there before
                 text = self.text(label, {})
-                self.digests[label], self.operands[label] = (
-                    f"{label} = {text}".encode(),
-                    [(text, ())],
-                )
+                self.digests[label] = f"{label} = {text}".encode()
+                self.operands[label] = [(text, ())]
         self.digests["return"] = hashes[self.listing[-1].name]
 
     def text(self, label: str, names: Mapping[str, str]) -> str:
         """What a block is, other blocks under other names."""
         term, tree, now = self.statements[label]
-        if label == "return" and isinstance(term, Join) and not term.decisions:
+        joins = isinstance(term, Join) and term.operator == "concat"
+        if label == "return" and joins and not term.decisions:
             last = self.listing[-1]  # what is joined: `unused(h)` does not say it
             joined = last.inputs if last.operation == "concat" else (last.name,)
             read = [names.get(x, x) for x in (self.owner.get(i, i) for i in joined)]
@@ -134,10 +125,15 @@ class _Side:
         read = {i: self.owner.get(i, i) for n in own.values() for i in n.inputs if i not in own}
         read = {i: f"read {names.get(x, x)}" for i, x in read.items()}
         listing = [Node(x, "input") for x in dict.fromkeys(read.values())]
-        listing += [
-            replace(n, inputs=tuple(read.get(i, i) for i in n.inputs)) for n in own.values()
-        ]
+        for n in own.values():
+            listing.append(replace(n, inputs=tuple(read.get(i, i) for i in n.inputs)))
         return digests(listing)[listing[-1].name]
+
+
+def _with_width(node: Node) -> Node:
+    """What makes more channels is another operation, also where a function says how many."""
+    wide = node.width and node.operation in OPERATIONS
+    return replace(node, operation=f"{node.operation} {node.width}") if wide else node
 
 
 def _operands(
@@ -170,9 +166,8 @@ def _changes(body: str, first: _Side, second: _Side) -> list[Change]:
             texts = "", second.text(label, names)
             found.append(Change(body, "second", ("", label), texts))
     if first.body and second.body:
-        returned = compare("return", "return")
-        if returned.status != "same" or "return" in first.blocks + second.blocks:
-            found.append(returned)
+        last = compare("return", "return")
+        found += [last] if last.status != "same" or "return" in first.blocks + second.blocks else []
     return found
 
 

@@ -120,13 +120,18 @@ def test_functions_of_one_name_that_do_something_else() -> None:
     def f(x) {{ return {}(x) }}
     network (image) {{
         x = f(conv_3x3(image, 8))
-        return linear(global_avg_pool(x), 10)
+        y = global_avg_pool(x)
+        return linear(y, 10) + linear(y, 10)
     }}
     """
     one, two = (
         Architecture(read_space(text.format(op)), ()) for op in ("conv_3x3", "max_pool_3x3")
     )
-    assert [c.status for c in difference(one, two)] == ["changed", "same"]
+    assert [(c.status, c.texts[1]) for c in difference(one, two)] == [
+        ("changed", "f(conv_3x3(image, channels=8))"),
+        ("same", "global_avg_pool(x)"),
+        ("same", "linear(y, features=10) + linear(y, features=10)"),
+    ]
 
 
 def test_the_order_of_what_is_joined_does_not_count() -> None:
