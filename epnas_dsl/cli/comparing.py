@@ -85,7 +85,8 @@ def diff_command(
     """Show how two architectures differ.
 
     Blocks that compute the same belong together whatever they are called: `=` is in both, `~`
-    changed (first A's, then B's, in the names of A), `-` only in A, `+` only in B.
+    changed (first A's, then B's, in the names of A), `-` only in A, `+` only in B. The picture goes
+    from A to B. Of two spaces that differ, what is fixed is compared too.
     """
     from epnas_dsl.space.difference import difference
 
@@ -97,7 +98,8 @@ def diff_command(
         if body not in own:
             raise ConfigError(f"there is no cell `{body}`; there are {', '.join(known)}",
                               code="E804", hint=nearest(body, known))  # fmt: skip
-        changes = [c for c in changes if c.body == own[body]]
+        shown = body if any(c.body == body for c in changes) else own[body]
+        changes = [c for c in changes if c.body == shown]
     if out:
         from epnas_dsl.space import drawing
 

@@ -255,7 +255,9 @@ def sample_command(space: str, number: int, seed: int, level: int | None) -> Non
 @click.option("--network", is_flag=True, help="The whole network of an architecture.")
 @click.option("--image", default="3x32x32", help="For --network: channels, height, width.")
 @click.option("--space", is_flag=True, help="The space of an architecture, its choices in bold.")
-@click.option("--diff", metavar="ARCH", help="The differences from another architecture.")
+@click.option(
+    "--diff", metavar="ARCH", help="What changes from it to this one, as `epnas diff` has it."
+)
 @click.option("--dark", is_flag=True, help="Light on dark.")
 def draw_command(
     what: str,
@@ -284,7 +286,7 @@ def draw_command(
     elif network:
         dot = drawing.draw_network(arguments.architecture(what), shape)
     elif diff:
-        first, second = map(arguments.architecture, (diff, what))
+        first, second = map(arguments.architecture, (what, diff))
         dot = drawing.diff_cells(first, second, body)
     else:
         dot = drawing.draw_cell(arguments.architecture(what), body)

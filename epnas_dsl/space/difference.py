@@ -7,16 +7,17 @@ together whatever they are called. What is left is aligned by its name and by ho
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.genotype import print_term
-from epnas_dsl.space.graph import body_nodes
+from epnas_dsl.space.graph import body_nodes, statement_names
 from epnas_dsl.space.nodes import Node
+from epnas_dsl.space.operations import OPERATIONS
 from epnas_dsl.space.recognition import digests, roots
 from epnas_dsl.space.search_space import Body
-from epnas_dsl.space.terms import Term, Tree
+from epnas_dsl.space.terms import Join, Term, Tree
 
 Status = Literal["same", "changed", "first", "second"]
 
@@ -41,55 +42,98 @@ class Change:
 def difference(first: Architecture, second: Architecture) -> list[Change]:
     """The blocks of both, body by body, in the order of the first, what only the second has last.
 
-    A block is a statement in which something is chosen; that of what a body returns is called
-    `return`, and is there where something else is returned.
+    A block is a statement in which something is chosen, or any one where the two are of different
+    spaces. One whose name is given again is called as its nodes are, `x_2`; that of what a body
+    returns is called `return`, and comes last.
     """
-    bodies = [{b.name: b for b, _ in a.space.statements} for a in (first, second)]
+    whole = first.space.digest != second.space.digest
+    bodies = [
+        {n: b for b in a.space.bodies if whole or any(b is c for c, _ in a.space.statements)
+         for n in b.names}
+        for a in (first, second)
+    ]  # fmt: skip
+    pairs: dict[tuple[Body | None, Body | None], str] = {}
+    for name in (*bodies[0], *bodies[1]):
+        pairs.setdefault((bodies[0].get(name), bodies[1].get(name)), name)
     found: list[Change] = []
-    for name in dict.fromkeys((*bodies[0], *bodies[1])):
-        sides = [
-            _Side(a, own[name]) if name in own else _Side(a, None)
-            for a, own in zip((first, second), bodies, strict=True)
-        ]
-        found += _changes(name, *sides)
+    for (one, two), name in pairs.items():
+        found += _changes(name, _Side(first, one, whole), _Side(second, two, whole))
     return found
 
 
 class _Side:
-    """The blocks of one architecture's body: what they say and what they compute."""
+    """The blocks of one architecture's body: what they say and what they compute.
 
-    def __init__(self, architecture: Architecture, body: Body | None) -> None:
+    Attributes:
+        blocks: the labels of the statements that are compared.
+        statements: each with its choices, and what its labels stand for at that place.
+    """
+
+    def __init__(self, architecture: Architecture, body: Body | None, whole: bool) -> None:
         self.digests: dict[str, bytes] = {}
         self.operands: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
-        self.statements: dict[str, tuple[Term, Tree]] = {}
-        self.body = body
-        self.architecture = architecture
+        self.statements: dict[str, tuple[Term, Tree, dict[str, str]]] = {}
+        self.blocks: list[str] = []
+        self.listing: list[Node] = []
+        self.owner: dict[str, str] = {}
+        self.body, self.architecture, self.whole = body, architecture, whole
         if body:
             self.read(body)
 
     def read(self, body: Body) -> None:
-        listing = body_nodes(self.architecture, body.name, dead=True)
-        by_name, made, hashes = {n.name: n for n in listing}, roots(listing), digests(listing)
-        owner = {node.name: label for label, node in made.items()}
+        self.listing = list(map(_with_width, body_nodes(self.architecture, body.name, dead=True)))
+        by_name, made = {n.name: n for n in self.listing}, roots(self.listing)
+        hashes = digests(self.listing)
         trees = self.architecture.space.trees(self.architecture.choices)
-        here = (s for s in (*body.statements, body.result) if s in trees)
-        self.statements = {s.label: (s.term, trees[s]) for s in here}
-        for label in self.statements:
-            node = listing[-1] if label == "return" else made.get(label)
+        now: dict[str, str] = {}
+        for name, s in statement_names(body, self.architecture.level).items():
+            label = "return" if s is body.result else name
+            if s.term.decisions or (self.whole and s.term.kind != "number"):
+                self.blocks.append(label)
+            self.statements[label] = s.term, trees.get(s, ()), dict(now)
+            now[s.label] = label
+            self.output = name  # of the last one, the result
+        self.owner = {node.name: label for label, node in made.items()}
+        for label in self.blocks:
+            node = made.get(label)
             if node:
                 self.digests[label] = hashes[node.name]
-                self.operands[label] = _operands(node, by_name, owner)
-        last = listing[-1]
-        self.digests["return"] = hashes[last.name]
-        joined = last.inputs if last.operation == "concat" else (last.name,)
-        self.returned = [owner.get(i, i) for i in joined]
+                self.operands[label] = _operands(node, by_name, self.owner)
+            else:  # a number, or a value that was there before
+                text = self.text(label, {})
+                self.digests[label] = f"{label} = {text}".encode()
+                self.operands[label] = [(text, ())]
+        self.digests["return"] = hashes[self.listing[-1].name]
 
     def text(self, label: str, names: Mapping[str, str]) -> str:
         """What a block is, other blocks under other names."""
-        if label in self.statements:
-            return print_term(*self.statements[label], names)
-        returned = ", ".join(names.get(x, x) for x in self.returned)
-        return f"concat({returned})" if len(self.returned) > 1 else returned
+        term, tree, now = self.statements[label]
+        joins = isinstance(term, Join) and term.operator == "concat"
+        if label == "return" and joins and not term.decisions:
+            last = self.listing[-1]  # what is joined: `unused(h)` does not say it
+            joined = last.inputs if last.operation == "concat" else (last.name,)
+            read = [names.get(x, x) for x in (self.owner.get(i, i) for i in joined)]
+            return f"concat({', '.join(read)})" if len(read) > 1 else read[0]
+        return print_term(term, tree, {x: names.get(y, y) for x, y in now.items()})
+
+    def alone(self, label: str, names: Mapping[str, str]) -> object:
+        """What a block computes from the blocks that it reads, these under other names."""
+        block = self.output if label == "return" else label
+        own = {n.name: n for n in self.listing if n.name.split(".")[0] == block}
+        if not own:
+            return self.text(label, names)
+        read = {i: self.owner.get(i, i) for n in own.values() for i in n.inputs if i not in own}
+        read = {i: f"read {names.get(x, x)}" for i, x in read.items()}
+        listing = [Node(x, "input") for x in dict.fromkeys(read.values())]
+        for n in own.values():
+            listing.append(replace(n, inputs=tuple(read.get(i, i) for i in n.inputs)))
+        return digests(listing)[listing[-1].name]
+
+
+def _with_width(node: Node) -> Node:
+    """What makes more channels is another operation, also where a function says how many."""
+    wide = node.width and node.operation in OPERATIONS
+    return replace(node, operation=f"{node.operation} {node.width}") if wide else node
 
 
 def _operands(
@@ -104,35 +148,33 @@ def _changes(body: str, first: _Side, second: _Side) -> list[Change]:
     pairs = _aligned(first, second)
     names = _names(pairs, second)
     found = []
-    for label in [x for x in first.digests if x != "return" or "return" in first.statements]:
-        twin = pairs.get(label)
-        if twin is None:
+
+    def compare(ours: str, theirs: str) -> Change:
+        same = first.digests[ours] == second.digests[theirs]
+        same = same or first.alone(ours, {}) == second.alone(theirs, names)
+        texts = first.text(ours, {}), second.text(theirs, names)
+        same = same or (not first.whole and texts[0] == texts[1])
+        return Change(body, "same" if same else "changed", (ours, theirs), texts)
+
+    for label in [x for x in first.digests if x != "return"]:
+        if label in pairs:
+            found.append(compare(label, pairs[label]))
+        else:
             found.append(Change(body, "first", (label, ""), (first.text(label, {}), "")))
-            continue
-        texts = first.text(label, {}), second.text(twin, names)
-        same = first.digests[label] == second.digests[twin] or texts[0] == texts[1]
-        found.append(Change(body, "same" if same else "changed", (label, twin), texts))
     for label in second.digests:
         if label not in pairs.values() and label != "return":
             texts = "", second.text(label, names)
             found.append(Change(body, "second", ("", label), texts))
-    return found + _returned(body, first, second, names)
+    if first.body and second.body:
+        last = compare("return", "return")
+        found += [last] if last.status != "same" or "return" in first.blocks + second.blocks else []
+    return found
 
 
 def _names(pairs: Mapping[str, str], second: _Side) -> dict[str, str]:
     """What the first calls the blocks of the second; `B.h1` is one that it does not have."""
     own = {x: f"B.{x}" for x in second.digests if x != "return"}
     return own | {theirs: ours for ours, theirs in pairs.items()}
-
-
-def _returned(body: str, first: _Side, second: _Side, names: Mapping[str, str]) -> list[Change]:
-    """What a body returns without a choice: there where it is something else."""
-    if not (first.body and second.body) or "return" in first.statements:
-        return []
-    texts = first.text("return", {}), second.text("return", names)
-    if texts[0] == texts[1]:
-        return []
-    return [Change(body, "changed", ("return", "return"), texts)]
 
 
 def _aligned(first: _Side, second: _Side) -> dict[str, str]:
@@ -164,8 +206,6 @@ def _aligned(first: _Side, second: _Side) -> dict[str, str]:
         pairs[best[0]] = best[1]
         rest.remove(best[0])
         left.remove(best[1])
-    if "return" in first.statements and "return" in second.statements:
-        pairs["return"] = "return"
     return pairs
 
 

@@ -76,6 +76,22 @@ def body_nodes(architecture: Architecture, body: str, dead: bool = False) -> lis
     return made if made[-1] is last else [*made, last]
 
 
+def statement_names(body: Body, level: int) -> dict[str, Statement]:
+    """The statements up to a level by the names of their nodes: `x`, `x_2`; the result last."""
+    taken = dict.fromkeys(body.inputs, 1)
+    found: dict[str, Statement] = {}
+    for s in (s for s in (*body.statements, body.result) if s.level <= level):
+        label = name = "output" if s is body.result else s.label
+        count = taken.get(label, 1)
+        while name in taken:
+            count += 1
+            name = f"{label}_{count}"
+        taken[label] = count
+        taken.setdefault(name, 1)
+        found[name] = s
+    return found
+
+
 def reads(architecture: Architecture, body: str) -> dict[str, set[str]]:
     """Who reads whom in one body: for each named value that counts, the values that it reads.
 

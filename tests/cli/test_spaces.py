@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from epnas_dsl.lang import load_architecture
+
 ARCH = "micro: h1 = conv_3x3(prev1) + skip_connect(prev2); h2 = max_pool_3x3(h1) + conv_3x3(h1)"
 
 
@@ -162,6 +164,12 @@ def test_draw_an_architecture_a_network_a_difference(epnas, monkeypatch) -> None
     assert epnas("draw", "a.arch", "-o", "cell.dot").status == 0
     assert epnas("draw", ARCH, "--network", "-o", "network.dot").status == 0
     assert epnas("draw", ARCH, "--diff", "a.arch", "-o", "diff.dot").status == 0
+    for words in (["draw", "{}", "--diff", "{}"], ["diff", "{}", "{}"]):  # from A to B
+        two = iter((ARCH, "micro: h1 = conv_3x3(prev1) + conv_5x5(prev1)"))
+        words = [next(two) if x == "{}" else x for x in words]
+        assert epnas(*words, "-o", "turned.dot").status == 0
+        assert f'about="{load_architecture(ARCH)} becomes' in Path("turned.dot").read_text()
+    Path("turned.dot").unlink()
     assert epnas("draw", ARCH, "--space", "--dark", "-o", "path.dot").status == 0
     monkeypatch.setattr("sys.stdin", io.StringIO(ARCH))
     assert epnas("draw", "-", "-o", "input.dot").status == 0

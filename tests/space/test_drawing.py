@@ -9,7 +9,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +174,41 @@ def test_edges_pass_between_blocks() -> None:
             for box in frames(source).values():
                 if not inside(box, spots[tail]) and not inside(box, spots[head]):
                     assert not any(inside(box, point) for point in points)
+
+
+def test_functions_of_other_depths_are_drawn_downwards() -> None:
+    space = read_space("""
+    space nested()
+    op := conv_3x3 | sep_conv_3x3
+    def inner(x) { y = op(x) + op(x); return relu(y) }
+    def outer(x, times) {
+        for i in 1..times { x = inner(x) }
+        return x + conv_1x1(x)
+    }
+    cell normal (prev) {
+        h[0] = outer(prev, times=1|2|3)
+        h[1] = op(h[0]) | inner(h[0])
+        return concat(unused(h))
+    }
+    network (image) { return linear(global_avg_pool(normal(conv_3x3(image, 8))), 10) }
+    """)
+    found = sample(space, 8, np.random.default_rng(5))
+    for one, two in product(found, found):
+        source = diff_cells(one, two).source
+        high = {
+            n: float(y)
+            for n, _, y in re.findall(rf'^\t"?([\w.]+)"? \[.*? {SPOT}', source, re.MULTILINE)
+        }
+        edges = re.findall(r'^\t"?([\w.]+)"? -> "?([\w.]+)"? ', source, re.MULTILINE)
+        assert edges
+        assert all(high[head] < high[tail] for tail, head in edges)
+
+
+def test_cells_without_decisions_are_all_compared() -> None:
+    for name in ("darts_v1:", "pnasnet5:"):
+        source = diff_cells(*map(load_architecture, (name, "darts_v2:"))).source
+        assert re.findall(r'label="(normal|reduction/2)\\l"', source) == ["normal", "reduction/2"]
+        assert "network" not in source
 
 
 def test_no_difference_is_all_grey() -> None:
@@ -423,6 +458,31 @@ def test_long_spaces_fold_into_columns() -> None:
     assert max(columns) - min(columns) > height / 2
 
 
+def test_what_alternatives_read_is_plain() -> None:
+    space = read_space("""
+    space plain()
+    op := conv_3x3 | sep_conv_3x3
+    network (image) {
+        x = global_avg_pool(op(conv_3x3(image, 8)) | conv_5x5(image, 8))
+        x = x | relu(linear(x, 32|64))
+        return linear(x, 10)
+    }
+    """)
+    one = load_architecture("plain: x = global_avg_pool(conv_5x5(image, channels=8)); x = x", space)
+    shown, path = draw_space(space).source, draw_space(space, path=one).source
+    assert "(conv_3x3|sep_conv_3x3)(conv_3x3(image, channels=8))" in shown
+    for source, width in ((shown, "1"), (path, "2.2")):
+        (line,) = re.findall(r"label=x .*", source)
+        assert f"penwidth={width}" in line
+
+
+def test_the_last_block_is_read_for_certain() -> None:
+    """By what joins all that is unused; the others may have been read before."""
+    filled = 'fillcolor="#595959"'
+    for blocks in (2, 3, 5):
+        assert draw_space(load_space(f"micro(blocks={blocks})")).source.count(filled) == 1
+
+
 def test_equal_statements_are_one_with_their_number() -> None:
     source = draw_space(load_space("resnet_cifar")).source
     assert source.count("x = block(x, width=16)  × 17") == 1
@@ -439,13 +499,16 @@ def test_a_lane_for_what_skips_a_stage() -> None:
     dot = canvas("lanes")
     column = Column(dot)
     reads: list[dict[str, str]] = [{}, {}, {"0": SKIP}, {"0": SKIP, "1": FIXED}, {"3": SKIP}]
+    reads += [{"3": SKIP}, {}, {}, {"6": SKIP}]  # the lane of 6 is free again, that of 3 was not
     for i, read in enumerate(reads):
         column.wire(10, -20 * i + 3, read)
         column.head(str(i), 10, -20 * i - 3)
     column.finish()
     dots = re.findall(r'fillcolor.* pos="([\d.]+),(-?\d+)"', dot.source)
-    assert sorted(dots) == [("14", "-37"), ("14", "-57"), ("14", "-77"), ("23", "-57")]
-    assert dot.source.count("dir=back") == 3
+    assert sorted(dots) == [
+        ("14", "-157"), ("14", "-37"), ("14", "-57"), ("23", "-57"), ("32", "-77"), ("32", "-97"),
+    ]  # fmt: skip
+    assert dot.source.count("dir=back") == 5
 
 
 def test_skips_of_the_macro_space_are_those_of_the_text() -> None:

@@ -132,7 +132,7 @@ def _look(kind: str) -> dict[str, str]:
 
 
 def drawn_bodies(space: SearchSpace, body: str | None) -> list[str]:
-    """The names of the bodies to draw: those with decisions, or else the first.
+    """The names of the bodies to draw: those with decisions, or else the cells.
 
     Raises:
         ConfigError: there is no body of the name asked for (E804).
@@ -140,7 +140,7 @@ def drawn_bodies(space: SearchSpace, body: str | None) -> list[str]:
     known = [name for b in space.bodies for name in b.names]
     if body is None:
         decided = dict.fromkeys(b.name for b, _ in space.statements)
-        return list(decided) or known[:1]
+        return list(decided) or [b.name for b in space.bodies[:-1]] or known[:1]
     if body not in known:
         raise ConfigError(
             f"{space.name} has no cell `{body}`; there are {', '.join(known)}", code="E804",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from epnas_dsl.space.architecture import Architecture
@@ -31,7 +32,8 @@ def draw_cell(architecture: Architecture, body: str | None = None) -> Digraph:
     """Draw a cell, or the network's own body where the choices stand there.
 
     Args:
-        body: a cell's name or `network`; by default every body that has decisions, side by side.
+        body: a cell's name or `network`; by default every body that has decisions, or else every
+            cell, side by side.
 
     Raises:
         ConfigError: there is no such body (E804).
@@ -127,6 +129,10 @@ def diff_cells(first: Architecture, second: Architecture, body: str | None = Non
     """
     name = f"{first.id} and {second.id}"
     shown = drawn_bodies(first.space, body)
+    if body is None:  # one body for several cells may stand against one for each
+        known = {n for b in first.space.bodies for n in b.names}
+        theirs = [n for n in drawn_bodies(second.space, None) if n in known]
+        shown = list(dict.fromkeys([*shown, *theirs]))
     about = f"{first} becomes {second}"
     looks = {"dashed, orange": first, "bold, blue": second}
     legend = [*(f"{a.space.name}  {a.id}: {x}" for x, a in looks.items()), "both: grey"]
@@ -140,7 +146,8 @@ def diff_cells(first: Architecture, second: Architecture, body: str | None = Non
     for part in shown:
         drawn_bodies(second.space, part)
         pairs, last = _pairs(*(nodes(to_graph(a, part)) for a in (first, second)))
-        frame = draw_frame(page, part, body_title(first.space, part), _paired(pairs, last))
+        title = min((body_title(a.space, part) for a in (first, second)), key=len)
+        frame = draw_frame(page, part, title, _paired(pairs, last))
         page.x += frame.right + GAP
     return dot
 
@@ -150,27 +157,44 @@ def _pairs(
 ) -> tuple[dict[str, _Pair], tuple[str, str]]:
     """The nodes of both by one name each, and what each of the cells returns.
 
-    Equal operations of a statement meet first, then the others in order.
+    The values of a statement meet first, then its equal operations, then the others in order; no
+    two that would close a circle.
     """
     pairs = {n.name: _Pair(first=n) for n in first}
     theirs: dict[str, str] = {}
+    last = [{_block(n): n for n in listing} for listing in (first, second)]
 
     def likeness(ours: Node, node: Node) -> int:
         inputs = {theirs.get(i) for i in node.inputs}
-        return 2 * (ours.text == node.text) + (set(ours.inputs) == inputs)
+        alike = ours.text == node.text
+        ends = last[0][_block(ours)] is ours and last[1][_block(node)] is node
+        return 4 * (alike and ends) + 2 * alike + (set(ours.inputs) == inputs)
+
+    def closes(ours: Node, node: Node) -> bool:
+        """Whether the picture would have a circle with these two as one."""
+        named = {n.name: f"{n.name}.second" for n in second} | theirs | {node.name: ours.name}
+        reads = {n.name: set(n.inputs) for n in first}
+        for n in second:
+            reads.setdefault(named[n.name], set()).update(named[i] for i in n.inputs)
+        try:
+            TopologicalSorter(reads).prepare()
+        except CycleError:
+            return True
+        return False
 
     for block in dict.fromkeys(map(_block, second)):
         rest = [n for n in second if _block(n) == block]
-        for least in (3, 2, 0):
+        for least in (6, 3, 2, 0):
             for node in list(rest):
-                free = [
+                free = next((
                     n for n in first
                     if _block(n) == block and not pairs[n.name].second
                     and _is_join(n) == _is_join(node) and likeness(n, node) >= least
-                ]  # fmt: skip
+                    and not closes(n, node)
+                ), None)  # fmt: skip
                 if free:
-                    theirs[node.name] = free[0].name
-                    pairs[free[0].name].second = node
+                    theirs[node.name] = free.name
+                    pairs[free.name].second = node
                     rest.remove(node)
         for node in rest:
             theirs[node.name] = f"{node.name}.second"

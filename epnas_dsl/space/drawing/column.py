@@ -25,7 +25,7 @@ from epnas_dsl.space.drawing.canvas import (
 if TYPE_CHECKING:
     from graphviz import Digraph
 
-PITCH = 9.0  # points between lanes
+PITCH, FREE = 9.0, 40.0  # points between lanes side by side, and one below the other: a row
 FIXED, OPEN, SKIP, CHOSEN, GONE = "fixed", "open", "skip", "chosen", "gone"  # how it is read
 BEFORE, AFTER = "before", "after"  # by one of two architectures only
 _LINES = {  # of a wire or a lane, by the strongest use of it
@@ -133,7 +133,7 @@ class Column:
             uses = [(w.y, w.reads[value]) for w in self.wires if value in w.reads]
             if not uses:
                 continue
-            number = next((i for i, end in enumerate(busy) if end > y), len(busy))
+            number = next((i for i, end in enumerate(busy) if end > y + FREE), len(busy))
             busy[number : number + 1] = [uses[-1][0]]
             lane = left + number * PITCH
             strengths = [strongest(u for _, u in uses[i:]) for i in range(len(uses))]

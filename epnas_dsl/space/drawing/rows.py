@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from itertools import pairwise, takewhile
 
 from epnas_dsl.space.drawing.canvas import PALE, chip, place
@@ -90,7 +91,8 @@ def _part(name: str, items: dict[str, Item]) -> _Part:
     """A block, its last operation at the bottom; what is read below the top has lanes as well."""
     framed = name != "output" and not any(i.terminal for i in items.values())
     above: dict[str, int] = {}
-    for n in reversed(items):
+    order = TopologicalSorter({n: [m for m in i.reads if m in items] for n, i in items.items()})
+    for n in reversed([*order.static_order()]):
         above[n] = 1 + max((above[m] for m in above if n in items[m].reads), default=-1)
     depth = {n: max(above.values()) - above[n] for n in items}
     levels: list[dict[object, Item]] = [{} for _ in range(max(depth.values()) + 1)]

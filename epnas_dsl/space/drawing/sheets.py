@@ -156,6 +156,7 @@ def sheets_of(
                 text = f"levels 4 to {space.depth - 1} likewise"
                 yield Sheet(text, "", [], {newest: OPEN}, "zero", LEFT_OUT)
             reader.values[LEFT_OUT] = value = LEFT_OUT
+            reader.taken.update(reader.values)
         elif s.term.kind != "number" or s.term.decisions:
             absent = isinstance(path, Architecture) and s.level > path.level
             tree = trees.get(s) if s.term.decisions else None if absent else ()
@@ -177,7 +178,7 @@ class _Reader:
     Attributes:
         values: the lane of each label.
         bound: what the variable of a comprehension reads.
-        taken: the labels that the architecture reads.
+        taken: the labels that the architecture reads; without one, those that may be read.
     """
 
     functions: Functions
@@ -212,7 +213,7 @@ class _Reader:
                 return self.value(labels[-1], reads) if labels else ""
             case Unused():
                 for label in self.arrays.get(term.array, []):
-                    free = self.functions.path and label not in self.taken
+                    free = label not in self.taken
                     self.read(label, self.sure if free else self.maybe, reads)
                 return f"unused({term.array})"
             case Choice():
@@ -248,7 +249,7 @@ class _Reader:
     def read(self, label: str, how: str, reads: dict[str, str]) -> None:
         """Values inside a function have no lanes."""
         if label in self.values:
-            if how == CHOSEN:
+            if how == CHOSEN or not self.functions.path:
                 self.taken.add(label)
             lane = self.values[label]
             reads[lane] = strongest([how, reads.get(lane, how)])
@@ -270,7 +271,7 @@ class _Reader:
         return row.mark
 
     def choice(self, term: Choice, tree: Tree | None, reads: dict[str, str], note: str) -> str:
-        """One of several: values are dots, all else are chips of a new row."""
+        """One of several: values alone are dots, all else are chips of a new row."""
         chosen, rest = _chosen(term, tree)
         leaves = list(islice(_alternatives(term), SHOWN + 1))
         plain = all(isinstance(x, Value) for x in leaves)
@@ -280,7 +281,7 @@ class _Reader:
             ours = leaf is chosen or (chosen is not None and leaf.digest == chosen.digest)
             for label in _labels(leaf, rest if ours else None):
                 self.read(label, self.sure if ours else self.maybe, own)
-            if not isinstance(leaf, Value) or leaf.label not in self.values:
+            if not (plain and isinstance(leaf, Value) and leaf.label in self.values):
                 text = _resolved(leaf, rest) if ours and rest is not None else _open(leaf)
                 if isinstance(leaf, Function):
                     name = self.functions.name(leaf, rest if ours else None)
@@ -449,6 +450,8 @@ def _open(term: Term) -> str:
             inputs = list(map(_open, term.inputs)) if isinstance(term, Apply) else []
             inputs += [f"{n}={_open(t)}" for n, t in term.arguments]
             name = _open(term.callee) if isinstance(term, Apply) else term.name
+            if isinstance(term, Apply) and isinstance(term.callee, Choice):
+                name = f"({name})"
             return f"{name}({', '.join(inputs)})" if inputs else name
         case Join():
             texts = [f"({_open(p)})" if isinstance(p, Choice) else _open(p) for p in term.parts]

@@ -28,7 +28,7 @@ def draw_space(
     Choices of the same options in a row are drawn once, with their number.
 
     Args:
-        body: a cell's name or `network`; by default every body that has decisions.
+        body: a cell's name or `network`; by default every body that has decisions, else every cell.
         path: an architecture of the space: what it chose stands out, the rest is faded.
 
     Raises:

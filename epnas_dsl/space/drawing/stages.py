@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -11,6 +10,7 @@ from itertools import groupby
 from epnas_dsl.space.drawing.canvas import TIMES, chip, family
 from epnas_dsl.space.drawing.column import AFTER, BEFORE, FIXED, SKIP, Column, strongest, width_of
 from epnas_dsl.space.genotype import print_callee
+from epnas_dsl.space.graph import statement_names
 from epnas_dsl.space.nodes import Node
 from epnas_dsl.space.operations import OPERATIONS
 from epnas_dsl.space.search_space import SearchSpace
@@ -139,7 +139,7 @@ def stages_of(
     """One for each cell and for each statement of the network's body, in order."""
     stages: list[Stage] = []
     owner: dict[str, int] = {}
-    statements = _statements(space)
+    statements = statement_names(space.network, space.depth)
     for name, group in groupby(listing, key=lambda n: n.instance or n.name.split(".")[0]):
         members = list(group)
         position = len(stages)
@@ -157,18 +157,6 @@ def stages_of(
             _describe(stage, statements.get(name), members)
         stages.append(stage)
     return stages
-
-
-def _statements(space: SearchSpace) -> dict[str, Statement]:
-    """The statements of the network's body by the names of their nodes: `x`, `x_2`."""
-    turns = Counter(space.network.inputs)
-    found = {"output": space.network.result}
-    for statement in space.network.statements:
-        if statement.term.kind != "number":
-            turns[statement.label] += 1
-            turn = turns[statement.label]
-            found[statement.label + (f"_{turn}" if turn > 1 else "")] = statement
-    return found
 
 
 def _describe(stage: Stage, statement: Statement | None, members: list[Node]) -> None:
