@@ -606,6 +606,8 @@ class Builder:
             )  # fmt: skip
             return Ref(self.add(node), "")
         width = 0
+        if scope.instance:
+            inputs = [self._calibrate(r, scope) for r in inputs]
         with _noting(term.span):
             if term.width:
                 given: dict[str, Setting] = {WIDTH: evaluate(term.width, trees[-1], scope.numbers)}

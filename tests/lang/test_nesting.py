@@ -110,3 +110,12 @@ def test_what_is_written_with_many_brackets_is_read() -> None:
     (architecture,) = sample(space, 1, np.random.default_rng(0))
     assert str(architecture).count("(") > 80
     assert load_architecture(str(architecture), space) == architecture
+
+
+def test_a_cell_hands_its_inputs_on_at_its_own_width() -> None:
+    space = read_space(f"""space s
+        cell inner (a) {{ return conv_3x3(a) }}
+        cell outer (a) {{ y = inner(a) z = conv_3x3(a) return concat(y, z) }}
+        network (image) {{ x = conv_3x3(image, 8) x = stack(x, [outer*3]) {TAIL}""")
+    layers = network_layers(Architecture(space, []), (3, 32, 32))
+    assert [x.channels for x in layers if x.kind == "concat"] == [16, 16, 16]
