@@ -13,6 +13,7 @@ import click
 from epnas_dsl.cli import arguments
 from epnas_dsl.cli.spaces import as_json
 from epnas_dsl.cli.terminal import document, log, note, percent, say, table, write
+from epnas_dsl.errors import RunError
 
 EPOCHS = 30  # of `epnas train`, unless set otherwise
 
@@ -111,6 +112,9 @@ def train_command(arch: str, out: Path | None, minutes: float, as_json: bool, **
     usual = override(experiment.run_config(run) if run else Config(), [f"training.epochs={EPOCHS}"])
     config = arguments.config([], usual=usual, **given)
     folder = out or arguments.free_folder(f"{architecture.space.name}-{architecture.id}")
+    if (folder / "training.json").exists() and not any(folder.glob("training.ckpt*")):
+        hint = "choose another `--out`, or remove it first"
+        raise RunError(f"`{folder}` holds a finished training", code="E701", hint=hint)
     epochs, until = config.training.epochs, time.monotonic() + 60 * minutes
     leads = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun
 

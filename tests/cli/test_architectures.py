@@ -99,6 +99,10 @@ def test_train_goes_into_a_folder_of_its_own(epnas) -> None:
 
 def test_weights_tell_when_they_do_not_fit(epnas, tmp_path) -> None:
     epnas("train", ARCH, "--out", "t", *TRAIN)
+    before = Path("t/model.safetensors").read_bytes()
+    again = epnas("train", ARCH, "--out", "t", *TRAIN)
+    assert again.status == 4 and "holds a finished training" in again.err
+    assert Path("t/model.safetensors").read_bytes() == before
     other = epnas("compile", ARCH.replace("conv_3x3", "conv_5x5"), "-o", "x.py", "--weights", "t")
     assert (other.status, "E624" in other.err) == (1, True)
     file = Path("t/model.safetensors")
