@@ -98,6 +98,10 @@ def gathered(device: torch.device) -> Iterator[Peers]:
     if count == 1 or not dist.is_available():
         yield ALONE
         return
+    # Its functions have the group of this moment as default. Imported later, as DDP does, it keeps
+    # the group and its threads, which abort the process now and then when the interpreter ends.
+    import torch.distributed.nn.functional  # noqa: F401
+
     try:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     except (RuntimeError, ValueError) as error:

@@ -239,8 +239,12 @@ class Fit:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go of graphs and of gradients in their memory now, not when cycles are looked for."""
+        """Let go of graphs, of gradients in their memory and of the group of processes now.
+
+        A traceback would keep them, or a cycle until it is looked for.
+        """
         self.optimizer.zero_grad()
+        self.forward = self.module
         set_drop_path(self.module, self._drop_path(self.epochs))
         self.scoring.recorded = self.recorded = None
 

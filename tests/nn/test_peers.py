@@ -26,6 +26,7 @@ def python(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def curve(done: subprocess.CompletedProcess[str]) -> list[float]:
+    assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     epochs = json.loads(line)
     return [epoch[part]["loss"] for epoch in epochs for part in ("training", "validation")]
@@ -109,8 +110,10 @@ def test_two_processes_have_the_curve_of_one(tmp_path: Path) -> None:
     alone = curve(python(WORKER, str(tmp_path / "alone.ckpt")))
     assert len(alone) == 6
     assert alone[-2] < alone[0]
-    together = curve(python(*TOGETHER, WORKER, str(tmp_path / "together.ckpt")))
+    trained = python(*TOGETHER, WORKER, str(tmp_path / "together.ckpt"))
+    together = curve(trained)
     assert together == pytest.approx(alone, abs=1e-4)
+    assert trained.stderr.count("left: []") == 2  # else their threads abort them now and then
     path = str(tmp_path / "stopped.ckpt")
     stopped = python(*TOGETHER, WORKER, path, "stop")
     assert (stopped.returncode, stopped.stdout) == (1, "")
@@ -149,6 +152,6 @@ def test_when_its_time_is_over_all_processes_end_together(tmp_path: Path) -> Non
     assert stopped.stderr.count("stopped; the same command") == 1
     assert "a bug in epnas" not in stopped.stderr
     done = python(*TOGETHER, *words)
-    assert done.returncode == 0
+    assert done.returncode == 0, done.stderr
     assert "epoch 1/2" not in done.stderr
     assert len(json.loads(done.stdout)["curve"]) == 2
