@@ -174,7 +174,7 @@ def _train_finally(
     Raises:
         Stopped: after an epoch, if it is later than `until`.
     """
-    from epnas_dsl.runs.files import refusals
+    from epnas_dsl.files import refusals
     from epnas_dsl.runs.runner import Stopped
 
     out, config = store.path / FINAL, store.config

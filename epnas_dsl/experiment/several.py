@@ -54,7 +54,7 @@ def begin(config: Config, out: Path) -> None:
     Raises:
         RunError: the folder is taken (E701) or cannot be written.
     """
-    from epnas_dsl.runs.files import make_folder, refusals, write_whole
+    from epnas_dsl.files import make_folder, refusals, write_whole
 
     if config.evaluation.ray:
         hint = "leave out one of `--runs` and `--ray`"
