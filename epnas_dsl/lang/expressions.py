@@ -49,6 +49,7 @@ from epnas_dsl.space.terms import (
     Unused,
     Value,
     Variable,
+    inside,
     pick,
 )
 
@@ -159,12 +160,9 @@ class Expressions(ABC):
 
     def undecided(self, term: Term) -> None:
         """Ask for the parameter of the function at hand that a number depends on."""
-        waiting = [term]
-        while waiting:
-            part = waiting.pop()
+        for part in inside(term):
             if isinstance(part, Variable) and part.name in self.open[-1]:
                 raise Undecided(part.name)
-            waiting += part.children
 
     def whole(self, node: syntax.Expression, env: Env) -> int:
         """A whole number, at least 0, that is known when the space is read."""

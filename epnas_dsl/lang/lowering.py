@@ -41,6 +41,7 @@ from epnas_dsl.space.terms import (
     Term,
     Value,
     Variable,
+    inside,
 )
 
 MAX_STATEMENTS = 10_000
@@ -260,7 +261,7 @@ class _Lowerer:
             self.error("E241", "a choice in a requirement", item.condition.span,
                        "a requirement holds for all architectures alike")  # fmt: skip
             return
-        used = frozenset(_variables(term))
+        used = frozenset(t.name for t in inside(term) if isinstance(t, Variable))
         if not used:
             self.error("E214", "this requirement says nothing about the architecture",
                        item.condition.span, f"it may speak of {', '.join(MEASURES)}")  # fmt: skip
@@ -563,21 +564,7 @@ class _Lowerer:
 
 def _calls(terms: Iterable[Term]) -> Iterator[tuple[str, Span | None]]:
     """The cells that terms are made of."""
-    seen: set[int] = set()
-    waiting = list(terms)
-    while waiting:
-        term = waiting.pop()
-        if id(term) in seen:
-            continue
-        seen.add(id(term))
+    for term in inside(*terms):
         if isinstance(term, CellCall | Stack):
             names = (term.cell,) if isinstance(term, CellCall) else term.cells
             yield from ((name, term.span) for name in dict.fromkeys(names))
-        waiting += term.children
-
-
-def _variables(term: Term) -> Iterator[str]:
-    if isinstance(term, Variable):
-        yield term.name
-    for child in term.children:
-        yield from _variables(child)

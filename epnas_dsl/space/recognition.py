@@ -43,6 +43,7 @@ from epnas_dsl.space.terms import (
     Variable,
     decisions,
     disassemble,
+    inside,
     pick,
 )
 
@@ -135,17 +136,13 @@ def from_nodes(
             told = error if not told or error.diagnostics[0].code == "E314" else told
     assert told
     first = told.diagnostics[0]
-    if first.code == "E313" and any(map(_chooses, (s.term for _, s in space.statements))):
+    terms = inside(*(s.term for _, s in space.statements))
+    if first.code == "E313" and any(isinstance(t, Function) and t.decisions for t in terms):
         raise ArchitectureError(
             f"the nodes alone do not say what its functions chose, or else {first.message}",
             code="E314", span=first.span, hint="the text of the architecture, or its JSON, does",
         )  # fmt: skip
     raise told
-
-
-def _chooses(term: Term) -> bool:
-    """Whether a function is called that has decisions of its own."""
-    return term.decisions > 0 and (isinstance(term, Function) or any(map(_chooses, term.children)))
 
 
 def _at_level(
