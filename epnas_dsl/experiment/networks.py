@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from epnas_dsl.config import Config
 from epnas_dsl.errors import ConfigError, DataError, RunError
+from epnas_dsl.experiment.several import is_several
 from epnas_dsl.files import make_folder, write_whole
 from epnas_dsl.lang.loading import read_space
 from epnas_dsl.lang.matching import match_architecture
@@ -200,7 +201,6 @@ def _weights_file(path: str | Path) -> Path:
     if not place.is_dir():
         return place
     from epnas_dsl.experiment.records import best_run
-    from epnas_dsl.experiment.several import is_several
 
     place = best_run(place) if is_several(place) else place
     inner = place / FINAL / WEIGHTS

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from epnas_dsl.config import Config
 from epnas_dsl.errors import RunError
@@ -17,12 +17,13 @@ from epnas_dsl.experiment.several import folders, is_several
 from epnas_dsl.lang.loading import read_space
 from epnas_dsl.lang.matching import match_architecture
 from epnas_dsl.lang.parser import parse_architecture
+from epnas_dsl.runs import selection
+from epnas_dsl.runs.selection import best_where
+from epnas_dsl.runs.store import Store
+from epnas_dsl.runs.trial import Trial, best
+from epnas_dsl.search import planned_trials
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.search_space import SearchSpace
-
-if TYPE_CHECKING:
-    from epnas_dsl.runs.store import Store
-    from epnas_dsl.runs.trial import Trial
 
 FOR_PEOPLE = ("best.arch", "best.svg", "best.png", "report.html")
 
@@ -44,8 +45,6 @@ def runs_of(folder: Path) -> list[Path]:
 
 def best_run(folder: Path) -> Path:
     """The run with the best trial among those of a folder; the first one if none has any."""
-    from epnas_dsl.runs.trial import best
-
     winners = {path: best(trials(path)) for path in runs_of(folder)}
     winner = best([trial for trial in winners.values() if trial])
     return next(path for path, trial in winners.items() if trial is winner or not winner)
@@ -61,10 +60,6 @@ def recorded(folder: Path, which: str) -> Architecture:
             condition (E715).
         ConfigError: the condition is wrong (E536).
     """
-    from epnas_dsl.runs.selection import best_where
-    from epnas_dsl.runs.store import Store
-    from epnas_dsl.runs.trial import best
-
     runs, several = runs_of(folder), is_several(folder)
     found = [trial for run in runs for trial in trials(run)]
     by_number = {} if several else {str(trial.number): trial for trial in found}
@@ -110,8 +105,6 @@ def reader(space: SearchSpace) -> Callable[[str], Architecture]:
 
 def trials(folder: Path) -> list[Trial]:
     """All trials of a run, by number; another process may be writing it."""
-    from epnas_dsl.runs.store import Store
-
     with Store(folder) as store:
         return store.trials()
 
@@ -122,15 +115,11 @@ def front(trials: list[Trial], cost: str) -> list[Trial]:
     Raises:
         ConfigError: no trial has such a metric (E536).
     """
-    from epnas_dsl.runs import selection
-
     return selection.front(trials, cost)
 
 
 def run_config(folder: Path) -> Config:
     """The settings of a run; of several those of the best."""
-    from epnas_dsl.runs.store import Store
-
     with Store(best_run(folder)) as store:
         return store.config
 
@@ -178,10 +167,6 @@ def status(folder: Path) -> Status:
     Raises:
         RunError: there is no run, or it is damaged.
     """
-    from epnas_dsl.runs.store import Store
-    from epnas_dsl.runs.trial import best
-    from epnas_dsl.search import planned_trials
-
     with Store(folder) as store:
         found = store.trials()
         planned = planned_trials(space_of(store), store.config.search)
@@ -240,8 +225,6 @@ def report(folder: Path) -> Path:
     """
     from epnas_dsl.runs.charts import percent
     from epnas_dsl.runs.report import COSTS, render
-    from epnas_dsl.runs.store import Store
-    from epnas_dsl.runs.trial import best
     from epnas_dsl.space.drawing import draw_cell, to_svg
 
     folder = best_run(folder)
