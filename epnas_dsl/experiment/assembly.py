@@ -15,10 +15,8 @@ import numpy as np
 from epnas_dsl import search
 from epnas_dsl.config import Config, EvaluationSettings
 from epnas_dsl.errors import ConfigError, LimitError, ShapeError
-from epnas_dsl.lang.loading import load_space
-from epnas_dsl.lang.matching import match_architecture
+from epnas_dsl.lang.loading import load_space, read_architecture
 from epnas_dsl.lang.notations import read_nasbench201
-from epnas_dsl.lang.parser import parse_architecture
 from epnas_dsl.runs.evaluator import Evaluator, TabularEvaluator
 from epnas_dsl.runs.executor import Executor, ProcessExecutor, SerialExecutor
 from epnas_dsl.runs.ray_executor import RayExecutor, prepare
@@ -226,4 +224,4 @@ def _read_row(text: str, space: SearchSpace) -> Architecture:
     """An architecture from a table, in the notation of NAS-Bench-201 or in our own."""
     if text.startswith("|"):
         return read_nasbench201(text, space)
-    return match_architecture(parse_architecture(text), space)
+    return read_architecture(text, space)

@@ -15,9 +15,7 @@ from epnas_dsl.config import Config
 from epnas_dsl.errors import ConfigError, DataError, RunError
 from epnas_dsl.experiment.several import is_several
 from epnas_dsl.files import make_folder, write_whole
-from epnas_dsl.lang.loading import read_space
-from epnas_dsl.lang.matching import match_architecture
-from epnas_dsl.lang.parser import parse_architecture
+from epnas_dsl.lang.loading import read_architecture, read_space
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.graph import network_layers
 from epnas_dsl.space.shapes import costs
@@ -160,7 +158,7 @@ def load_model(path: str | Path) -> TrainedModel:
     state, raw = read_trained(path)
     facts = checked(raw, path)
     space = read_space(facts.space, f"{path} (space)", **facts.parameters)
-    architecture = match_architecture(parse_architecture(facts.architecture, str(path)), space)
+    architecture = read_architecture(facts.architecture, space, str(path))
     layers = network_layers(architecture, facts.image)
     if costs(layers, facts.image).params > sum(value.numel() for value in state.values()):
         raise DataError(f"{path} does not hold all weights of its network", code="E622")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,10 +13,7 @@ from epnas_dsl.errors import RunError
 from epnas_dsl.experiment.assembly import load_plugin
 from epnas_dsl.experiment.networks import FINAL, WEIGHTS, checked
 from epnas_dsl.experiment.several import folders, is_several
-from epnas_dsl.lang.loading import read_space
-from epnas_dsl.lang.matching import match_architecture
-from epnas_dsl.lang.parser import parse_architecture
-from epnas_dsl.runs import selection
+from epnas_dsl.lang.loading import read_architecture, read_space
 from epnas_dsl.runs.selection import best_where
 from epnas_dsl.runs.store import Store
 from epnas_dsl.runs.trial import Trial, best
@@ -73,7 +69,7 @@ def recorded(folder: Path, which: str) -> Architecture:
             hint=f"`epnas top {folder}` lists the best",
         )  # fmt: skip
     with Store(runs[0]) as store:
-        return reader(space_of(store))(trial.architecture)
+        return read_architecture(trial.architecture, space_of(store))
 
 
 def space_of(store: Store) -> SearchSpace:
@@ -98,24 +94,10 @@ def space_of(store: Store) -> SearchSpace:
     return space
 
 
-def reader(space: SearchSpace) -> Callable[[str], Architecture]:
-    """Makes architectures of texts."""
-    return lambda text: match_architecture(parse_architecture(text), space)
-
-
 def trials(folder: Path) -> list[Trial]:
     """All trials of a run, by number; another process may be writing it."""
     with Store(folder) as store:
         return store.trials()
-
-
-def front(trials: list[Trial], cost: str) -> list[Trial]:
-    """The trials that no other beats in both accuracy and cost, the cheapest first.
-
-    Raises:
-        ConfigError: no trial has such a metric (E536).
-    """
-    return selection.front(trials, cost)
 
 
 def run_config(folder: Path) -> Config:
@@ -232,7 +214,8 @@ def report(folder: Path) -> Path:
         trials = store.trials()
         winner, drawing, facts, curves = best(trials), "", {}, {}
         if winner:
-            drawing = to_svg(draw_cell(reader(space_of(store))(winner.architecture)))
+            architecture = read_architecture(winner.architecture, space_of(store))
+            drawing = to_svg(draw_cell(architecture))
             final = final_training(store, winner.architecture)
             if final:
                 facts["test accuracy"] = percent(final["accuracy"]["test"])

@@ -26,12 +26,11 @@ from epnas_dsl.experiment.records import (
     best_run,
     commands,
     final_training,
-    reader,
     report,
     space_of,
 )
 from epnas_dsl.files import refusals
-from epnas_dsl.lang.loading import load_space
+from epnas_dsl.lang.loading import load_space, read_architecture
 from epnas_dsl.runs import runner
 from epnas_dsl.runs.evaluator import Evaluator
 from epnas_dsl.runs.runner import Stopped, Watcher
@@ -138,7 +137,7 @@ def _search(
     winner = best(trials)
     if winner is None:
         raise RunError(f"none of the {len(trials)} trials succeeded", code="E710")
-    architecture = reader(space)(winner.architecture)
+    architecture = read_architecture(winner.architecture, space)
     if config.evaluation.evaluator != "table" and config.evaluation.final_epochs:
         _train_finally(store, architecture, watcher, until)
     _write_best(store, architecture)
