@@ -41,9 +41,10 @@ def batches(
     size: int,
     generator: torch.Generator | None = None,
     augmentation: Augmentation | None = None,
+    channels_last: bool = True,
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """All images once, altered by a generator."""
-    feed = Feed.of(part, preprocessing, augmentation)
+    feed = Feed.of(part, preprocessing, augmentation, channels_last)
     return [feed.make(*pick) for pick in feed.picks(size, generator)]
 
 
