@@ -18,9 +18,7 @@ from epnas_dsl.space.requirements import layers
 from epnas_dsl.space.search_space import SearchSpace
 from epnas_dsl.space.terms import (
     Choice,
-    Each,
     Join,
-    Subset,
     Term,
     Tree,
     disassemble,
@@ -229,16 +227,11 @@ def below(limit: int, generator: np.random.Generator) -> int:
 
 
 def _by_rules(term: Term, generator: np.random.Generator) -> Tree:
-    match term:
-        case Choice():
-            i = int(generator.integers(len(term.alternatives)))
-            return (i, _by_rules(term.alternatives[i], generator))
-        case Subset() if not term.is_bit_set:
-            return pick(term, below(term.size, generator))
-        case Subset():
-            return pick(term, below(term.size, generator))
-        case Each() if not term.is_product:
-            return pick(term, below(term.size, generator))
+    if isinstance(term, Choice):
+        i = int(generator.integers(len(term.alternatives)))
+        return (i, _by_rules(term.alternatives[i], generator))
+    if term.is_decision:
+        return pick(term, below(term.size, generator))
     if not term.decisions:
         return ()
     return tuple(_by_rules(c, generator) for c in term.children)
