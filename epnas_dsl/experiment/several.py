@@ -166,7 +166,7 @@ class _Crew:
             self.failures.append((path, error))
 
 
-class _Relay:
+class _Relay(Watcher):
     """The watcher of a run in a process of its own: tells all to the process that started it."""
 
     def __init__(self, pipe: Connection) -> None:
@@ -174,9 +174,6 @@ class _Relay:
 
     def resumed(self, trials: list[Trial], progress: Progress) -> None:
         self._pipe.send(("resumed", trials, progress))
-
-    def began(self, number: int, architecture: object, progress: Progress) -> None:
-        pass
 
     def ended(self, trial: Trial, progress: Progress) -> None:
         self._pipe.send(("ended", trial, progress))

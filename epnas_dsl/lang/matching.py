@@ -395,16 +395,7 @@ class _Matcher:
             raise _Mismatch(f"`{name}` takes fewer arguments", cells[-1].span, 1)
         if expected and _text(cells[0]).replace(" ", "") != expected.replace(" ", ""):
             raise _Mismatch(f"`{_text(cells[0])}` where `{expected}` fits", cells[0].span, 1)
-        keywords = _keywords(node)
-        wanted = ["channels"] if term.width else []
-        for k in keywords.values():
-            if k.name not in wanted:
-                raise _Mismatch(f"`{name}` has no `{k.name}` here", k.span, 1,
-                                nearest(k.name, wanted))  # fmt: skip
-        for key in wanted:
-            if key not in keywords:
-                raise _Mismatch(f"`{name}` needs `{key}=`", node.span, 1)
-            values.append(keywords[key].value)
+        values += self.channels(term.width, node)
         pairs = zip(term.children, values, strict=True)
         return tuple(self.match(child, value, names) for child, value in pairs)
 
@@ -414,7 +405,9 @@ class _Matcher:
         operands = _operands(term.operator, node)
         self.here = node.span
         if isinstance(node, syntax.Call) and node.name in (term.operator, "sum"):
-            self.width(term.width, node, names)
+            given = self.channels(term.width, node)
+            if term.width:
+                self.same(term.width, given[0], names)
         if not any(p.many for p in term.parts) and len(operands) != len(term.parts):
             extra = operands[len(term.parts) :] or operands
             count = f"{len(operands)} operand{'s' if len(operands) > 1 else ''}"
@@ -429,16 +422,16 @@ class _Matcher:
             trees = self.parts(parts, operands, names, commutes=True)
         return tuple(trees[i] for i in range(len(term.parts)))
 
-    def width(self, term: Term | None, node: syntax.Expression, names: Names) -> None:
-        """The channels that a `concat` shares out."""
-        keywords = _keywords(node)
+    def channels(self, width: Term | None, node: syntax.Call) -> list[syntax.Expression]:
+        """What is given as `channels=`: one thing where there is a width, otherwise nothing."""
+        keywords, wanted = _keywords(node), ["channels"] if width else []
         for k in keywords.values():
-            if term is None or k.name != "channels":
-                raise _Mismatch(f"`{_name(node)}` has no `{k.name}` here", k.span, 1)
-        if term and not keywords:
-            raise _Mismatch("`concat` needs `channels=`", node.span, 1)
-        if term:
-            self.same(term, keywords["channels"].value, names)
+            if k.name not in wanted:
+                raise _Mismatch(f"`{node.name}` has no `{k.name}` here", k.span, 1,
+                                nearest(k.name, wanted))  # fmt: skip
+        if width and not keywords:
+            raise _Mismatch(f"`{node.name}` needs `channels=`", node.span, 1)
+        return [k.value for k in keywords.values()]
 
     def parts(
         self, parts: list[tuple[int, Term]], operands: list[syntax.Expression], names: Names,

@@ -110,16 +110,12 @@ def print_term(term: Term, tree: Tree, names: Names) -> str:
                 return " + ".join(parts) or "sum()"
             width = _width(term.width, (), names)
             return f"{'sum' if term.operator == 'add' else 'concat'}({', '.join(parts)}{width})"
-        case Stack():
+        case Stack() | CellCall():
             trees = _inner(term, tree)
-            inputs = ", ".join(map(print_term, term.inputs, trees, [names] * len(term.inputs)))
-            return (
-                f"stack({inputs}, {print_cells(term.cells)}{_width(term.width, trees[-1], names)})"
-            )
-        case CellCall():
-            trees = _inner(term, tree)
-            inputs = ", ".join(map(print_term, term.inputs, trees, [names] * len(term.inputs)))
-            return f"{term.cell}({inputs}{_width(term.width, trees[-1], names)})"
+            given = [*map(print_term, term.inputs, trees, [names] * len(term.inputs))]
+            given += [print_cells(term.cells)] if isinstance(term, Stack) else []
+            name = "stack" if isinstance(term, Stack) else term.cell
+            return f"{name}({', '.join(given)}{_width(term.width, trees[-1], names)})"
     return ", ".join(print_parts((term,), (tree,), names))
 
 
