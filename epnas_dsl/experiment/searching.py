@@ -22,13 +22,7 @@ from epnas_dsl.experiment.assembly import (
     settle,
 )
 from epnas_dsl.experiment.networks import FINAL, train
-from epnas_dsl.experiment.records import (
-    best_run,
-    commands,
-    final_training,
-    report,
-    space_of,
-)
+from epnas_dsl.experiment.records import best_run, commands, final_training, report, space_of
 from epnas_dsl.files import refusals
 from epnas_dsl.lang.loading import load_space, read_architecture
 from epnas_dsl.runs import runner

@@ -6,11 +6,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from epnas_dsl.errors import (
-    EpnasError,
-    Span,
-    nearest,
-)
+from epnas_dsl.errors import EpnasError, Span, nearest
 from epnas_dsl.lang import syntax
 from epnas_dsl.lang.bindings import (
     KINDS,

@@ -6,13 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import NoReturn, TypeVar
 
-from epnas_dsl.errors import (
-    Diagnostic,
-    EpnasError,
-    SpaceErrors,
-    Span,
-    nearest,
-)
+from epnas_dsl.errors import Diagnostic, EpnasError, SpaceErrors, Span, nearest
 from epnas_dsl.lang import syntax
 from epnas_dsl.lang.bindings import (
     KINDS,

@@ -6,13 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from epnas_dsl.errors import (
-    Diagnostic,
-    EpnasError,
-    SpaceErrors,
-    Span,
-    nearest,
-)
+from epnas_dsl.errors import Diagnostic, EpnasError, SpaceErrors, Span, nearest
 from epnas_dsl.lang import syntax
 from epnas_dsl.lang.bindings import (
     KINDS,

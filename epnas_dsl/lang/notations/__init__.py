@@ -18,12 +18,7 @@ from epnas_dsl.lang.notations.enas import (
     read_enas_macro,
     read_enas_micro,
 )
-from epnas_dsl.lang.notations.genotypes import (
-    print_darts,
-    print_nasnet,
-    read_darts,
-    read_nasnet,
-)
+from epnas_dsl.lang.notations.genotypes import print_darts, print_nasnet, read_darts, read_nasnet
 from epnas_dsl.lang.notations.nasbench import (
     print_nasbench101,
     print_nasbench201,
