@@ -102,14 +102,13 @@ def _by_body(space: SearchSpace, named: Mapping[str, Sequence[T]]) -> dict[Body,
     Raises:
         ArchitectureError: there is nothing for one of them (E305).
     """
-    decided = dict.fromkeys(body for body, _ in space.statements)
     found = {}
-    for body in decided:
+    for body in space.decided:
         name = next((n for n in body.names if n in named), None)
         if name is None:
             raise ArchitectureError(
                 f"there is no graph of `{body.name}`", code="E305",
-                hint=f"{space.name} decides {', '.join(b.name for b in decided)}",
+                hint=f"{space.name} decides {', '.join(b.name for b in space.decided)}",
             )  # fmt: skip
         found[body] = named[name]
     return found
