@@ -29,11 +29,11 @@ from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 
 from epnas_dsl.config import Config, SearchSettings, SurrogateSettings
+from epnas_dsl.files import write_whole
 from epnas_dsl.lang import load_space
 from epnas_dsl.nn.predictor import LstmPredictor
 from epnas_dsl.nn.supernet import Supernet
 from epnas_dsl.runs.charts import _Axes, colour
-from epnas_dsl.runs.files import write_whole
 from epnas_dsl.runs.ray_executor import RayExecutor
 from epnas_dsl.runs.store import create
 from epnas_dsl.runs.trial import Trial

@@ -9,7 +9,6 @@ from epnas_dsl.experiment.networks import Trained, device, evaluate, export, loa
 from epnas_dsl.experiment.records import (
     Status,
     best_run,
-    front,
     image_of,
     recorded,
     report,
@@ -20,6 +19,7 @@ from epnas_dsl.experiment.records import (
 )
 from epnas_dsl.experiment.searching import Found, resume, run
 from epnas_dsl.experiment.several import folders, is_several
+from epnas_dsl.runs.selection import front
 
 __all__ = [
     "Arm",

@@ -7,34 +7,32 @@ import multiprocessing
 import re
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
 
+from epnas_dsl import search
 from epnas_dsl.config import Config, EvaluationSettings
 from epnas_dsl.errors import ConfigError, LimitError, ShapeError
-from epnas_dsl.lang.loading import load_space
-from epnas_dsl.lang.matching import match_architecture
+from epnas_dsl.lang.loading import load_space, read_architecture
 from epnas_dsl.lang.notations import read_nasbench201
-from epnas_dsl.lang.parser import parse_architecture
+from epnas_dsl.runs.evaluator import Evaluator, TabularEvaluator
+from epnas_dsl.runs.executor import Executor, ProcessExecutor, SerialExecutor
+from epnas_dsl.runs.ray_executor import RayExecutor, prepare
+from epnas_dsl.runs.snapshot import Apprentice, SnapshotExecutor
+from epnas_dsl.search.searcher import Predictor, Searcher
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.operations import load_operations
 from epnas_dsl.space.search_space import SearchSpace
-
-if TYPE_CHECKING:
-    from epnas_dsl.runs.evaluator import Evaluator
-    from epnas_dsl.runs.executor import Executor
-    from epnas_dsl.search.searcher import Predictor, Searcher
+from epnas_dsl.space.tokens import columns
 
 
 def plan(config: Config) -> tuple[SearchSpace, int]:
     """The space of a search, and the largest number of trials that its runs will take."""
-    from epnas_dsl.search import planned_trials
-
     space = load_space(config.space)
-    return space, planned_trials(space, settle(config).search) * config.search.runs
+    return space, search.planned_trials(space, settle(config).search) * config.search.runs
 
 
 def load_plugin(config: Config) -> None:
@@ -59,8 +57,6 @@ def settle(config: Config) -> Config:
         message = f"search.random_arm is {arm} of {evaluations} evaluations: nothing is searched"
         raise ConfigError(message, code="E515", hint="`--set search.random_arm=0`")
     if how.ray:
-        from epnas_dsl.runs.ray_executor import prepare
-
         prepare()
         if how.workers == 1:
             hint = "`--workers N`; as many as `search.kept` leave nobody waiting for the others"
@@ -118,9 +114,6 @@ def make_executor(space: SearchSpace, config: Config, evaluator: Evaluator | Non
     Args:
         evaluator: one that is made already; only a single process has use for it.
     """
-    from epnas_dsl.runs.executor import ProcessExecutor, SerialExecutor
-    from epnas_dsl.runs.snapshot import Apprentice, SnapshotExecutor
-
     how, shares = config.evaluation, config.evaluation.evaluator == "supernet"
     if how.workers == 1 and not how.ray and not how.timeout:
         return SerialExecutor(partial(make_evaluator, space, config), evaluator)
@@ -128,8 +121,6 @@ def make_executor(space: SearchSpace, config: Config, evaluator: Evaluator | Non
     factory = partial(Apprentice, factory) if shares else factory
     owner = partial(make_owner, space, config)
     if how.ray:
-        from epnas_dsl.runs.ray_executor import RayExecutor
-
         cpus, gpus = config.training.threads or 1, config.training.device != "cpu"
         cluster = RayExecutor(factory, how.ray, how.workers, cpus, gpus, how.timeout)
         return SnapshotExecutor(owner, cluster, cluster.share) if shares else cluster
@@ -170,8 +161,6 @@ def placed(config: Config, slot: int, workers: int) -> Config:
 
 def make_searcher(space: SearchSpace, config: Config) -> Searcher:
     """The searcher of the settings."""
-    from epnas_dsl import search
-
     if config.search.random_arm:
         alone = msgspec.structs.replace(config, search=search.without_arm(config.search))
         return search.RandomArm(space, config.search, make_searcher(space, alone))
@@ -202,8 +191,6 @@ def make_surrogate(space: SearchSpace, config: Config, usual: int) -> Predictor:
     """The surrogate of the settings; the seed of the first of several is the search's."""
     from epnas_dsl.nn.predictor import LstmPredictor
     from epnas_dsl.nn.training import prepare_device
-    from epnas_dsl.search import Ensemble
-    from epnas_dsl.space.tokens import columns
 
     prepare_device(config.training)
     sizes, seed, how = columns(space), config.search.seed, config.surrogate
@@ -213,7 +200,7 @@ def make_surrogate(space: SearchSpace, config: Config, usual: int) -> Predictor:
     ]
     if len(found) == how.writings == 1:
         return found[0]
-    return Ensemble(found, space, how.writings)
+    return search.Ensemble(found, space, how.writings)
 
 
 _tables: dict[tuple[object, ...], Evaluator] = {}  # the last one, for the runs of a comparison
@@ -221,8 +208,6 @@ _tables: dict[tuple[object, ...], Evaluator] = {}  # the last one, for the runs 
 
 def _table(space: SearchSpace, how: EvaluationSettings) -> Evaluator:
     """The table of the settings, read anew if it is another one, or has changed."""
-    from epnas_dsl.runs.evaluator import TabularEvaluator
-
     stamp: tuple[int, ...] = ()
     with contextlib.suppress(OSError):  # of which reading it tells more
         found = Path(how.table).stat()
@@ -239,4 +224,4 @@ def _read_row(text: str, space: SearchSpace) -> Architecture:
     """An architecture from a table, in the notation of NAS-Bench-201 or in our own."""
     if text.startswith("|"):
         return read_nasbench201(text, space)
-    return match_architecture(parse_architecture(text), space)
+    return read_architecture(text, space)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from epnas_dsl.config import Config, dump_toml, override
 from epnas_dsl.errors import RunError
@@ -13,9 +12,8 @@ from epnas_dsl.experiment.assembly import plan, settle
 from epnas_dsl.experiment.records import space_of, trials
 from epnas_dsl.experiment.searching import resume, run
 from epnas_dsl.lang.loading import load_space
-
-if TYPE_CHECKING:
-    from epnas_dsl.runs.runner import Watcher
+from epnas_dsl.runs.runner import Watcher
+from epnas_dsl.runs.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +69,6 @@ def carry_out(config: Config, folder: Path, watcher: Watcher | None = None) -> N
 
 
 def _check_same(config: Config, folder: Path) -> None:
-    from epnas_dsl.runs.store import Store
-
     with Store(folder) as store:
         wanted = set(dump_toml(settle(config)).splitlines())
         others = [line for line in dump_toml(store.config).splitlines() if line not in wanted]

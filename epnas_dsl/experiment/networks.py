@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,9 +13,9 @@ from msgspec import Meta
 
 from epnas_dsl.config import Config
 from epnas_dsl.errors import ConfigError, DataError, RunError
-from epnas_dsl.lang.loading import read_space
-from epnas_dsl.lang.matching import match_architecture
-from epnas_dsl.lang.parser import parse_architecture
+from epnas_dsl.experiment.several import is_several
+from epnas_dsl.files import make_folder, write_whole
+from epnas_dsl.lang.loading import read_architecture, read_space
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.graph import network_layers
 from epnas_dsl.space.shapes import costs
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from epnas_dsl.nn.training import Epoch
 
 WEIGHTS = "model.safetensors"
+CHECKPOINT = "training.ckpt"
 Side = Annotated[int, Meta(ge=1, le=10**6)]
 FINAL = "final"  # where a run keeps the final training of its best architecture
 
@@ -62,7 +63,6 @@ def train(
         DataError: the images are missing or damaged, or `out` holds another training (E631).
         ConfigError: settings that do not fit the images or this machine.
     """
-    from epnas_dsl.nn.checkpoint import before, write_whole
     from epnas_dsl.nn.data import load_data
     from epnas_dsl.nn.evaluators import layers_for, place
     from epnas_dsl.nn.network import build_network, count_parameters
@@ -71,7 +71,6 @@ def train(
     from epnas_dsl.nn.training import evaluate as score
     from epnas_dsl.nn.training import prepare_device
     from epnas_dsl.nn.training import train as fit
-    from epnas_dsl.runs.files import make_folder
 
     if (out / "run.db").exists():
         raise RunError(f"`{out}` holds a search", code="E701", hint="choose another `--out`")
@@ -81,36 +80,41 @@ def train(
     data = load_data(config.data, device)
     layers = layers_for(architecture, data, settings)
     network = place(build_network(layers, seed), data, settings)
-    checkpoint = out / "training.ckpt"
     with gathered(device) as peers:
         history = fit(
             network, data, settings, seed,
-            checkpoint=checkpoint, on_epoch=on_epoch, compiled=settings.compile, peers=peers,
+            checkpoint=out / CHECKPOINT, on_epoch=on_epoch, compiled=settings.compile, peers=peers,
         )  # fmt: skip
         test = score(network, data.test, data.preprocessing, settings, peers).accuracy
     curve = tuple(epoch.validation.accuracy for epoch in history)
     accuracy = {"validation": curve[-1], "test": test}
-    trained = Trained(out / WEIGHTS, accuracy, count_parameters(network), curve)
-    if peers.rank:
-        return trained
-    facts = {
-        **describe(architecture),
-        "data": data.name,
-        "image": data.shape,
-        "classes": data.classes,
-        "mean": data.preprocessing.mean,
-        "std": data.preprocessing.std,
-        "accuracy": accuracy,
-    }
-    save_trained(out / WEIGHTS, network, facts)
-    write_whole(out / "best.arch", lambda draft: draft.write_text(f"{architecture}\n", "utf-8"))
-    report = {"accuracy": accuracy, "epochs": [epoch_facts(e) for e in history]}
-    text = json.dumps(report, indent=1) + "\n"
-    write_whole(out / "training.json", lambda draft: draft.write_text(text, "utf-8"))
-    drafts = out.glob(".*.draft")  # those of killed trainings
-    for leftover in (checkpoint, before(checkpoint), *drafts):
+    if not peers.rank:
+        facts = {
+            **describe(architecture),
+            "data": data.name,
+            "image": data.shape,
+            "classes": data.classes,
+            "mean": data.preprocessing.mean,
+            "std": data.preprocessing.std,
+            "accuracy": accuracy,
+        }
+        save_trained(out / WEIGHTS, network, facts)
+        report = {"accuracy": accuracy, "epochs": [epoch_facts(e) for e in history]}
+        text = json.dumps(report, indent=1)
+        _finish(out, {"best.arch": str(architecture), "training.json": text})
+    return Trained(out / WEIGHTS, accuracy, count_parameters(network), curve)
+
+
+def _finish(out: Path, texts: Mapping[str, str]) -> None:
+    """Write what tells of a training, and remove what it took to go on with it."""
+    from epnas_dsl.nn.checkpoint import before
+
+    for name, text in texts.items():
+        write_whole(out / name, f"{text}\n".encode())
+    checkpoint = out / CHECKPOINT
+    partial = [p for x in (WEIGHTS, CHECKPOINT, *texts) for p in out.glob(f"{x}.*.partial")]
+    for leftover in (checkpoint, before(checkpoint), *partial):
         leftover.unlink(missing_ok=True)
-    return trained
 
 
 def epoch_facts(epoch: Epoch) -> dict[str, float]:
@@ -154,7 +158,7 @@ def load_model(path: str | Path) -> TrainedModel:
     state, raw = read_trained(path)
     facts = checked(raw, path)
     space = read_space(facts.space, f"{path} (space)", **facts.parameters)
-    architecture = match_architecture(parse_architecture(facts.architecture, str(path)), space)
+    architecture = read_architecture(facts.architecture, space, str(path))
     layers = network_layers(architecture, facts.image)
     if costs(layers, facts.image).params > sum(value.numel() for value in state.values()):
         raise DataError(f"{path} does not hold all weights of its network", code="E622")
@@ -195,7 +199,6 @@ def _weights_file(path: str | Path) -> Path:
     if not place.is_dir():
         return place
     from epnas_dsl.experiment.records import best_run
-    from epnas_dsl.experiment.several import is_several
 
     place = best_run(place) if is_several(place) else place
     inner = place / FINAL / WEIGHTS

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from epnas_dsl.config import Config
 from epnas_dsl.errors import RunError
 from epnas_dsl.experiment.assembly import load_plugin
 from epnas_dsl.experiment.networks import FINAL, WEIGHTS, checked
 from epnas_dsl.experiment.several import folders, is_several
-from epnas_dsl.lang.loading import read_space
-from epnas_dsl.lang.matching import match_architecture
-from epnas_dsl.lang.parser import parse_architecture
+from epnas_dsl.lang.loading import read_architecture, read_space
+from epnas_dsl.runs.selection import best_where
+from epnas_dsl.runs.store import Store
+from epnas_dsl.runs.trial import Trial, best
+from epnas_dsl.search import planned_trials
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.search_space import SearchSpace
-
-if TYPE_CHECKING:
-    from epnas_dsl.runs.store import Store
-    from epnas_dsl.runs.trial import Trial
 
 FOR_PEOPLE = ("best.arch", "best.svg", "best.png", "report.html")
 
@@ -44,8 +41,6 @@ def runs_of(folder: Path) -> list[Path]:
 
 def best_run(folder: Path) -> Path:
     """The run with the best trial among those of a folder; the first one if none has any."""
-    from epnas_dsl.runs.trial import best
-
     winners = {path: best(trials(path)) for path in runs_of(folder)}
     winner = best([trial for trial in winners.values() if trial])
     return next(path for path, trial in winners.items() if trial is winner or not winner)
@@ -61,10 +56,6 @@ def recorded(folder: Path, which: str) -> Architecture:
             condition (E715).
         ConfigError: the condition is wrong (E536).
     """
-    from epnas_dsl.runs.selection import best_where
-    from epnas_dsl.runs.store import Store
-    from epnas_dsl.runs.trial import best
-
     runs, several = runs_of(folder), is_several(folder)
     found = [trial for run in runs for trial in trials(run)]
     by_number = {} if several else {str(trial.number): trial for trial in found}
@@ -78,7 +69,7 @@ def recorded(folder: Path, which: str) -> Architecture:
             hint=f"`epnas top {folder}` lists the best",
         )  # fmt: skip
     with Store(runs[0]) as store:
-        return reader(space_of(store))(trial.architecture)
+        return read_architecture(trial.architecture, space_of(store))
 
 
 def space_of(store: Store) -> SearchSpace:
@@ -103,34 +94,14 @@ def space_of(store: Store) -> SearchSpace:
     return space
 
 
-def reader(space: SearchSpace) -> Callable[[str], Architecture]:
-    """Makes architectures of texts."""
-    return lambda text: match_architecture(parse_architecture(text), space)
-
-
 def trials(folder: Path) -> list[Trial]:
     """All trials of a run, by number; another process may be writing it."""
-    from epnas_dsl.runs.store import Store
-
     with Store(folder) as store:
         return store.trials()
 
 
-def front(trials: list[Trial], cost: str) -> list[Trial]:
-    """The trials that no other beats in both accuracy and cost, the cheapest first.
-
-    Raises:
-        ConfigError: no trial has such a metric (E536).
-    """
-    from epnas_dsl.runs import selection
-
-    return selection.front(trials, cost)
-
-
 def run_config(folder: Path) -> Config:
     """The settings of a run; of several those of the best."""
-    from epnas_dsl.runs.store import Store
-
     with Store(best_run(folder)) as store:
         return store.config
 
@@ -178,10 +149,6 @@ def status(folder: Path) -> Status:
     Raises:
         RunError: there is no run, or it is damaged.
     """
-    from epnas_dsl.runs.store import Store
-    from epnas_dsl.runs.trial import best
-    from epnas_dsl.search import planned_trials
-
     with Store(folder) as store:
         found = store.trials()
         planned = planned_trials(space_of(store), store.config.search)
@@ -240,8 +207,6 @@ def report(folder: Path) -> Path:
     """
     from epnas_dsl.runs.charts import percent
     from epnas_dsl.runs.report import COSTS, render
-    from epnas_dsl.runs.store import Store
-    from epnas_dsl.runs.trial import best
     from epnas_dsl.space.drawing import draw_cell, to_svg
 
     folder = best_run(folder)
@@ -249,7 +214,8 @@ def report(folder: Path) -> Path:
         trials = store.trials()
         winner, drawing, facts, curves = best(trials), "", {}, {}
         if winner:
-            drawing = to_svg(draw_cell(reader(space_of(store))(winner.architecture)))
+            architecture = read_architecture(winner.architecture, space_of(store))
+            drawing = to_svg(draw_cell(architecture))
             final = final_training(store, winner.architecture)
             if final:
                 facts["test accuracy"] = percent(final["accuracy"]["test"])

@@ -22,24 +22,19 @@ from epnas_dsl.experiment.assembly import (
     settle,
 )
 from epnas_dsl.experiment.networks import FINAL, train
-from epnas_dsl.experiment.records import (
-    best_run,
-    commands,
-    final_training,
-    reader,
-    report,
-    space_of,
-)
-from epnas_dsl.lang.loading import load_space
+from epnas_dsl.experiment.records import best_run, commands, final_training, report, space_of
+from epnas_dsl.files import refusals
+from epnas_dsl.lang.loading import load_space, read_architecture
+from epnas_dsl.runs import runner
+from epnas_dsl.runs.evaluator import Evaluator
+from epnas_dsl.runs.runner import Stopped, Watcher
+from epnas_dsl.runs.store import Store, create
+from epnas_dsl.runs.trial import Trial, best
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.search_space import SearchSpace
 
 if TYPE_CHECKING:
     from epnas_dsl.nn.training import Epoch
-    from epnas_dsl.runs.evaluator import Evaluator
-    from epnas_dsl.runs.runner import Watcher
-    from epnas_dsl.runs.store import Store
-    from epnas_dsl.runs.trial import Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +76,6 @@ def run(
             folder is made then.
         RunError: the folder is taken or cannot be written.
     """
-    from epnas_dsl.runs.store import create
-
     until = time.monotonic() + 60 * minutes
     space, config = load_space(config.space), settle(config)
     evaluator = make_evaluator(space, config)
@@ -106,8 +99,6 @@ def resume(
     Args:
         ray: the address of another Ray cluster than that of the settings.
     """
-    from epnas_dsl.runs.store import Store
-
     until = time.monotonic() + 60 * minutes
     if several.is_several(folder):
         several.carry_out(folder, watcher, until)
@@ -121,8 +112,6 @@ def resume(
 
 def go_on(folder: Path, watcher: Watcher, slot: int, workers: int) -> None:
     """Go on with a run that shares this machine with others, on its part of it."""
-    from epnas_dsl.runs.store import Store
-
     with Store(folder, writing=True) as store:
         store.config = placed(store.config, slot, workers)
         _search(store, space_of(store), watcher, math.inf)
@@ -136,16 +125,13 @@ def _search(
     evaluator: Evaluator | None = None,
 ) -> Found:
     """Run the loop of a run to its end, then train, draw and report the best."""
-    from epnas_dsl.runs import runner
-    from epnas_dsl.runs.trial import best
-
     config, watcher = store.config, watcher or runner.Silence()
     with contextlib.closing(make_executor(space, config, evaluator)) as executor:
         trials = runner.run(make_searcher(space, config), executor, store, watcher, until)
     winner = best(trials)
     if winner is None:
         raise RunError(f"none of the {len(trials)} trials succeeded", code="E710")
-    architecture = reader(space)(winner.architecture)
+    architecture = read_architecture(winner.architecture, space)
     if config.evaluation.evaluator != "table" and config.evaluation.final_epochs:
         _train_finally(store, architecture, watcher, until)
     _write_best(store, architecture)
@@ -155,9 +141,6 @@ def _search(
 
 def _found(folder: Path) -> Found:
     """What a run that is done has found."""
-    from epnas_dsl.runs.store import Store
-    from epnas_dsl.runs.trial import best
-
     with Store(folder) as store:
         trials = store.trials()
         winner = best(trials)
@@ -174,9 +157,6 @@ def _train_finally(
     Raises:
         Stopped: after an epoch, if it is later than `until`.
     """
-    from epnas_dsl.runs.files import refusals
-    from epnas_dsl.runs.runner import Stopped
-
     out, config = store.path / FINAL, store.config
     if final_training(store, str(architecture)):
         return

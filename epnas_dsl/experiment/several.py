@@ -18,19 +18,18 @@ import time
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from epnas_dsl.config import Config, dump_toml, load_config
 from epnas_dsl.errors import ConfigError, EpnasError, RunError
+from epnas_dsl.files import make_folder, refusals, write_whole
 from epnas_dsl.lang.loading import load_space
-
-if TYPE_CHECKING:
-    from epnas_dsl.runs.runner import Watcher
-    from epnas_dsl.runs.trial import Trial
-    from epnas_dsl.search.searcher import Progress
-
+from epnas_dsl.runs.runner import Silence, Stopped, Watcher, signals
+from epnas_dsl.runs.store import create
+from epnas_dsl.runs.trial import Trial
+from epnas_dsl.search.searcher import Progress
 
 SETTINGS = "runs.toml"
 
@@ -54,8 +53,6 @@ def begin(config: Config, out: Path) -> None:
     Raises:
         RunError: the folder is taken (E701) or cannot be written.
     """
-    from epnas_dsl.runs.files import make_folder, refusals, write_whole
-
     if config.evaluation.ray:
         hint = "leave out one of `--runs` and `--ray`"
         raise ConfigError("several runs are for one machine, not for Ray", code="E515", hint=hint)
@@ -78,8 +75,6 @@ def carry_out(folder: Path, watcher: Watcher | None, until: float) -> None:
             when its time is over.
         RunError: runs failed; the others are done.
     """
-    from epnas_dsl.runs.runner import Silence, Stopped, signals
-
     watcher = watcher or Silence()
     config = load_config(folder / SETTINGS)
     waiting = [path for path in folders(folder) if not (path / "best.arch").is_file()]
@@ -171,7 +166,7 @@ class _Crew:
             self.failures.append((path, error))
 
 
-class _Relay:
+class _Relay(Watcher):
     """The watcher of a run in a process of its own: tells all to the process that started it."""
 
     def __init__(self, pipe: Connection) -> None:
@@ -179,9 +174,6 @@ class _Relay:
 
     def resumed(self, trials: list[Trial], progress: Progress) -> None:
         self._pipe.send(("resumed", trials, progress))
-
-    def began(self, number: int, architecture: object, progress: Progress) -> None:
-        pass
 
     def ended(self, trial: Trial, progress: Progress) -> None:
         self._pipe.send(("ended", trial, progress))
@@ -193,7 +185,6 @@ class _Relay:
 def _child(config: Config, path: Path, slot: int, pipe: Connection) -> None:
     """One run, from its beginning or from where it was; ends with the process that started it."""
     from epnas_dsl.experiment.searching import go_on
-    from epnas_dsl.runs.runner import Stopped
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent's business, which sends SIGTERM
 
@@ -214,8 +205,6 @@ def _child(config: Config, path: Path, slot: int, pipe: Connection) -> None:
 
 def _create(config: Config, path: Path) -> None:
     """The run's folder, unless it is there."""
-    from epnas_dsl.runs.store import create
-
     if not (path / "run.db").is_file():
         space, seed = load_space(config.space), config.search.seed + int(path.name) - 1
         search = msgspec.structs.replace(config.search, seed=seed, runs=1)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
-from epnas_dsl.errors import EpnasError, SpaceValueError, Span
+from epnas_dsl.errors import EpnasError, LimitError, SpaceNameError, SpaceValueError, Span
 from epnas_dsl.lang import syntax
 from epnas_dsl.space.terms import Term, Value
 
@@ -93,8 +93,14 @@ class Reported(EpnasError):
 
 
 def fail(code: str, message: str, span: Span | None, hint: str = "") -> NoReturn:
-    """Raise the error of a wrong value or kind."""
-    raise SpaceValueError(message, code=code, span=span, hint=hint)
+    """Raise the error of a code."""
+    raise mistake(code, message, span, hint)
+
+
+def mistake(code: str, message: str, span: Span | None, hint: str = "") -> EpnasError:
+    """The error of a code: E1.. are those of names, E9.. of limits, others of values and kinds."""
+    kinds = {"E1": SpaceNameError, "E9": LimitError}
+    return kinds.get(code[:2], SpaceValueError)(message, code=code, span=span, hint=hint)
 
 
 def always_there(term: Term, span: Span | None) -> None:

@@ -6,13 +6,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from epnas_dsl.errors import (
-    EpnasError,
-    LimitError,
-    SpaceNameError,
-    Span,
-    nearest,
-)
+from epnas_dsl.errors import EpnasError, Span, nearest
 from epnas_dsl.lang import syntax
 from epnas_dsl.lang.bindings import (
     KINDS,
@@ -291,9 +285,9 @@ class Calls(Expressions):
             raise Reported
         self.functions[key] = None
         if node.name in self.active:
-            raise SpaceNameError(f"the function `{node.name}` calls itself", code="E109", span=span)
+            fail("E109", f"the function `{node.name}` calls itself", span)
         if len(self.active) >= MAX_NESTED:
-            raise LimitError(f"calls nested more than {MAX_NESTED} deep", code="E907", span=span)
+            fail("E907", f"calls nested more than {MAX_NESTED} deep", span)
         self.active.append(node.name)
         self.open.append({n for n, t in numbers.items() if not isinstance(t, Constant)})
         level, self.level = self.level, 0
@@ -404,8 +398,7 @@ class Calls(Expressions):
         for found in self.each(node.elements, lambda e: self.repeated(e, env)):
             names += found
             if len(names) > MAX_CELLS:
-                raise LimitError(f"a stack of more than {MAX_CELLS:,} cells", code="E912",
-                                 span=node.span)  # fmt: skip
+                fail("E912", f"a stack of more than {MAX_CELLS:,} cells", node.span)
         return names
 
     def repeated(self, node: syntax.Expression, env: Env) -> list[str]:
@@ -418,15 +411,13 @@ class Calls(Expressions):
                 left, right = right, left
             count, node = self.whole(right, env), left
             if count > MAX_CELLS:
-                raise LimitError(f"a stack of more than {MAX_CELLS:,} cells", code="E912",
-                                 span=span)  # fmt: skip
+                fail("E912", f"a stack of more than {MAX_CELLS:,} cells", span)
         if not isinstance(node, syntax.Name):
             fail("E238", "a stack is made of cells", node.span, "`[normal*2, reduction]`")
         binding = env.find(node.name)
         if not isinstance(binding, CellBinding):
             known = [n for n in env.known() if isinstance(env.find(n), CellBinding)]
-            raise SpaceNameError(f"there is no cell `{node.name}`", code="E103", span=node.span,
-                                 hint=nearest(node.name, known))  # fmt: skip
+            fail("E103", f"there is no cell `{node.name}`", node.span, nearest(node.name, known))
         if binding.inputs > 2:
             fail("E236", f"the cell `{node.name}` takes {binding.inputs} inputs; in a stack a cell "
                  "takes one or two", node.span)  # fmt: skip

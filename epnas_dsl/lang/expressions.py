@@ -6,15 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import NoReturn, TypeVar
 
-from epnas_dsl.errors import (
-    Diagnostic,
-    EpnasError,
-    LimitError,
-    SpaceErrors,
-    SpaceNameError,
-    Span,
-    nearest,
-)
+from epnas_dsl.errors import Diagnostic, EpnasError, SpaceErrors, Span, nearest
 from epnas_dsl.lang import syntax
 from epnas_dsl.lang.bindings import (
     KINDS,
@@ -29,6 +21,7 @@ from epnas_dsl.lang.bindings import (
     fail,
     listed,
     locate,
+    mistake,
 )
 from epnas_dsl.lang.distinct import MAX_LISTED, check_apart, check_subsets, check_texts
 from epnas_dsl.space.arithmetic import calculate
@@ -50,6 +43,7 @@ from epnas_dsl.space.terms import (
     Unused,
     Value,
     Variable,
+    inside,
     pick,
 )
 
@@ -102,10 +96,8 @@ class Expressions(ABC):
         """Count the work done, so that a short text cannot ask for endless work."""
         self.spent += count
         if self.spent > MAX_TERMS:
-            raise SpaceErrors([*self.errors, LimitError(
-                f"more than {MAX_TERMS:,} expressions once loops and slices are written out",
-                code="E911", span=span,
-            )])  # fmt: skip
+            what = f"more than {MAX_TERMS:,} expressions once loops and slices are written out"
+            raise SpaceErrors([*self.errors, mistake("E911", what, span)])
 
     def each(self, nodes: Iterable[N], action: Callable[[N], T]) -> list[T]:
         """Carry an action out for every node, so that the errors of all are reported."""
@@ -162,12 +154,9 @@ class Expressions(ABC):
 
     def undecided(self, term: Term) -> None:
         """Ask for the parameter of the function at hand that a number depends on."""
-        waiting = [term]
-        while waiting:
-            part = waiting.pop()
+        for part in inside(term):
             if isinstance(part, Variable) and part.name in self.open[-1]:
                 raise Undecided(part.name)
-            waiting += part.children
 
     def whole(self, node: syntax.Expression, env: Env) -> int:
         """A whole number, at least 0, that is known when the space is read."""
@@ -208,8 +197,8 @@ class Expressions(ABC):
     def descend(self, span: Span) -> None:
         """Count one more expression or loop around what comes; `depth` is set back after it."""
         if self.depth > MAX_NESTING:
-            raise LimitError(f"expressions and loops nested more than {MAX_NESTING} deep, calls of "
-                             "functions included", code="E907", span=span)  # fmt: skip
+            fail("E907", f"expressions and loops nested more than {MAX_NESTING} deep, calls of "
+                 "functions included", span)  # fmt: skip
         self.depth += 1
 
     def read(self, node: syntax.Expression, env: Env) -> Term:
@@ -268,8 +257,7 @@ class Expressions(ABC):
     def unknown(self, name: str, env: Env, span: Span, hint: str = "") -> NoReturn:
         """Raise the error of an unknown name."""
         known = [*env.known(), *OPERATIONS, *self.BUILT_IN]
-        raise SpaceNameError(f"`{name}` is not known here", code="E103", span=span,
-                             hint=nearest(name, known) or hint)  # fmt: skip
+        fail("E103", f"`{name}` is not known here", span, nearest(name, known) or hint)
 
     def array(self, name: str, env: Env, span: Span) -> ArrayBinding | None:
         """The values of a name with indices; None where there is no such name."""
@@ -317,8 +305,8 @@ class Expressions(ABC):
         binding = env.find(name)
         there = f"; there are {listed(binding)}" if isinstance(binding, ArrayBinding) else ""
         arrays = [n for n in env.known() if isinstance(env.find(n), ArrayBinding)]
-        raise SpaceNameError(f"there is no `{name}[{number}]` yet{there}", code="E105", span=span,
-                             hint="" if there else nearest(name, arrays))  # fmt: skip
+        fail("E105", f"there is no `{name}[{number}]` yet{there}", span,
+             "" if there else nearest(name, arrays))  # fmt: skip
 
     def arithmetic(self, node: syntax.Unary | syntax.Binary, env: Env) -> Term:
         """Operators: sums of values, or numbers."""
@@ -379,7 +367,7 @@ class Expressions(ABC):
             known[id(binding)] = self.define(name, binding, span)
         term = known[id(binding)]
         if term is None and name in self.active:
-            raise SpaceNameError(f"`{name}` is defined by itself", code="E109", span=span)
+            fail("E109", f"`{name}` is defined by itself", span)
         if term is None:
             raise Reported
         return term
@@ -387,9 +375,7 @@ class Expressions(ABC):
     def define(self, name: str, binding: ProductionBinding, span: Span) -> Term:
         """Work out what a production stands for."""
         if len(self.active) >= MAX_NESTED:
-            raise LimitError(
-                f"productions nested more than {MAX_NESTED} deep", code="E907", span=span
-            )
+            fail("E907", f"productions nested more than {MAX_NESTED} deep", span)
         self.active.append(name)
         try:
             return self.choice(binding.node.alternatives, binding.env, binding.node.span, name)
@@ -491,8 +477,8 @@ class Expressions(ABC):
         if isinstance(node.iterable, syntax.Subset):
             outer = env.find(node.variable)
             if isinstance(outer, Bound | ArrayBinding):
-                raise SpaceNameError(f"`{node.variable}` has a meaning already", code="E102",
-                                     span=node.span, hint="choose another name")  # fmt: skip
+                fail("E102", f"`{node.variable}` has a meaning already", node.span,
+                     "choose another name")  # fmt: skip
             subset = self.subset(node.iterable, env)
             if any(e.decisions for e in subset.elements):
                 fail("E244", "a choice inside an element that `for` runs over",
@@ -509,8 +495,8 @@ class Expressions(ABC):
         if isinstance(node.iterable, syntax.Range):
             first, last = self.whole(node.iterable.first, env), self.whole(node.iterable.last, env)
             if last - first > 10_000:
-                raise LimitError(f"a loop of {last - first + 1:,} turns; at most 10,000 are "
-                                 "allowed", code="E911", span=node.iterable.span)  # fmt: skip
+                fail("E911", f"a loop of {last - first + 1:,} turns; at most 10,000 are "
+                     "allowed", node.iterable.span)  # fmt: skip
             self.spend(last - first, node.iterable.span)
             terms: list[Term] = [Constant(i) for i in range(first, last + 1)]
         elif isinstance(node.iterable, syntax.List | syntax.Slice):

@@ -63,6 +63,16 @@ def read_space(text: str, name: str = "<text>", **parameters: Value) -> SearchSp
     return lower(parse_space(text, name), parameters)[0]
 
 
+def read_architecture(text: str, space: SearchSpace, name: str = "<text>") -> Architecture:
+    """An architecture of a space from its text.
+
+    Raises:
+        ArchitectureError: it does not fit the space.
+        SpaceError: it does not parse.
+    """
+    return match_architecture(parse_architecture(text, name), space)
+
+
 def find_space(reference: str | Path, folder: Path = Path()) -> tuple[Path, dict[str, Value]]:
     """The file that a name or path stands for, and the parameters written behind it.
 

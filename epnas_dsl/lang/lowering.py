@@ -6,18 +6,10 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from epnas_dsl.errors import (
-    Diagnostic,
-    EpnasError,
-    LimitError,
-    SpaceErrors,
-    SpaceNameError,
-    SpaceValueError,
-    Span,
-    nearest,
-)
+from epnas_dsl.errors import Diagnostic, EpnasError, SpaceErrors, Span, nearest
 from epnas_dsl.lang import syntax
 from epnas_dsl.lang.bindings import (
+    KINDS,
     ArrayBinding,
     Binding,
     Bound,
@@ -25,7 +17,9 @@ from epnas_dsl.lang.bindings import (
     Env,
     FunctionBinding,
     ProductionBinding,
+    fail,
     locate,
+    mistake,
 )
 from epnas_dsl.lang.calls import Calls
 from epnas_dsl.space.genotype import print_term
@@ -41,6 +35,7 @@ from epnas_dsl.space.terms import (
     Term,
     Value,
     Variable,
+    inside,
 )
 
 MAX_STATEMENTS = 10_000
@@ -71,8 +66,7 @@ def lower(
         raise SpaceErrors(lowerer.errors)
     if sum(d.size.bit_length() for d in result.decisions) > MAX_BITS:
         place = space.name_span or space.span
-        raise LimitError(f"`{space.name}` has more than 2^{MAX_BITS:,} architectures",
-                         code="E919", span=place)  # fmt: skip
+        fail("E919", f"`{space.name}` has more than 2^{MAX_BITS:,} architectures", place)
     lowerer.idle(result)
     return result, lowerer.warnings()
 
@@ -159,8 +153,7 @@ class _Lowerer:
             self.expressions.look_into(binding)
 
     def error(self, code: str, message: str, span: Span | None, hint: str = "") -> None:
-        kind = SpaceNameError if code.startswith("E1") else SpaceValueError
-        self.errors.append(kind(message, code=code, span=span, hint=hint))
+        self.errors.append(mistake(code, message, span, hint))
 
     def parameters(self) -> tuple[dict[str, Number], dict[str, Number]]:
         found: dict[str, Number] = {}
@@ -218,14 +211,11 @@ class _Lowerer:
     def define(self, name: str, binding: object, item: syntax.Node) -> None:
         span = getattr(item, "name_span", None) or item.span
         if name in self.top.names:
-            raise SpaceNameError(f"`{name}` is already defined", code="E101", span=span)
+            fail("E101", f"`{name}` is already defined", span)
         if name in OPERATIONS:
-            raise SpaceNameError(
-                f"`{name}` is a built-in operation", code="E102", span=span,
-                hint="choose another name",
-            )  # fmt: skip
+            fail("E102", f"`{name}` is a built-in operation", span, "choose another name")
         if name in self.expressions.BUILT_IN:
-            raise SpaceNameError(f"`{name}` is a word of the language", code="E102", span=span)
+            fail("E102", f"`{name}` is a word of the language", span)
         self.top.names[name] = binding  # type: ignore[assignment]
         self.declared.append((type(item).__name__, name, span))
 
@@ -265,7 +255,7 @@ class _Lowerer:
             self.error("E241", "a choice in a requirement", item.condition.span,
                        "a requirement holds for all architectures alike")  # fmt: skip
             return
-        used = frozenset(_variables(term))
+        used = frozenset(t.name for t in inside(term) if isinstance(t, Variable))
         if not used:
             self.error("E214", "this requirement says nothing about the architecture",
                        item.condition.span, f"it may speak of {', '.join(MEASURES)}")  # fmt: skip
@@ -313,13 +303,12 @@ class _Lowerer:
                 if called and called.name not in depths:
                     known = depth(called)
                 if known is None:
-                    raise SpaceNameError(f"the cell `{name}` is made of itself", code="E109",
-                                         span=span)  # fmt: skip
+                    fail("E109", f"the cell `{name}` is made of itself", span)
                 deepest = max(deepest, known)
             total = deepest + max(t.depth for t in terms)
             if total > MAX_DEPTH:
-                raise LimitError(f"cells nested more than {MAX_DEPTH} deep, with what stands in "
-                                 "them", code="E907", span=body.span)  # fmt: skip
+                fail("E907", f"cells nested more than {MAX_DEPTH} deep, with what stands in "
+                     "them", body.span)  # fmt: skip
             depths[body.name] = total
             return total
 
@@ -368,10 +357,8 @@ class _Lowerer:
             before = len(self.errors)
             self.unrolled += 1
             if self.unrolled > MAX_STATEMENTS:
-                raise SpaceErrors([*self.errors, LimitError(
-                    f"more than {MAX_STATEMENTS:,} statements once the loops are unrolled",
-                    code="E911", span=node.span,
-                )])  # fmt: skip
+                what = f"more than {MAX_STATEMENTS:,} statements once the loops are unrolled"
+                raise SpaceErrors([*self.errors, mistake("E911", what, node.span)])
             if isinstance(node, syntax.Return) and not (last and i == len(nodes) - 1):
                 self.error("E216", "`return` is the last statement of a body", node.span)
                 continue
@@ -396,8 +383,7 @@ class _Lowerer:
             case syntax.Production():
                 self.names([syntax.Name(node.name, span=node.name_span or node.span)], "production")
                 if node.name in env.names:
-                    raise SpaceNameError(f"`{node.name}` is already defined", code="E101",
-                                         span=node.name_span)  # fmt: skip
+                    fail("E101", f"`{node.name}` is already defined", node.name_span)
                 env.names[node.name] = ProductionBinding(node, env)
                 self.expressions.production(node.name, env, node.span)
             case syntax.For():
@@ -419,9 +405,7 @@ class _Lowerer:
     def level(self, node: syntax.Level, scope: _Scope, env: Env) -> None:
         if scope.kind == "function" or scope.level:
             where = "a function" if scope.kind == "function" else "another `level`"
-            raise SpaceValueError(
-                f"`level` inside {where}", code="E217", span=node.span, hint="use `for` here"
-            )
+            fail("E217", f"`level` inside {where}", node.span, "use `for` here")
         terms = list(self.iterated(node, env))
         for term in terms:
             scope.levels += 1
@@ -434,22 +418,18 @@ class _Lowerer:
     def iterated(self, loop: syntax.For | syntax.Level, env: Env) -> Iterable[Term]:
         node = loop.iterable
         if loop.variable in OPERATIONS or loop.variable in self.expressions.BUILT_IN:
-            raise SpaceNameError(f"`{loop.variable}` has a meaning already", code="E102",
-                                 span=loop.span, hint="choose another name")  # fmt: skip
+            fail("E102", f"`{loop.variable}` has a meaning already", loop.span,
+                 "choose another name")  # fmt: skip
         if isinstance(node, syntax.Range):
             first = self.expressions.whole(node.first, env)
             last = self.expressions.whole(node.last, env)
             if last - first >= MAX_STATEMENTS:
-                raise LimitError(f"a loop of {last - first + 1:,} turns; at most "
-                                 f"{MAX_STATEMENTS:,} are allowed", code="E911",
-                                 span=node.span)  # fmt: skip
+                fail("E911", f"a loop of {last - first + 1:,} turns; at most "
+                     f"{MAX_STATEMENTS:,} are allowed", node.span)  # fmt: skip
             return (Constant(i) for i in range(first, last + 1))
         if isinstance(node, syntax.List | syntax.Slice):
             return self.expressions.several(node, env)
-        raise SpaceValueError(
-            "a loop runs over a range or a list", code="E218", span=node.span,
-            hint="write `1..n` or `[16, 32]`",
-        )  # fmt: skip
+        fail("E218", "a loop runs over a range or a list", node.span, "write `1..n` or `[16, 32]`")
 
     def assign(self, node: syntax.Assign, scope: _Scope, env: Env) -> None:
         label, array, index = node.name, "", 0
@@ -460,18 +440,15 @@ class _Lowerer:
         inner: Env | None = env
         while inner and inner is not scope.env:
             if node.name in inner.names:
-                raise SpaceNameError(f"`{node.name}` has a meaning already", code="E102", span=span,
-                                     hint="choose another name")  # fmt: skip
+                fail("E102", f"`{node.name}` has a meaning already", span, "choose another name")
             inner = inner.outer
         self.check_name(node, label, array, scope, span)
         term = self.expressions.single(node.value, env, scope.level)
         if term.kind not in {"value", "number"} or (term.kind == "number" and array):
             hint = "" if term.kind == "number" else f"a production: `{node.name} := ..`"
             what = "only values have an index" if array else "names stand for values"
-            raise SpaceValueError(
-                f"`{node.name}` would be {_KINDS.get(term.kind, term.kind)}; {what}",
-                code="E219", span=node.value.span, hint=hint,
-            )  # fmt: skip
+            fail("E219", f"`{node.name}` would be {KINDS[term.kind]}; {what}",
+                 node.value.span, hint)  # fmt: skip
         if term.kind == "number" and not term.decisions:
             scope.env.names[label] = Bound(term)
             return
@@ -494,24 +471,19 @@ class _Lowerer:
     ) -> None:
         name = node.name
         if name in OPERATIONS or name in self.expressions.BUILT_IN:
-            raise SpaceNameError(f"`{name}` has a meaning already", code="E102", span=span,
-                                 hint="choose another name")  # fmt: skip
+            fail("E102", f"`{name}` has a meaning already", span, "choose another name")
         known = scope.env.names.get(name) or self.top.names.get(name)
         if isinstance(known, ProductionBinding | FunctionBinding | CellBinding):
-            raise SpaceNameError(f"`{name}` is already defined", code="E101", span=span)
+            fail("E101", f"`{name}` is already defined", span)
         if isinstance(known, ArrayBinding) != bool(array) and known and name in scope.env.names:
-            raise SpaceNameError(
-                f"`{name}` is used with an index and without one", code="E106", span=span
-            )
+            fail("E106", f"`{name}` is used with an index and without one", span)
         owner = scope.labels.get(label, array or label)
         if owner != (array or label):
-            raise SpaceNameError(
-                f"in an architecture's text this and another value would both be `{label}`",
-                code="E107", span=span, hint="choose another name",
-            )  # fmt: skip
+            fail("E107",
+                 f"in an architecture's text this and another value would both be `{label}`", span,
+                 "choose another name")  # fmt: skip
         if array and label in scope.labels:
-            raise SpaceNameError(f"`{name}[{label[len(name):]}]` is given twice", code="E108",
-                                 span=span)  # fmt: skip
+            fail("E108", f"`{name}[{label[len(name) :]}]` is given twice", span)
 
     def poison(self, node: syntax.Statement, scope: _Scope) -> None:
         """Let the names that it gives exist, so that one mistake is reported once."""
@@ -584,26 +556,9 @@ class _Lowerer:
         return found + self.expressions.warnings
 
 
-_KINDS = {"operation": "an operation", "number": "a number", "value": "a value"}
-
-
 def _calls(terms: Iterable[Term]) -> Iterator[tuple[str, Span | None]]:
     """The cells that terms are made of."""
-    seen: set[int] = set()
-    waiting = list(terms)
-    while waiting:
-        term = waiting.pop()
-        if id(term) in seen:
-            continue
-        seen.add(id(term))
+    for term in inside(*terms):
         if isinstance(term, CellCall | Stack):
             names = (term.cell,) if isinstance(term, CellCall) else term.cells
             yield from ((name, term.span) for name in dict.fromkeys(names))
-        waiting += term.children
-
-
-def _variables(term: Term) -> Iterator[str]:
-    if isinstance(term, Variable):
-        yield term.name
-    for child in term.children:
-        yield from _variables(child)

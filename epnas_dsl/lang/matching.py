@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from epnas_dsl.errors import ArchitectureError, LimitError, Span, nearest
 from epnas_dsl.lang import syntax
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import calculate
 from epnas_dsl.space.genotype import print_cells, print_parts, print_term
+from epnas_dsl.space.recognition import Mismatch, first, splits, subset_tree
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import (
     Apply,
@@ -29,6 +30,7 @@ from epnas_dsl.space.terms import (
     Unused,
     Value,
     disassemble,
+    pick,
 )
 
 MAX_ATTEMPTS = 20_000
@@ -120,7 +122,7 @@ def _written(
         yield names[body.name], body.statements
 
 
-class _Mismatch(Exception):
+class _Mismatch(Mismatch):
     """This expression is not one of those that the term stands for."""
 
     def __init__(
@@ -233,16 +235,11 @@ class _Matcher:
         raise _Mismatch(f"`{written}`", node.span, 0, nearest(written, [expected]), [expected])
 
     def choice(self, term: Choice, node: syntax.Expression, names: Names) -> Tree:
-        best: _Mismatch | None = None
-        for i, alternative in enumerate(term.alternatives):
-            try:
-                return (i, self.match(alternative, node, names))
-            except _Mismatch as e:
-                if best is None or e.depth > best.depth:
-                    best = e
-        assert best
-        if best.depth > 0:
-            raise best
+        try:
+            return self.one_of(enumerate(term.alternatives), node, names)
+        except Mismatch as best:
+            if best.depth > 0:
+                raise
         options = [_head(a) for a in term.alternatives]
         text = _name(node)
         if isinstance(node, syntax.Alternatives):
@@ -250,6 +247,12 @@ class _Matcher:
                             f"write one of {_few(options)}")  # fmt: skip
         raise _Mismatch(f"`{text}` is not one of {_few(options)}", _span(node), 0,
                         nearest(text, options))  # fmt: skip
+
+    def one_of(
+        self, options: Iterable[tuple[int, Term]], node: syntax.Expression, names: Names
+    ) -> tuple[int, Tree]:
+        """The number of the first term that says the same, and the choices in it."""
+        return first(options, lambda o: (o[0], self.match(o[1], node, names)))
 
     def apply(self, term: Apply, node: syntax.Expression, names: Names) -> Tree:
         if not isinstance(node, syntax.Call):
@@ -392,16 +395,7 @@ class _Matcher:
             raise _Mismatch(f"`{name}` takes fewer arguments", cells[-1].span, 1)
         if expected and _text(cells[0]).replace(" ", "") != expected.replace(" ", ""):
             raise _Mismatch(f"`{_text(cells[0])}` where `{expected}` fits", cells[0].span, 1)
-        keywords = _keywords(node)
-        wanted = ["channels"] if term.width else []
-        for k in keywords.values():
-            if k.name not in wanted:
-                raise _Mismatch(f"`{name}` has no `{k.name}` here", k.span, 1,
-                                nearest(k.name, wanted))  # fmt: skip
-        for key in wanted:
-            if key not in keywords:
-                raise _Mismatch(f"`{name}` needs `{key}=`", node.span, 1)
-            values.append(keywords[key].value)
+        values += self.channels(term.width, node)
         pairs = zip(term.children, values, strict=True)
         return tuple(self.match(child, value, names) for child, value in pairs)
 
@@ -411,7 +405,9 @@ class _Matcher:
         operands = _operands(term.operator, node)
         self.here = node.span
         if isinstance(node, syntax.Call) and node.name in (term.operator, "sum"):
-            self.width(term.width, node, names)
+            given = self.channels(term.width, node)
+            if term.width:
+                self.same(term.width, given[0], names)
         if not any(p.many for p in term.parts) and len(operands) != len(term.parts):
             extra = operands[len(term.parts) :] or operands
             count = f"{len(operands)} operand{'s' if len(operands) > 1 else ''}"
@@ -426,16 +422,16 @@ class _Matcher:
             trees = self.parts(parts, operands, names, commutes=True)
         return tuple(trees[i] for i in range(len(term.parts)))
 
-    def width(self, term: Term | None, node: syntax.Expression, names: Names) -> None:
-        """The channels that a `concat` shares out."""
-        keywords = _keywords(node)
+    def channels(self, width: Term | None, node: syntax.Call) -> list[syntax.Expression]:
+        """What is given as `channels=`: one thing where there is a width, otherwise nothing."""
+        keywords, wanted = _keywords(node), ["channels"] if width else []
         for k in keywords.values():
-            if term is None or k.name != "channels":
-                raise _Mismatch(f"`{_name(node)}` has no `{k.name}` here", k.span, 1)
-        if term and not keywords:
-            raise _Mismatch("`concat` needs `channels=`", node.span, 1)
-        if term:
-            self.same(term, keywords["channels"].value, names)
+            if k.name not in wanted:
+                raise _Mismatch(f"`{node.name}` has no `{k.name}` here", k.span, 1,
+                                nearest(k.name, wanted))  # fmt: skip
+        if width and not keywords:
+            raise _Mismatch(f"`{node.name}` needs `channels=`", node.span, 1)
+        return [k.value for k in keywords.values()]
 
     def parts(
         self, parts: list[tuple[int, Term]], operands: list[syntax.Expression], names: Names,
@@ -450,32 +446,16 @@ class _Matcher:
                 raise _Mismatch(f"`{_text(operands[0])}` is one too many", operands[0].span, 1)
             return {}
         (index, part), rest = parts[0], parts[1:]
-        best: _Mismatch | None = None
-        for taken, left in self.splits(part, operands, len(rest), commutes):
-            try:
-                tree = self.part(part, taken, names)
-                return {index: tree, **self.parts(rest, left, names, commutes)}
-            except _Mismatch as e:
-                if best is None or e.depth > best.depth:
-                    best = e
-        if best:
-            raise best
-        such = ":" if part.size == 1 and not part.decisions else ", such as"
-        message = f"an operand is missing{such} {_few(_part_texts(part))}"
-        raise _Mismatch(message, self.whole(operands), 1)
+        if not operands and not part.many:
+            such = ":" if part.size == 1 and not part.decisions else ", such as"
+            message = f"an operand is missing{such} {_few(_part_texts(part))}"
+            raise _Mismatch(message, self.whole(operands), 1)
 
-    def splits(
-        self, part: Term, operands: list[syntax.Expression], rest: int, commutes: bool
-    ) -> Iterator[tuple[list[syntax.Expression], list[syntax.Expression]]]:
-        if part.many:
-            if not rest:
-                yield operands, []
-                return
-            for k in range(len(operands), -1, -1):
-                yield operands[:k], operands[k:]
-            return
-        for k in range(len(operands) if commutes else min(1, len(operands))):
-            yield [operands[k]], operands[:k] + operands[k + 1 :]
+        def give(split: tuple[list[syntax.Expression], list[syntax.Expression]]) -> dict[int, Tree]:
+            tree = self.part(part, split[0], names)
+            return {index: tree, **self.parts(rest, split[1], names, commutes)}
+
+        return first(splits(part, operands, len(rest), commutes), give)
 
     def part(self, part: Term, taken: list[syntax.Expression], names: Names) -> Tree:
         match part:
@@ -498,19 +478,15 @@ class _Matcher:
         for node in taken:
             text = node.name if isinstance(node, syntax.Name) else ""
             likely = [fixed.index(text)] if text in fixed else []
-            for i in (*likely, *range(len(term.elements))):
-                if i in chosen:
-                    continue
-                try:
-                    chosen[i] = self.match(term.elements[i], node, names)
-                    break
-                except _Mismatch:
-                    continue
-            else:
-                raise self.not_chosen(term, node, chosen)
+            order = (*likely, *range(len(term.elements)))
+            left = [(i, term.elements[i]) for i in order if i not in chosen]
+            try:
+                i, tree = self.one_of(left, node, names)
+            except Mismatch:
+                raise self.not_chosen(term, node, chosen) from None
+            chosen[i] = tree
         self.check_number(term, len(chosen), taken)
-        order = sorted(chosen)
-        return (tuple(order), tuple(chosen[i] for i in order))
+        return subset_tree(chosen)
 
     def not_chosen(
         self, term: Subset, node: syntax.Expression, chosen: Mapping[int, Tree]
@@ -534,25 +510,24 @@ class _Matcher:
         """`op(s) for s in ..`: every operand is the body with some element for the variable."""
         found: dict[int, Tree] = {}
         for node in taken:
-            best: _Mismatch | None = None
-            for i, element in enumerate(term.subset.elements):
-                if i in found:
-                    continue
-                self.attempts += 1
-                try:
-                    found[i] = self.match(term.body, node, {**names, term.variable: element})
-                    break
-                except _Mismatch as e:
-                    if best is None or e.depth >= best.depth:
-                        best = e
-            else:
-                if best and best.of_variable:
-                    raise self.not_chosen(term.subset, best.of_variable, found)
-                raise best or _Mismatch(f"`{_text(node)}` is one too many", node.span, 1)
+            left = [(i, e) for i, e in enumerate(term.subset.elements) if i not in found]
+            if not left:
+                raise _Mismatch(f"`{_text(node)}` is one too many", node.span, 1)
+
+            def fit(option: tuple[int, Term], node: syntax.Expression = node) -> tuple[int, Tree]:
+                inner = {**names, term.variable: option[1]}
+                return option[0], self.match(term.body, node, inner)
+
+            try:
+                i, tree = first(left, fit)
+            except _Mismatch as best:
+                if best.of_variable:
+                    raise self.not_chosen(term.subset, best.of_variable, found) from None
+                raise
+            found[i] = tree
         self.check_number(term.subset, len(found), taken)
-        order = sorted(found)
-        subset = (tuple(order), ((),) * len(order))
-        bodies = tuple(found[i] for i in order)
+        order, bodies = subset_tree(found)
+        subset = (order, ((),) * len(order))
         return (subset, ()) if term.is_product and term.body.size == 1 else (subset, *bodies)
 
 
@@ -667,8 +642,6 @@ def _part_texts(part: Term) -> list[str]:
 
 
 def _example(term: Term) -> str:
-    from epnas_dsl.space.terms import pick
-
     return print_term(term, pick(term, 0), {}) if not term.many else "one of the list"
 
 

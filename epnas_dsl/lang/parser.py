@@ -45,6 +45,8 @@ _WORDS = {
     "COMPARISON": "a comparison",
 }
 
+_Block = tuple[syntax.Statement, ...]
+
 
 def parse_space(text: str, name: str = "<text>") -> syntax.Space:
     """The nodes of a .space text; `name` is what messages call it.
@@ -332,9 +334,7 @@ class _ToSyntax(Transformer_NonRecursive[Token, Any]):
             name.value, tuple(parameters), body, self._at(name), span=self._span(meta)
         )
 
-    def network(
-        self, meta: Meta, inputs: tuple[syntax.Name, ...], body: tuple[syntax.Statement, ...]
-    ) -> syntax.Network:
+    def network(self, meta: Meta, inputs: tuple[syntax.Name, ...], body: _Block) -> syntax.Network:
         return syntax.Network(inputs, body, span=self._span(meta))
 
     def require(self, meta: Meta, condition: syntax.Expression) -> syntax.Require:
@@ -349,24 +349,16 @@ class _ToSyntax(Transformer_NonRecursive[Token, Any]):
     def treat(self, meta: Meta, operation: syntax.Name, role: syntax.Name) -> syntax.Treat:
         return syntax.Treat(operation, role, span=self._span(meta))
 
-    def block(self, meta: Meta, *statements: syntax.Statement) -> tuple[syntax.Statement, ...]:
+    def block(self, meta: Meta, *statements: syntax.Statement) -> _Block:
         return statements
 
     def level(
-        self,
-        meta: Meta,
-        name: Token,
-        iterable: syntax.Expression,
-        body: tuple[syntax.Statement, ...],
+        self, meta: Meta, name: Token, iterable: syntax.Expression, body: _Block
     ) -> syntax.Level:
         return syntax.Level(name.value, iterable, body, span=self._span(meta))
 
     def for_(
-        self,
-        meta: Meta,
-        name: Token,
-        iterable: syntax.Expression,
-        body: tuple[syntax.Statement, ...],
+        self, meta: Meta, name: Token, iterable: syntax.Expression, body: _Block
     ) -> syntax.For:
         return syntax.For(name.value, iterable, body, span=self._span(meta))
 
@@ -382,9 +374,7 @@ class _ToSyntax(Transformer_NonRecursive[Token, Any]):
     def arguments(self, meta: Meta, *keywords: syntax.Keyword) -> tuple[syntax.Keyword, ...]:
         return keywords
 
-    def body(
-        self, meta: Meta, name: Token, statements: tuple[syntax.Statement, ...]
-    ) -> syntax.Body:
+    def body(self, meta: Meta, name: Token, statements: _Block) -> syntax.Body:
         return syntax.Body(name.value, statements, span=self._span(meta))
 
     def plain_body(self, meta: Meta, *statements: syntax.Statement) -> syntax.Body:

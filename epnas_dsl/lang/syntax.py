@@ -313,11 +313,3 @@ class Genotype(Node):
     arguments: tuple[Keyword, ...]
     bodies: tuple[Body, ...]
     digest: str = ""  # `micro@1a2b3c4d`: hash of the meaning of the space it was written for
-
-
-@dataclass(frozen=True, slots=True)
-class Reference(Node):
-    """A space as named on a command line: `micro(blocks=3)`."""
-
-    space: str
-    arguments: tuple[Keyword, ...]

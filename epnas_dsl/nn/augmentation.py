@@ -7,7 +7,6 @@ are picked, altered and normalised there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
@@ -180,18 +179,3 @@ def send(values: Tensor, device: torch.device) -> Tensor:
     if device.type != "cuda":
         return values.to(device)
     return values.pin_memory().to(device, non_blocking=True)
-
-
-def batches(
-    part: Part,
-    preprocessing: Preprocessing,
-    size: int,
-    *,
-    generator: torch.Generator | None = None,
-    augmentation: Augmentation | None = None,
-    channels_last: bool = True,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Go once through all images, as `Feed.picks` and `Feed.make` do; altered by a generator."""
-    plan = augmentation if generator else None
-    feed = Feed.of(part, preprocessing, plan, channels_last)
-    return (feed.make(*pick) for pick in feed.picks(size, generator))

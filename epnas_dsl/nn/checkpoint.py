@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import os
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from torch import nn
 
 from epnas_dsl.errors import DataError
+from epnas_dsl.files import write_whole
 
 _log = logging.getLogger(__name__)
 
@@ -30,35 +30,6 @@ def before(path: Path) -> Path:
 def has_checkpoint(path: Path) -> bool:
     """Whether there is a training to go on with."""
     return path.exists() or before(path).exists()
-
-
-def write_whole(path: Path, write: Callable[[Path], object], kept: Path | None = None) -> None:
-    """Write a file so that a crash or a power failure leaves the old or the new one, never a part.
-
-    Args:
-        path: what to write.
-        write: writes to the path that it is given, beside the target.
-        kept: where the old file goes; a crash may leave it there and the path empty.
-    """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        write(draft)
-        _sync(draft)
-        if kept and path.exists():
-            path.replace(kept)
-        draft.replace(path)
-        if os.name != "nt":  # where folders cannot be opened
-            _sync(path.parent)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def save_checkpoint(
@@ -83,7 +54,7 @@ def save_checkpoint(
     data = io.BytesIO()  # a full disk is an OSError then, whatever torch makes of it
     torch.save(content, data)
     sealed = hashlib.sha256(data.getbuffer()).digest() + data.getbuffer()
-    write_whole(path, lambda draft: draft.write_bytes(sealed), kept=before(path))
+    write_whole(path, sealed, kept=before(path))
 
 
 def read_checkpoint(path: Path, key: str) -> dict[str, Any]:

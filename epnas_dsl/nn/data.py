@@ -4,7 +4,7 @@
       train, validation, test    Part: uint8 images, labels
       classes, preprocessing     names; channel means and deviations of the training part
 
-Images stay uint8 on the device they are used on; `augmentation.batches` makes floats of them, a
+Images stay uint8 on the device they are used on; `augmentation.Feed` makes floats of them, a
 batch at a time.
 """
 

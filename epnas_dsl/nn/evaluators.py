@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from epnas_dsl.config import TrainingSettings
 from epnas_dsl.errors import NO_MEMORY, ConfigError, DataError
 from epnas_dsl.nn.data import ImageData
-from epnas_dsl.nn.latency import latency
+from epnas_dsl.nn.folding import fold_batch_norms
 from epnas_dsl.nn.network import build_network
 from epnas_dsl.nn.supernet import Supernet
 from epnas_dsl.nn.training import TrainingFailed, train
@@ -27,17 +29,62 @@ from epnas_dsl.space.graph import network_layers
 from epnas_dsl.space.operations import Layer
 from epnas_dsl.space.shapes import costs
 
+WARM_UP, PASSES = 3, 15  # of a measurement of the latency
 PARTS = 4  # of a batch, where the whole of it does not fit into memory
 
 
-class SupernetEvaluator:
+class StandaloneEvaluator:
+    """Trains each architecture from scratch; nothing is carried from one trial to the next.
+
+    Args:
+        timed: how many images the latency is measured with; 0: it is not.
+    """
+
+    def __init__(
+        self, data: ImageData, settings: TrainingSettings, seed: int = 0, timed: int = 0
+    ) -> None:
+        self.data, self.settings, self.seed, self.timed = data, settings, seed, timed
+
+    def evaluate(self, architecture: Architecture, number: int) -> dict[str, float]:
+        """Train and validate.
+
+        Returns:
+            As `measure`, and `latency`: milliseconds for so many images.
+
+        Raises:
+            TrainingFailed: the loss is not finite, or memory ran out.
+            ShapeError, LimitError: the network does not fit the images, or the limits.
+        """
+        layers = layers_for(architecture, self.data, self.settings)
+        seed = _seed(self.seed, number)
+
+        def fresh() -> nn.Module:
+            return place(build_network(layers, seed), self.data, self.settings)
+
+        return self.measured(layers, fresh, seed)
+
+    def measured(
+        self, layers: tuple[Layer, ...], make: Callable[[], nn.Module], seed: int
+    ) -> dict[str, float]:
+        """The metrics of a network of these layers."""
+        metrics = _measure_somehow(layers, make, self.data, self.settings, seed)
+        if self.timed:
+            device, memory = self.data.train.images.device, memory_format(self.settings)
+            metrics["latency"] = latency(layers, self.data.shape, self.timed, device, memory)
+        return metrics
+
+    def save(self, path: Path) -> None:
+        """Nothing: an evaluation does not depend on the ones before."""
+
+    def load(self, path: Path) -> None:
+        """Nothing."""
+
+
+class SupernetEvaluator(StandaloneEvaluator):
     """Trains each architecture a little, on weights that all of them share (section 3.3).
 
     An evaluation depends on the shared weights, the seed and the number of the trial. One that
     fails or is interrupted leaves the shared weights as it found them.
-
-    Args:
-        timed: how many images the latency is measured with; 0: it is not.
     """
 
     def __init__(
@@ -48,21 +95,13 @@ class SupernetEvaluator:
         supernet: Supernet | None = None,
         timed: int = 0,
     ) -> None:
-        self.data, self.settings, self.seed, self.timed = data, settings, seed, timed
+        super().__init__(data, settings, seed, timed)
         self.supernet = supernet or Supernet(
             seed, memory_format=memory_format(settings), device=data.train.images.device
         )
 
     def evaluate(self, architecture: Architecture, number: int) -> dict[str, float]:
-        """Train and validate.
-
-        Returns:
-            As `measure`.
-
-        Raises:
-            TrainingFailed: the loss is not finite, or memory ran out.
-            ShapeError, LimitError: the network does not fit the images, or the limits.
-        """
+        """Train and validate; as `StandaloneEvaluator.evaluate`."""
         layers = layers_for(architecture, self.data, self.settings)
         shared = list(self.supernet.network(layers).parameters())
         before = [p.detach().clone() for p in shared]
@@ -73,12 +112,11 @@ class SupernetEvaluator:
                 parameter.copy_(value)
             return self.supernet.network(layers)
 
-        seed = _seed(self.seed, number)
         try:
-            metrics = _measure_somehow(layers, restored, self.data, self.settings, seed)
+            metrics = self.measured(layers, restored, _seed(self.seed, number))
             if not bool(torch.stack([p.isfinite().all() for p in shared]).all()):
                 raise TrainingFailed("the trained weights are not all finite")
-            return metrics | measured_latency(layers, self.data, self.settings, self.timed)
+            return metrics
         except BaseException:
             restored()
             raise
@@ -117,32 +155,6 @@ class SupernetEvaluator:
     def merge(self, parts: Sequence[bytes]) -> None:
         """Average what was trained apart: see `Supernet.merge`."""
         self.supernet.merge([from_bytes(part) for part in parts])
-
-
-class StandaloneEvaluator:
-    """Trains each architecture from scratch; nothing is carried from one trial to the next."""
-
-    def __init__(
-        self, data: ImageData, settings: TrainingSettings, seed: int = 0, timed: int = 0
-    ) -> None:
-        self.data, self.settings, self.seed, self.timed = data, settings, seed, timed
-
-    def evaluate(self, architecture: Architecture, number: int) -> dict[str, float]:
-        """Train and validate; as `SupernetEvaluator.evaluate`."""
-        layers = layers_for(architecture, self.data, self.settings)
-        seed = _seed(self.seed, number)
-
-        def fresh() -> nn.Module:
-            return place(build_network(layers, seed), self.data, self.settings)
-
-        metrics = _measure_somehow(layers, fresh, self.data, self.settings, seed)
-        return metrics | measured_latency(layers, self.data, self.settings, self.timed)
-
-    def save(self, path: Path) -> None:
-        """Nothing: an evaluation does not depend on the ones before."""
-
-    def load(self, path: Path) -> None:
-        """Nothing."""
 
 
 def layers_for(
@@ -188,14 +200,34 @@ def measure(
     }
 
 
-def measured_latency(
-    layers: tuple[Layer, ...], data: ImageData, settings: TrainingSettings, images: int
-) -> dict[str, float]:
-    """`latency`: milliseconds for so many images; nothing for none."""
-    if not images:
-        return {}
-    device = data.train.images.device
-    return {"latency": latency(layers, data.shape, images, device, memory_format(settings))}
+@torch.no_grad()
+def latency(
+    layers: Sequence[Layer],
+    image: tuple[int, int, int],
+    count: int,
+    device: torch.device,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> float:
+    """Milliseconds of a forward pass in the middle of `PASSES`, after some that do not count.
+
+    The network is that for inference, its batch norms folded; its weights are of no account. Other
+    work of the machine counts, so networks that are compared want a machine that is alike.
+
+    Args:
+        image: channels, height and width.
+        count: images in the batch.
+    """
+    network = fold_batch_norms(build_network(layers).eval(), layers)
+    network.to(device, memory_format=memory_format)  # type: ignore[call-overload]
+    images = torch.rand(count, *image, device=device).contiguous(memory_format=memory_format)
+    seconds = []
+    for _ in range(WARM_UP + PASSES):
+        start = time.perf_counter()
+        network(images)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - start)
+    return 1e3 * statistics.median(seconds[WARM_UP:])
 
 
 class InParts(nn.Module):

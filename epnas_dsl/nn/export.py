@@ -28,14 +28,7 @@ from epnas_dsl.nn.classes import (
 )
 from epnas_dsl.nn.layout import WIDTH, has_sum, lay_out
 from epnas_dsl.nn.network import Step, identifiers, write_forward
-from epnas_dsl.nn.operations import (
-    PYTHON,
-    RESERVED,
-    PointwiseConv2d,
-    gate,
-    weight_count,
-    write,
-)
+from epnas_dsl.nn.operations import PYTHON, RESERVED, PointwiseConv2d, gate, weight_count, write
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.graph import to_network
 from epnas_dsl.space.nodes import Image, nodes

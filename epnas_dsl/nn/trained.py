@@ -14,8 +14,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from epnas_dsl.errors import DataError
+from epnas_dsl.files import write_whole
 from epnas_dsl.nn.augmentation import Preprocessing
-from epnas_dsl.nn.checkpoint import write_whole
 
 FORMAT = "epnas-1"
 
@@ -62,8 +62,7 @@ def save_trained(path: Path, network: nn.Module, facts: dict[str, Any]) -> None:
     state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     metadata = {"format": FORMAT, "facts": json.dumps(facts)}
     metadata["sha256"] = _fingerprint(state)
-    data = save(state, metadata)
-    write_whole(path, lambda draft: draft.write_bytes(data))
+    write_whole(path, save(state, metadata))
 
 
 def device_name() -> str:

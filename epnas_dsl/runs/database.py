@@ -17,7 +17,7 @@ from typing import Literal
 import msgspec
 
 from epnas_dsl.errors import RunError
-from epnas_dsl.runs.files import forbidden, full, refusals
+from epnas_dsl.files import forbidden, full, refusals
 from epnas_dsl.runs.trial import Trial
 
 VERSION = 2

@@ -20,7 +20,7 @@ _HINT = "a table is a CSV file with a header, `arch` in it, plain or packed by g
 
 
 class Evaluator(Protocol):
-    """Measures architectures, one after the other."""
+    """Measures architectures, one after the other; without state, it has nothing to save."""
 
     def evaluate(self, architecture: Architecture, number: int) -> dict[str, float]:
         """The metrics of an architecture; `accuracy` in [0, 1] guides the search.
@@ -32,12 +32,14 @@ class Evaluator(Protocol):
 
     def save(self, path: Path) -> None:
         """Write all that the next evaluation depends on; without such state, write nothing."""
+        return
 
     def load(self, path: Path) -> None:
         """Become the evaluator that saved this file, whatever happened since."""
+        return
 
 
-class TabularEvaluator:
+class TabularEvaluator(Evaluator):
     """Looks metrics up in a CSV of architectures measured before.
 
     The column `arch` holds the architectures' texts. An architecture has the row with exactly its
@@ -92,12 +94,6 @@ class TabularEvaluator:
         return metrics | {
             "accuracy": fmean(self._values[self.metric][i] for i in rows) / self._scale
         }
-
-    def save(self, path: Path) -> None:
-        """Nothing: a table does not change."""
-
-    def load(self, path: Path) -> None:
-        """Nothing: a table does not change."""
 
     @cached_property
     def _alike(self) -> dict[str, list[int]]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from queue import Queue
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from epnas_dsl.errors import NO_MEMORY, ConfigError, EpnasError, RunError
 from epnas_dsl.runs.evaluator import Evaluator
@@ -24,6 +24,7 @@ from epnas_dsl.space.architecture import Architecture
 
 _log = logging.getLogger(__name__)
 
+E = TypeVar("E", bound=Evaluator)
 Factory = Callable[[], Evaluator]
 Task = tuple[int, Architecture]
 
@@ -52,7 +53,7 @@ class Outcome:
 
 
 class Executor(Protocol):
-    """Carries out tasks.
+    """Carries out tasks; without shared weights, there is nothing to save and restore.
 
     Attributes:
         workers: how many tasks it has use for at a time.
@@ -71,12 +72,15 @@ class Executor(Protocol):
 
     def save(self, path: Path) -> None:
         """Write the shared weights to a file, if there are any."""
+        return
 
     def restore(self, path: Path | None) -> None:
         """Take the shared weights from a file; None: those of a new run."""
+        return
 
     def close(self) -> None:
         """End at once whatever still runs."""
+        return
 
 
 def measure(evaluator: Evaluator, number: int, architecture: Architecture) -> Outcome:
@@ -107,7 +111,7 @@ def _checked(metrics: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
-class SerialExecutor:
+class SerialExecutor(Executor, Generic[E]):
     """One task at a time, in this process, by one evaluator.
 
     Args:
@@ -118,12 +122,12 @@ class SerialExecutor:
     workers = 1
     together = False
 
-    def __init__(self, factory: Factory, evaluator: Evaluator | None = None) -> None:
+    def __init__(self, factory: Callable[[], E], evaluator: E | None = None) -> None:
         self._factory = factory
         self._evaluator = evaluator
 
     @property
-    def evaluator(self) -> Evaluator:
+    def evaluator(self) -> E:
         """The one evaluator."""
         if self._evaluator is None:
             self._evaluator = self._factory()
@@ -146,11 +150,8 @@ class SerialExecutor:
         else:
             self.evaluator.load(path)
 
-    def close(self) -> None:
-        """Nothing is left to end."""
 
-
-class ProcessExecutor:
+class ProcessExecutor(Executor):
     """Several processes side by side, each with an evaluator of its own, without shared weights.
 
     A task is lent to a process. If the process dies (out of memory, a crash in native code) or
@@ -192,12 +193,6 @@ class ProcessExecutor:
                         yield Outcome(worker.task[0], {}, found, worker.started, time.time())
         finally:
             self._end(self._busy)
-
-    def save(self, path: Path) -> None:
-        """Nothing: there are no shared weights."""
-
-    def restore(self, path: Path | None) -> None:
-        """Nothing: there are no shared weights."""
 
     def close(self) -> None:
         """End the processes at once; a later task starts new ones."""

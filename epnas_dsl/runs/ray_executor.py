@@ -23,7 +23,7 @@ from typing import Any
 
 from epnas_dsl.errors import ConfigError, EpnasError
 from epnas_dsl.runs.evaluator import Evaluator
-from epnas_dsl.runs.executor import Factory, Outcome, Task, measure
+from epnas_dsl.runs.executor import Executor, Factory, Outcome, Task, measure
 
 ATTEMPTS = 3  # how often a task is given to a worker before it counts as failed
 _TOKEN_FILE = Path("~/.ray/auth_token")
@@ -50,7 +50,7 @@ def prepare() -> None:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 
-class RayExecutor:
+class RayExecutor(Executor):
     """So many workers on a cluster, each with an evaluator of its own.
 
     Workers that the cluster has no room for wait until it has: machines may join and leave. A
@@ -131,12 +131,6 @@ class RayExecutor:
     def share(self, weights: bytes) -> Callable[[], bytes]:
         """Lay weights out in the cluster; each machine fetches them once."""
         return partial(_fetch, self._ray.put(weights))
-
-    def save(self, path: Path) -> None:
-        """Nothing: there are no shared weights."""
-
-    def restore(self, path: Path | None) -> None:
-        """Nothing: there are no shared weights."""
 
     def close(self) -> None:
         """End the workers at once, and leave the cluster; a later task needs a new executor."""

@@ -25,6 +25,19 @@ TOP = 15
 RESAMPLES = 2_000
 FEWEST = 5  # of each side; fewer make an interval that is too narrow
 
+_PAGES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    finalize=lambda value: printable(value) if type(value) is str else value,
+)
+_PAGES.filters |= {
+    "accuracy": "{:.2%}".format,
+    "count": "{:,}".format,
+    "short": charts.short,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Fit:
@@ -70,19 +83,7 @@ def render(
     winner = best(list(trials))
     complete = [trial for trial in trials if trial.state == "complete"]
     levels = sorted({trial.level for trial in trials})
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: printable(value) if type(value) is str else value,
-    )
-    environment.filters |= {
-        "accuracy": "{:.2%}".format,
-        "count": "{:,}".format,
-        "short": charts.short,
-    }
-    return environment.get_template("report.html.jinja").render(
+    return _PAGES.get_template("report.html.jinja").render(
         config=config,
         best=winner,
         figures=_figures(trials, winner, facts or {}),

@@ -47,31 +47,23 @@ class Watcher(Protocol):
 
     def resumed(self, trials: list[Trial], progress: Progress) -> None:
         """So many trials were found recorded; the search is where it was."""
+        return
 
     def began(self, number: int, architecture: Architecture, progress: Progress) -> None:
         """An evaluation begins."""
+        return
 
     def ended(self, trial: Trial, progress: Progress) -> None:
         """A trial is recorded."""
+        return
 
     def note(self, text: str) -> None:
         """Something that a person should read."""
+        return
 
 
-class Silence:
+class Silence(Watcher):
     """A watcher that keeps it all to itself."""
-
-    def resumed(self, trials: list[Trial], progress: Progress) -> None:
-        """Nothing."""
-
-    def began(self, number: int, architecture: Architecture, progress: Progress) -> None:
-        """Nothing."""
-
-    def ended(self, trial: Trial, progress: Progress) -> None:
-        """Nothing."""
-
-    def note(self, text: str) -> None:
-        """Nothing."""
 
 
 def run(

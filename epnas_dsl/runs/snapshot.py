@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from epnas_dsl.runs.evaluator import Evaluator
-from epnas_dsl.runs.executor import Executor, Outcome, Task
+from epnas_dsl.runs.executor import Executor, Outcome, SerialExecutor, Task
 from epnas_dsl.space.architecture import Architecture
 
 Fetch = Callable[[], bytes]
@@ -72,7 +72,7 @@ class Apprentice:
         """Nothing: each lesson brings them."""
 
 
-class SnapshotExecutor:
+class SnapshotExecutor(SerialExecutor[SharingEvaluator]):
     """Owns the shared weights, and has a pool of apprentices train the tasks of a batch.
 
     The outcomes come when all are there, in the order of the tasks, and are merged in that order:
@@ -92,37 +92,18 @@ class SnapshotExecutor:
         pool: Executor,
         share: Callable[[bytes], Fetch] | None = None,
     ) -> None:
-        self.workers = pool.workers
-        self._factory, self._pool = factory, pool
-        self._owned: SharingEvaluator | None = None
-        self._share = share
-
-    @property
-    def _owner(self) -> SharingEvaluator:
-        if self._owned is None:
-            self._owned = self._factory()
-        return self._owned
+        super().__init__(factory)
+        self.workers, self._pool, self._share = pool.workers, pool, share
 
     def evaluate(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """The outcomes of a batch, after the merge."""
         with tempfile.TemporaryDirectory(prefix="epnas-") as folder:
             share = self._share or partial(_share_file, Path(folder, "snapshot.safetensors"))
-            fetch = share(self._owner.dump())
+            fetch = share(self.evaluator.dump())
             lessons: list[Any] = [(number, Lesson(a, fetch)) for number, a in tasks]
             outcomes = sorted(self._pool.evaluate(lessons), key=lambda outcome: outcome.number)
-        self._owner.merge([outcome.weights for outcome in outcomes if outcome.weights])
+        self.evaluator.merge([outcome.weights for outcome in outcomes if outcome.weights])
         return (dataclasses.replace(outcome, weights=b"") for outcome in outcomes)
-
-    def save(self, path: Path) -> None:
-        """Write the shared weights."""
-        self._owner.save(path)
-
-    def restore(self, path: Path | None) -> None:
-        """Take the shared weights from a file; None: those of a new run."""
-        if path is None:
-            self._owned = None
-        else:
-            self._owner.load(path)
 
     def close(self) -> None:
         """End the workers at once."""

@@ -25,8 +25,8 @@ from filelock import FileLock, Timeout
 
 from epnas_dsl.config import Config, dump_toml, load_config
 from epnas_dsl.errors import RunError
+from epnas_dsl.files import make_folder, refusals, sha256, sync, write_whole
 from epnas_dsl.runs import database
-from epnas_dsl.runs.files import make_folder, refusals, sha256, sync, write_whole
 from epnas_dsl.runs.trial import Trial
 
 KEPT_CHECKPOINTS = 2
@@ -160,7 +160,9 @@ class Store:
             The file's name and its SHA-256; both empty if `save` wrote nothing.
         """
         name = f"{number:06d}.ckpt"
-        digest = write_whole(self.path / "checkpoints" / name, save)
+        path = self.path / "checkpoints" / name
+        with refusals(path):
+            digest = write_whole(path, save)
         return (name, digest) if digest else ("", "")
 
     def amend(self, name: str, digest: str) -> list[Trial]:
@@ -189,7 +191,8 @@ class Store:
     def write(self, name: str, content: str | bytes) -> Path:
         """Put a file for people into the folder; returns its path."""
         path = self.path / name
-        write_whole(path, content.encode() if isinstance(content, str) else content)
+        with refusals(path):
+            write_whole(path, content.encode() if isinstance(content, str) else content)
         return path
 
     def close(self) -> None:

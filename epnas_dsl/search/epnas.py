@@ -23,7 +23,6 @@ import numpy.typing as npt
 
 from epnas_dsl.config import SearchSettings
 from epnas_dsl.errors import RunError
-from epnas_dsl.search.sampling import draw_order, temperature
 from epnas_dsl.search.searcher import Predictor, Progress, Scores, Step, Tokens
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.expansion import first_level, options, sample
@@ -334,3 +333,26 @@ class EpnasSearcher:
         """A generator for one draw: from the seed and the number of the draw."""
         self._draws += 1
         return np.random.default_rng((self._settings.seed, self._draws))
+
+
+def temperature(settings: SearchSettings, t: int) -> float:
+    """T(t) = (T0 - T1) exp(-(t + 1)² / sigma²) + T1, for the step t, counted from 0."""
+    start, end = settings.temperature_start, settings.temperature_end
+    return (start - end) * math.exp(-(((t + 1) / settings.temperature_decay) ** 2)) + end
+
+
+def draw_order(
+    scores: npt.ArrayLike, heat: float, generator: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """The order in which all are drawn, one after the other without replacement.
+
+    Each draw takes one of those left with a probability in proportion to score^(1 / heat). Sorting
+    the logarithms with Gumbel noise added is the same distribution (Yellott 1977; Kool et al.
+    2019), without a sum that could under- or overflow. Scores of 0 come last; equal ones, also if
+    all are 0, in random order; the limit for heat to 0 is the order of the scores.
+    """
+    logarithms = np.log(np.maximum(np.asarray(scores, np.float64), 1e-300))
+    noise = generator.gumbel(size=logarithms.shape)
+    return np.argsort(
+        -(logarithms - logarithms.max(initial=-np.inf)) / max(heat, 1e-9) - noise, kind="stable"
+    )

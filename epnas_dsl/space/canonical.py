@@ -20,11 +20,10 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
 
 from epnas_dsl.errors import LimitError
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.vertices import Vertex, body_vertices
 
 MAX_TRIALS = 20_000
@@ -39,17 +38,10 @@ def canonical_key(architecture: Architecture) -> str:
     """
     space, level, choices = architecture.space, architecture.level, architecture.choices
     forms = []
-    for body in _decided(space):
+    for body in space.decided:
         vertices, result = body_vertices(space, body, level, choices)
         forms.append(body.name.encode() + _Form(vertices, result).certificate())
     return hashlib.blake2b(b"".join(forms), digest_size=16).hexdigest()
-
-
-@lru_cache(maxsize=64)
-def _decided(space: SearchSpace) -> list[Body]:
-    """The bodies that decide something, those of the first levels first."""
-    names = dict.fromkeys(body.name for body, _ in space.statements)
-    return [next(b for b in space.bodies if b.name == name) for name in names]
 
 
 class _Form:

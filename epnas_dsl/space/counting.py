@@ -37,7 +37,6 @@ def count_unique(
     space: SearchSpace,
     level: int | None = None,
     progress: Progress | None = None,
-    limit: int = MAX_ENUMERATED,
     tell: Callable[[str], None] = lambda text: None,
 ) -> int:
     """Architectures that differ under the declared equivalence and meet the requirements.
@@ -47,7 +46,6 @@ def count_unique(
 
     Args:
         progress: called with the number looked at and the number to look at.
-        limit: the largest number that is looked at.
         tell: called with how they are counted.
 
     Raises:
@@ -61,10 +59,10 @@ def count_unique(
         tell(f"counted without enumeration: {'; '.join(arguments) or 'nothing is chosen'}")
         return count
     total = count_unordered(space, level)
-    if total > limit:
+    if total > MAX_ENUMERATED:
         raise CountError(
-            f"{total:,} architectures would have to be looked at, {limit:,} at most, since no "
-            f"counting argument holds: {reason}",
+            f"{total:,} architectures would have to be looked at, {MAX_ENUMERATED:,} at most, "
+            f"since no counting argument holds: {reason}",
             hint="count a lower level with --level, or fewer levels through the parameters"
             if space.depth > 1
             else "smaller parameters leave fewer, and without --unique none is looked at",
@@ -103,8 +101,7 @@ def count_by_argument(space: SearchSpace, level: int | None = None) -> tuple[int
         raise CountError(f"a requirement speaks of {', '.join(sorted(further))}")
     if space.requirements and space.treated:
         raise CountError("a requirement looks at what `treat` leaves out")
-    bodies = dict.fromkeys(body for body, _ in space.statements)
-    found = {body: structures.read_structure(space, body, level) for body in bodies}
+    found = {body: structures.read_structure(space, body, level) for body in space.decided}
     # More bits than the largest coefficient has, and more places than the largest exponent.
     bits = count_unordered(space, level).bit_length() + 1
     places = 1 + sum(s.largest for s in found.values())

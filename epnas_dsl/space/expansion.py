@@ -18,16 +18,14 @@ from epnas_dsl.space.requirements import layers
 from epnas_dsl.space.search_space import SearchSpace
 from epnas_dsl.space.terms import (
     Choice,
-    Each,
     Join,
-    Subset,
     Term,
     Tree,
     disassemble,
+    multiset,
     normal,
     pick,
     rank,
-    ways,
 )
 
 Numbers = npt.NDArray[np.int64]
@@ -229,83 +227,21 @@ def below(limit: int, generator: np.random.Generator) -> int:
 
 
 def _by_rules(term: Term, generator: np.random.Generator) -> Tree:
-    match term:
-        case Choice():
-            i = int(generator.integers(len(term.alternatives)))
-            return (i, _by_rules(term.alternatives[i], generator))
-        case Subset() if not term.is_bit_set:
-            return pick(term, below(term.size, generator))
-        case Subset():
-            return pick(term, below(term.size, generator))
-        case Each() if not term.is_product:
-            return pick(term, below(term.size, generator))
+    if isinstance(term, Choice):
+        i = int(generator.integers(len(term.alternatives)))
+        return (i, _by_rules(term.alternatives[i], generator))
+    if term.is_decision:
+        return pick(term, below(term.size, generator))
     if not term.decisions:
         return ()
     return tuple(_by_rules(c, generator) for c in term.children)
-
-
-# --- expressions numbered without regard to the order of operands ------------------------------
-
-
-def pick_unordered(term: Term, number: int) -> Tree:
-    """The choice tree of an expression, numbered from 0 to `unordered` - 1."""
-    if term.size == 1:
-        return pick(term, 0)
-    match term:
-        case Choice():
-            for i, alternative in enumerate(term.alternatives):
-                size = alternative.unordered
-                if number < size:
-                    return (i, pick_unordered(alternative, number))
-                number -= size
-            raise IndexError(number)
-        case Subset() if term.unordered == term.size:
-            return pick(term, number)
-        case Subset():
-            return _pick_subset(term.elements, term.least, term.most, number)
-        case Each() if not term.is_product:
-            s = term.subset
-            chosen, trees = _pick_subset((term.body,) * len(s.elements), s.least, s.most, number)
-            return ((chosen, ((),) * len(chosen)), *trees)
-        case Join():
-            return _pick_join(term, number)
-    trees = []
-    for child in reversed(term.children):
-        number, rest = divmod(number, child.unordered)
-        trees.append(pick_unordered(child, rest))
-    return tuple(reversed(trees))
-
-
-def _pick_join(term: Join, number: int) -> Tree:
-    trees: dict[int, Tree] = {}
-    groups = term.groups()
-    grouped = {i for g in groups for i in g}
-    for group in [*groups, *([i] for i in range(len(term.parts)) if i not in grouped)]:
-        size = term.parts[group[0]].unordered
-        number, rest = divmod(number, math.comb(size + len(group) - 1, len(group)))
-        for i, ordinal in zip(group, multiset(rest, size, len(group)), strict=True):
-            trees[i] = pick_unordered(term.parts[i], ordinal)
-    return tuple(trees[i] for i in range(len(term.parts)))
-
-
-def _pick_subset(elements: tuple[Term, ...], least: int, most: int, number: int) -> Tree:
-    table = ways([e.unordered for e in elements], least, most)
-    chosen: list[int] = []
-    trees: list[Tree] = []
-    for i, element in enumerate(elements):
-        without = table[i + 1][len(chosen)]
-        if number >= without:
-            inner, number = divmod(number - without, table[i + 1][len(chosen) + 1])
-            chosen.append(i)
-            trees.append(pick_unordered(element, inner))
-    return (tuple(chosen), tuple(trees))
 
 
 # --- many at once ------------------------------------------------------------------------------
 
 
 def _columns(term: Term, numbers: Numbers) -> list[Numbers]:
-    """The numbers of a term's decisions, for expressions numbered as in `pick_unordered`."""
+    """The numbers of a term's decisions, for expressions numbered as in `pick`."""
     if term.size == 1:
         return [np.zeros_like(numbers)] * term.decisions
     if term.is_decision:
@@ -315,9 +251,7 @@ def _columns(term: Term, numbers: Numbers) -> list[Numbers]:
     children = term.children
     columns: dict[int, list[Numbers]] = {}
     if isinstance(term, Join):
-        groups = term.groups()
-        grouped = {i for g in groups for i in g}
-        for group in [*groups, *([i] for i in range(len(children)) if i not in grouped)]:
+        for group in term.all_groups():
             size = children[group[0]].unordered
             count = math.comb(size + len(group) - 1, len(group))
             numbers, rest = numbers // count, numbers % count
@@ -356,7 +290,7 @@ def _binomials(i: int, end: int) -> Numbers:
 
 @lru_cache(maxsize=1 << 16)
 def _number(term: Term, number: int) -> int:
-    return rank(term, pick_unordered(term, number))
+    return rank(term, pick(term, number, unordered=True))
 
 
 @lru_cache(maxsize=4096)
@@ -372,24 +306,3 @@ def _is_normal(term: Term) -> bool:
     if isinstance(term, Join) and not all(_is_straight(term.parts[g[0]]) for g in term.groups()):
         return False
     return all(_is_normal(c) for c in term.children if c.decisions)
-
-
-@lru_cache(maxsize=4096)
-def multiset(number: int, size: int, length: int) -> tuple[int, ...]:
-    """The numbered multiset of `length` elements out of `size`, in order.
-
-    A multiset is a set of as many out of size + length - 1 once each element is raised by its
-    place; sets are numbered in colexicographic order.
-    """
-    found = []
-    for i in range(length, 0, -1):
-        low, high = i - 1, size + length - 1
-        while high - low > 1:
-            middle = (low + high) // 2
-            if math.comb(middle, i) <= number:
-                low = middle
-            else:
-                high = middle
-        number -= math.comb(low, i)
-        found.append(low - i + 1)
-    return tuple(reversed(found))

@@ -35,15 +35,8 @@ if TYPE_CHECKING:
 Names = Mapping[str, str]
 
 
-def print_architecture(
-    architecture: Architecture, *, lines: bool = False, digest: bool = False
-) -> str:
-    """The text of an architecture.
-
-    Args:
-        lines: one statement a line instead of all on one.
-        digest: add the hash of the space's meaning, `micro@1a2b3c4d...: ..`.
-    """
+def print_architecture(architecture: Architecture) -> str:
+    """The text of an architecture."""
     space = architecture.space
     trees = space.trees(architecture.choices)
     decided = [b for b in space.bodies if any(body is b for body, _ in space.statements)]
@@ -53,19 +46,12 @@ def print_architecture(
             print_statement(s, trees[s]) for s in (*body.statements, body.result) if s in trees
         ]
         bodies.append((body.name, written))
-    head = print_reference(space) + (f"@{space.digest}" if digest else "")
+    head = print_reference(space)
     if not bodies:
         return f"{head}:"
-    if lines:
-        return head + ":\n" + "\n".join(_block(n, w, len(bodies) > 1) for n, w in bodies) + "\n"
     if len(bodies) == 1:
         return f"{head}: {'; '.join(bodies[0][1])}"
     return f"{head}: " + " ".join(f"{n} {{ {'; '.join(w)} }}" for n, w in bodies)
-
-
-def _block(name: str, written: list[str], braces: bool) -> str:
-    inner = "\n".join(f"    {line}" for line in written)
-    return f"  {name} {{\n{inner}\n  }}" if braces else inner
 
 
 def print_reference(space: SearchSpace) -> str:
@@ -110,16 +96,12 @@ def print_term(term: Term, tree: Tree, names: Names) -> str:
                 return " + ".join(parts) or "sum()"
             width = _width(term.width, (), names)
             return f"{'sum' if term.operator == 'add' else 'concat'}({', '.join(parts)}{width})"
-        case Stack():
+        case Stack() | CellCall():
             trees = _inner(term, tree)
-            inputs = ", ".join(map(print_term, term.inputs, trees, [names] * len(term.inputs)))
-            return (
-                f"stack({inputs}, {print_cells(term.cells)}{_width(term.width, trees[-1], names)})"
-            )
-        case CellCall():
-            trees = _inner(term, tree)
-            inputs = ", ".join(map(print_term, term.inputs, trees, [names] * len(term.inputs)))
-            return f"{term.cell}({inputs}{_width(term.width, trees[-1], names)})"
+            given = [*map(print_term, term.inputs, trees, [names] * len(term.inputs))]
+            given += [print_cells(term.cells)] if isinstance(term, Stack) else []
+            name = "stack" if isinstance(term, Stack) else term.cell
+            return f"{name}({', '.join(given)}{_width(term.width, trees[-1], names)})"
     return ", ".join(print_parts((term,), (tree,), names))
 
 

@@ -31,8 +31,7 @@ def measures(architecture: Architecture, image: Image = IMAGE) -> dict[str, Numb
 def graph_measures(architecture: Architecture) -> dict[str, Number]:
     """Those that need no shapes."""
     space = architecture.space
-    names = dict.fromkeys(body.name for body, _ in space.statements)
-    bodies = [reads(architecture, name) for name in names]
+    bodies = [reads(architecture, body.name) for body in space.decided]
     return {
         "edges": sum(len(read) for body in bodies for read in body.values()),
         "nodes": sum(map(len, bodies)),
@@ -40,7 +39,7 @@ def graph_measures(architecture: Architecture) -> dict[str, Number]:
     }
 
 
-def satisfies(architecture: Architecture, image: Image = IMAGE) -> bool:
+def satisfies(architecture: Architecture) -> bool:
     """Whether an architecture meets every requirement of its space.
 
     One whose values do not fit together has no network, so it meets no requirement on its costs.
@@ -55,7 +54,7 @@ def satisfies(architecture: Architecture, image: Image = IMAGE) -> bool:
     if len(quick) == len(requirements):
         return True
     try:
-        full = measures(architecture, image)
+        full = measures(architecture)
     except ShapeError:
         return False
     return all(evaluate(r.condition, (), full) for r in requirements)

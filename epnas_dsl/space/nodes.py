@@ -6,13 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from epnas_dsl.errors import Span
-from epnas_dsl.space.operations import (
-    Layer,
-    Setting,
-)
-from epnas_dsl.space.terms import (
-    Number,
-)
+from epnas_dsl.space.operations import Layer, Setting
+from epnas_dsl.space.terms import Number
 
 if TYPE_CHECKING:
     import networkx as nx

@@ -400,12 +400,8 @@ def _raw_conv(t: Trace, x: str, **s: int) -> str:
 
     It is padded so that stride 1 keeps the size, or on each side by `padding`.
     """
-    kernel, bias, padding = (
-        (s["kernel"], s["kernel_w"] or s["kernel"]),
-        bool(s["bias"]),
-        s["padding"],
-    )
-    return t.conv(x, s["channels"], kernel, s["stride"], s["dilation"], s["groups"], bias, padding)
+    kernel, rest = (s["kernel"], s["kernel_w"] or s["kernel"]), (bool(s["bias"]), s["padding"])
+    return t.conv(x, s["channels"], kernel, s["stride"], s["dilation"], s["groups"], *rest)
 
 
 @operation("batch_norm", "convolution")
@@ -463,7 +459,8 @@ def _shuffle_block(
     passing, y = _split(t, x, kernel, stride, keep, channels)
     y = t.relu(t.batch_norm(t.conv(y, middle, 1)))
     y = t.batch_norm(t.depthwise(y, kernel, stride))
-    return _shuffled(t, passing, t.relu(t.batch_norm(t.conv(y, channels - keep, 1))))
+    y = t.relu(t.batch_norm(t.conv(y, channels - keep, 1)))
+    return _channel_shuffle(t, t.concat(passing, y), 2)
 
 
 @operation("shuffle_xception", "convolution", channels=WIDTH, stride=ENTRY, middle=0, keep=0)
@@ -474,7 +471,7 @@ def _shuffle_xception(t: Trace, x: str, channels: int, stride: int, middle: int,
     for width, step in ((middle, stride), (middle, 1), (channels - keep, 1)):
         y = t.batch_norm(t.depthwise(y, 3, step))
         y = t.relu(t.batch_norm(t.conv(y, width, 1)))
-    return _shuffled(t, passing, y)
+    return _channel_shuffle(t, t.concat(passing, y), 2)
 
 
 def _split(t: Trace, x: str, kernel: int, stride: int, keep: int, channels: int) -> tuple[str, str]:
@@ -485,10 +482,6 @@ def _split(t: Trace, x: str, kernel: int, stride: int, keep: int, channels: int)
         return _channel_slice(t, x, 0, keep), _channel_slice(t, x, keep, t.channels[x])
     passing = t.batch_norm(t.depthwise(x, kernel, stride))
     return t.relu(t.batch_norm(t.conv(passing, keep, 1))), x
-
-
-def _shuffled(t: Trace, passing: str, y: str) -> str:
-    return _channel_shuffle(t, t.concat(passing, y), 2)
 
 
 @operation("channel_shuffle", "identity", groups=2)

@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from epnas_dsl.errors import CountError
-from epnas_dsl.space.structures import Expression, Structure, atoms, leaves, relabel
+from epnas_dsl.space.structures import Expression, Options, Structure, atoms, leaves, relabel
 
 MAX_STEPS = 3_000_000
 
@@ -128,18 +128,21 @@ class _Fixed:
             for _ in range(length):
                 power[i] = self.next[power[i]]
         seen = {swap.get(i, i): swap.get(power[i], power[i]) for i in self.next}
-        found: Sets = defaultdict(int)
-        for e in self.fixed(self.structure.options[last], seen):
-            read = [self.cycle.get(swap.get(i, i), 0) for i in leaves(e)]
-            if 0 not in read:
-                found[_union(read)] += self.weights.of(e, length)
-        return found
+        cycle = {i: self.cycle.get(swap.get(i, i), 0) for i in (*self.cycle, *swap)}
+        return self.by_cycles(self.structure.options[last], seen, cycle, length)
 
-    def fixed(
-        self, options: frozenset[Expression], permutation: dict[int, int]
-    ) -> list[Expression]:
+    def by_cycles(
+        self, options: Options, permutation: dict[int, int], cycle: dict[int, int], times: int = 1
+    ) -> Sets:
+        """The options that a permutation leaves as they are, by the cycles that they read."""
         moved = {i: j for i, j in permutation.items() if i != j}
-        return [e for e in options if moved.keys().isdisjoint(leaves(e)) or relabel(e, moved) == e]
+        found: Sets = defaultdict(int)
+        for e in options:
+            if moved.keys().isdisjoint(leaves(e)) or relabel(e, moved) == e:
+                read = [cycle.get(i, 0) for i in leaves(e)]
+                if 0 not in read:
+                    found[_union(read)] += self.weights.of(e, times)
+        return found
 
     def count(self) -> int:
         """The polynomial of the graphs."""
@@ -186,12 +189,8 @@ class _Fixed:
     def returned(self, unread: frozenset[int]) -> Sets:
         """What the body may return, by the cycles that it reads."""
         if unread not in self.results:
-            found: Sets = defaultdict(int)
-            for e in self.fixed(self.structure.results[unread], self.next):
-                read = [self.cycle.get(i, 0) for i in leaves(e)]
-                if 0 not in read:
-                    found[_union(read)] += self.weights.of(e)
-            self.results[unread] = found
+            results = self.structure.results[unread]
+            self.results[unread] = self.by_cycles(results, self.next, self.cycle)
         return self.results[unread]
 
 

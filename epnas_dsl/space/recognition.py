@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from functools import partial
+from itertools import islice, product
 from typing import TypeVar
 
 from epnas_dsl.errors import ArchitectureError, LimitError, Span, nearest
@@ -43,10 +44,12 @@ from epnas_dsl.space.terms import (
     Variable,
     decisions,
     disassemble,
+    inside,
     pick,
 )
 
 T = TypeVar("T")
+N = TypeVar("N")
 MAX_ATTEMPTS = 20_000
 MAX_NUMBERS = 10_000  # options of a number that are tried
 JOINS = {"add", "concat"}
@@ -99,14 +102,13 @@ def _by_body(space: SearchSpace, named: Mapping[str, Sequence[T]]) -> dict[Body,
     Raises:
         ArchitectureError: there is nothing for one of them (E305).
     """
-    decided = dict.fromkeys(body for body, _ in space.statements)
     found = {}
-    for body in decided:
+    for body in space.decided:
         name = next((n for n in body.names if n in named), None)
         if name is None:
             raise ArchitectureError(
                 f"there is no graph of `{body.name}`", code="E305",
-                hint=f"{space.name} decides {', '.join(b.name for b in decided)}",
+                hint=f"{space.name} decides {', '.join(b.name for b in space.decided)}",
             )  # fmt: skip
         found[body] = named[name]
     return found
@@ -135,17 +137,13 @@ def from_nodes(
             told = error if not told or error.diagnostics[0].code == "E314" else told
     assert told
     first = told.diagnostics[0]
-    if first.code == "E313" and any(map(_chooses, (s.term for _, s in space.statements))):
+    terms = inside(*(s.term for _, s in space.statements))
+    if first.code == "E313" and any(isinstance(t, Function) and t.decisions for t in terms):
         raise ArchitectureError(
             f"the nodes alone do not say what its functions chose, or else {first.message}",
             code="E314", span=first.span, hint="the text of the architecture, or its JSON, does",
         )  # fmt: skip
     raise told
-
-
-def _chooses(term: Term) -> bool:
-    """Whether a function is called that has decisions of its own."""
-    return term.decisions > 0 and (isinstance(term, Function) or any(map(_chooses, term.children)))
 
 
 def _at_level(
@@ -171,7 +169,47 @@ def roots(listing: Sequence[Node]) -> dict[str, Node]:
     return {_block(n): n for n in listing}
 
 
-class _Mismatch(Exception):
+class Mismatch(Exception):
+    """Something is not what a term stands for; the deeper the place, the more of it fits."""
+
+    depth = -1
+    code = ""
+
+
+def first(options: Iterable[N], fit: Callable[[N], T]) -> T:
+    """What comes of the first option that fits.
+
+    Raises:
+        Mismatch: none does, for the deepest of their reasons; of no depth where there is none.
+    """
+    reasons: list[Mismatch] = []
+    for option in options:
+        try:
+            return fit(option)
+        except Mismatch as reason:
+            reasons.append(reason)
+    raise max(reasons, key=lambda reason: reason.depth, default=Mismatch())
+
+
+def splits(
+    part: Term, given: list[N], rest: int, commutes: bool
+) -> Iterator[tuple[list[N], list[N]]]:
+    """What a part of a join may take of what is given, and what it leaves to the `rest` parts."""
+    if part.many:
+        for k in [len(given)] if not rest else range(len(given), -1, -1):
+            yield given[:k], given[k:]
+        return
+    for k in range(len(given) if commutes else min(1, len(given))):
+        yield [given[k]], given[:k] + given[k + 1 :]
+
+
+def subset_tree(chosen: Mapping[int, Tree]) -> Tree:
+    """The choice tree of a subset from the trees of its elements."""
+    order = tuple(sorted(chosen))
+    return order, tuple(chosen[i] for i in order)
+
+
+class _Mismatch(Mismatch):
     """The graph is not what this term stands for."""
 
     def __init__(
@@ -257,7 +295,8 @@ class _Body:
                         raise
                     unsaid = unsaid or error
             elif target and statement.term.kind != "number":
-                self.attempt(statement, target, scope)
+                with suppress(_Mismatch):  # it may still tell what the values are that it reads
+                    self.first([target], partial(self.match, statement.term, scope=scope), scope)
         if unsaid:
             raise unsaid
         return found
@@ -281,14 +320,6 @@ class _Body:
             f"the graph does not say what `{self.body.name}.{statement.label}` is", code="E314",
             hint="a graph tells nothing of what its result does not depend on",
         )  # fmt: skip
-
-    def attempt(self, statement: Statement, target: str, scope: _Scope) -> None:
-        """A statement without decisions may still tell what the values are that it reads."""
-        before = dict(scope.values)
-        try:
-            self.match(statement.term, target, scope)
-        except _Mismatch:
-            scope.values = before
 
     # --- values
 
@@ -344,28 +375,32 @@ class _Body:
         if scope.values.setdefault(label, target) != target:
             raise _Mismatch(f"`{target}` where `{label}` stands", self.nodes[target])
 
-    def is_value(self, term: Term, target: str, scope: _Scope) -> bool:
-        before = dict(scope.values), dict(scope.numbers)
-        try:
-            self.match(term, target, scope)
-        except _Mismatch:
-            scope.values, scope.numbers = before
-            return False
-        return True
+    def first(self, options: Iterable[N], fit: Callable[[N], T], scope: _Scope) -> T:
+        """As `first`; what an option that does not fit made known is forgotten."""
 
-    def choice(self, term: Choice, target: str, scope: _Scope) -> Tree:
-        best: _Mismatch | None = None
-        for i, alternative in _likely(term.alternatives, target, scope):
+        def undone(option: N) -> T:
             before = dict(scope.values), dict(scope.numbers)
             try:
-                return (i, self.match(alternative, target, scope))
-            except _Mismatch as e:
+                return fit(option)
+            except Mismatch:
                 scope.values, scope.numbers = before
-                best = e if best is None or e.depth > best.depth else best
-        assert best
-        if best.depth == 0 and all(isinstance(a, Value) for a in term.alternatives):
-            raise _reads(target, term.alternatives, self.nodes[target])
-        raise best
+                raise
+
+        return first(options, undone)
+
+    def choice(self, term: Choice, target: str, scope: _Scope) -> Tree:
+        try:
+            return self.one_of(_likely(term.alternatives, target, scope), target, scope)
+        except _Mismatch as best:
+            if best.depth == 0 and all(isinstance(a, Value) for a in term.alternatives):
+                raise _reads(target, term.alternatives, self.nodes[target]) from None
+            raise
+
+    def one_of(
+        self, options: Iterable[tuple[int, Term]], target: str, scope: _Scope
+    ) -> tuple[int, Tree]:
+        """The number of the first term that is the node of that name, and the choices in it."""
+        return self.first(options, lambda o: (o[0], self.match(o[1], target, scope)), scope)
 
     def apply(self, term: Apply, node: Node, scope: _Scope) -> Tree:
         callee, inputs, arguments = self.callee(term, term.callee, node, scope)
@@ -394,21 +429,18 @@ class _Body:
     ) -> tuple[Tree, int | list[str | None], list[Tree]]:
         """The choices in an operation; how many values it reads, or which; those in arguments."""
         if isinstance(callee, Choice):
-            best: _Mismatch | None = None
-            for i, alternative in enumerate(callee.alternatives):
-                before = dict(scope.values), dict(scope.numbers)
-                try:
-                    tree, inputs, arguments = self.callee(term, alternative, node, scope)
-                    return (i, tree), inputs, arguments
-                except _Mismatch as e:
-                    scope.values, scope.numbers = before
-                    best = e if best is None or e.depth > best.depth else best
-            assert best
-            if best.depth == 0:
+            options = enumerate(callee.alternatives)
+            try:
+                i, (tree, inputs, arguments) = self.first(
+                    options, lambda o: (o[0], self.callee(term, o[1], node, scope)), scope
+                )
+            except _Mismatch as best:
+                if best.depth > 0:
+                    raise
                 names = list(dict.fromkeys(callees(callee)))
                 message = f"`{node.operation}` is not one of {', '.join(names)}"
-                raise _Mismatch(message, node, 0, nearest(node.operation, names))
-            raise best
+                raise _Mismatch(message, node, 0, nearest(node.operation, names)) from None
+            return (i, tree), inputs, arguments
         if isinstance(callee, Function):
             return self.function(term, callee, node, scope)
         assert isinstance(callee, Operation)
@@ -509,22 +541,15 @@ class _Body:
     # --- sums and concatenations
 
     def join(self, term: Join, node: Node, scope: _Scope) -> Tree:
-        best: _Mismatch | None = None
-        ways = [[node.name]]
-        if node.operation == term.operator:
-            ways.insert(0, list(node.inputs))
-        for targets in ways:
-            for commutes in (False, True):
-                before = dict(scope.values), dict(scope.numbers)
-                try:
-                    trees = self.parts(list(enumerate(term.parts)), targets, scope, commutes)
-                    return tuple(trees[i] for i in range(len(term.parts)))
-                except _Mismatch as e:
-                    scope.values, scope.numbers = before
-                    e.span = e.span or node.span
-                    best = e if best is None or e.depth > best.depth else best
-        assert best
-        raise best
+        several = node.operation == term.operator
+        ways = product([[*node.inputs], [node.name]] if several else [[node.name]], (False, True))
+        parts = list(enumerate(term.parts))
+        try:
+            trees = self.first(ways, lambda way: self.parts(parts, way[0], scope, way[1]), scope)
+        except _Mismatch as e:
+            e.span = e.span or node.span
+            raise
+        return tuple(trees[i] for i in range(len(parts)))
 
     def parts(
         self, parts: list[tuple[int, Term]], targets: list[str], scope: _Scope, commutes: bool
@@ -538,18 +563,17 @@ class _Body:
                 raise _Mismatch(f"`{targets[0]}` is one too many", self.nodes[targets[0]])
             return {}
         (index, part), rest = parts[0], parts[1:]
-        best: _Mismatch | None = None
-        for taken, left in _splits(part, targets, len(rest), commutes):
-            before = dict(scope.values), dict(scope.numbers)
-            try:
-                tree = self.part(part, taken, scope)
-                return {index: tree, **self.parts(rest, left, scope, commutes)}
-            except _Mismatch as e:
-                scope.values, scope.numbers = before
-                best = e if best is None or e.depth > best.depth else best
-        if isinstance(part, Value) and part.optional and part.label not in self.roots:
-            return {index: (), **self.parts(rest, targets, scope, commutes)}
-        raise best or _Mismatch("a value is missing", None)
+
+        def give(split: tuple[list[str], list[str]]) -> dict[int, Tree]:
+            tree = self.part(part, split[0], scope)
+            return {index: tree, **self.parts(rest, split[1], scope, commutes)}
+
+        try:
+            return self.first(splits(part, targets, len(rest), commutes), give, scope)
+        except Mismatch as best:
+            if isinstance(part, Value) and part.optional and part.label not in self.roots:
+                return {index: (), **self.parts(rest, targets, scope, commutes)}
+            raise best if best.depth >= 0 else _Mismatch("a value is missing", None) from None
 
     def part(self, part: Term, taken: list[str], scope: _Scope) -> Tree:
         match part:
@@ -558,40 +582,31 @@ class _Body:
             case Each():
                 return self.each(part, taken, scope)
             case Unused():
-                left = [Value(x) for x in scope.arrays.get(part.array, [])]
-                for target in taken:
-                    likely = (i for i, v in _likely(left, target, scope)
-                              if self.is_value(v, target, scope))  # fmt: skip
-                    found = next(likely, None)
-                    if found is None:
-                        raise _Mismatch(f"`{target}` is none of the values `{part.array}[..]`",
-                                        self.nodes[target])  # fmt: skip
-                    del left[found]
+                self.chosen([Value(x) for x in scope.arrays.get(part.array, [])], taken, scope)
                 return ()
         return self.match(part, taken[0], scope)
 
     def subset(self, term: Subset, taken: list[str], scope: _Scope) -> Tree:
-        chosen: dict[int, Tree] = {}
-        for target in taken:
-            i, chosen[i] = self.element(term, target, chosen, scope)
+        chosen = self.chosen(term.elements, taken, scope)
         self.check_number(term, chosen, taken)
-        order = sorted(chosen)
-        return (tuple(order), tuple(chosen[i] for i in order))
+        return subset_tree(chosen)
+
+    def chosen(self, elements: Sequence[Term], taken: list[str], scope: _Scope) -> dict[int, Tree]:
+        """Which elements these nodes are, each another one, and the choices in them."""
+        found: dict[int, Tree] = {}
+        for target in taken:
+            i, found[i] = self.element(elements, target, found, scope)
+        return found
 
     def element(
-        self, term: Subset, target: str, taken: Mapping[int, object], scope: _Scope
+        self, elements: Sequence[Term], target: str, taken: Mapping[int, object], scope: _Scope
     ) -> tuple[int, Tree]:
         """The first element not taken that this node can be."""
-        unsaid: _Mismatch | None = None
-        for i, element in _likely(term.elements, target, scope):
-            before = dict(scope.values), dict(scope.numbers)
-            try:
-                if i not in taken:
-                    return i, self.match(element, target, scope)
-            except _Mismatch as e:
-                scope.values, scope.numbers = before
-                unsaid = e if e.code == "E314" else unsaid
-        raise unsaid or _reads(target, term.elements, self.nodes[target])
+        try:
+            left = [o for o in _likely(elements, target, scope) if o[0] not in taken]
+            return self.one_of(left, target, scope)
+        except Mismatch as e:
+            raise e if e.code == "E314" else _reads(target, elements, self.nodes[target]) from None
 
     def each(self, term: Each, taken: list[str], scope: _Scope) -> Tree:
         """`op(s) for s in ..`: what the body reads is the element."""
@@ -604,7 +619,7 @@ class _Body:
             if read is None:
                 raise _Mismatch(f"`{target}` reads none of the elements", self.nodes[target])
             try:
-                i, elements[i] = self.element(term.subset, read, elements, scope)
+                i, elements[i] = self.element(term.subset.elements, read, elements, scope)
             except _Mismatch as e:
                 e.depth, e.span = max(e.depth, 2), self.nodes[target].span
                 raise
@@ -612,11 +627,10 @@ class _Body:
         if outer:
             scope.values[term.variable] = outer
         self.check_number(term.subset, elements, taken)
-        order = sorted(elements)
-        subset = (tuple(order), tuple(elements[i] for i in order))
+        subset = subset_tree(elements)
         if term.is_product and term.body.size == 1:
             return (subset, ())
-        return (subset, *(bodies[i] for i in order))
+        return (subset, *(bodies[i] for i in subset[0]))
 
     def check_number(self, term: Subset, chosen: Mapping[int, Tree], taken: list[str]) -> None:
         if not term.least <= len(chosen) <= term.most:
@@ -632,18 +646,6 @@ def _likely(terms: Sequence[Term], target: str, scope: _Scope) -> list[tuple[int
         return not (isinstance(pair[1], Value) and scope.values.get(pair[1].label) == target)
 
     return sorted(enumerate(terms), key=unknown)
-
-
-def _splits(
-    part: Term, targets: list[str], rest: int, commutes: bool
-) -> Iterator[tuple[list[str], list[str]]]:
-    """What a part may take, and what it leaves."""
-    if part.many:
-        for k in [len(targets)] if not rest else range(len(targets), -1, -1):
-            yield targets[:k], targets[k:]
-        return
-    for k in range(len(targets) if commutes else min(1, len(targets))):
-        yield [targets[k]], targets[:k] + targets[k + 1 :]
 
 
 def _reads(target: str, elements: Sequence[Term], node: Node) -> _Mismatch:

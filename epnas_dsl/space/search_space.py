@@ -85,7 +85,6 @@ class SearchSpace:
         sharing: the coordinates of the key of the shared weights.
         treated: the role (`wire`, `zero`, `pure`) of operations that count as nothing else.
         source: the text that it was read from.
-        path: the name or the path that it was asked for by.
     """
 
     name: str
@@ -131,6 +130,11 @@ class SearchSpace:
             if statement.term.decisions
         ]
         return tuple(sorted(found, key=lambda pair: max(1, pair[1].level)))
+
+    @cached_property
+    def decided(self) -> tuple[Body, ...]:
+        """The bodies that hold a decision, those of the first levels first."""
+        return tuple(dict.fromkeys(body for body, _ in self.statements))
 
     @cached_property
     def levels(self) -> tuple[tuple[Decision, ...], ...]:

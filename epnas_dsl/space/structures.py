@@ -25,12 +25,11 @@ from typing import Any
 
 from epnas_dsl.errors import CountError
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.expansion import pick_unordered
 from epnas_dsl.space.graph import carry_out
 from epnas_dsl.space.nodes import Node
 from epnas_dsl.space.search_space import Body, SearchSpace
-from epnas_dsl.space.terms import Statement, Term, Unused
-from epnas_dsl.space.vertices import STEP, ZERO, simplify
+from epnas_dsl.space.terms import Statement, pick
+from epnas_dsl.space.vertices import STEP, ZERO, simplify, unused
 
 MAX_OPTIONS = 100_000
 MAX_EXPRESSION = 300  # vertices
@@ -109,7 +108,7 @@ class _Reader:
         self.statements = [s for s in (*body.statements, body.result) if s.level <= level]
         if sum(s.term.unordered for s in self.statements) > MAX_OPTIONS:
             raise CountError(f"more than {MAX_OPTIONS:,} options of single statements")
-        arrays = {u.array for u in _names(body.result.term, Unused)}
+        arrays = unused(body.result.term)
         self.loose = [s.label for s in self.statements if s.array in arrays]
         if len(self.loose) > MAX_LOOSE:
             raise CountError("`unused` names too many values")
@@ -124,7 +123,7 @@ class _Reader:
                 raise CountError(f"`{s.label}` is a number that is chosen")
             if s.term.kind == "number":
                 continue
-            if _names(s.term, Unused):
+            if unused(s.term):
                 raise CountError(f"`{s.label}` reads what is unused")
             found = self.options(s)
             one = next(iter(found))
@@ -167,7 +166,7 @@ class _Reader:
     ) -> Options:
         """The expressions of a statement, where `unused` names those left and not those read."""
         term = statement.term
-        trees = (pick_unordered(term, i) for i in range(term.unordered))
+        trees = (pick(term, i, unordered=True) for i in range(term.unordered))
         made = carry_out(self.architecture, self.body, statement, trees, self.values, read)
         return frozenset(self.expression(nodes, (seen | left) - read, read) for nodes, seen in made)
 
@@ -259,19 +258,6 @@ def relabel(e: Expression, numbers: Mapping[int, int]) -> Expression:
 
 def _shape(e: Expression) -> Expression:
     return relabel(e, dict.fromkeys(leaves(e), -1))
-
-
-def _names(term: Term, kind: type[Unused]) -> list[Unused]:
-    found: list[Unused] = []
-    waiting, met = [term], set[int]()
-    while waiting:
-        here = waiting.pop()
-        if isinstance(here, kind):
-            found.append(here)
-        if id(here) not in met:
-            met.add(id(here))
-            waiting += here.children
-    return found
 
 
 def _subsets(items: Collection[str]) -> Iterator[frozenset[str]]:

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from epnas_dsl.errors import LimitError, Span
@@ -95,14 +96,28 @@ class Term:
 
     def _digest(self) -> bytes:
         own = [getattr(self, f.name) for f in fields(self) if f.init and f.compare]
-        plain = repr([x for x in own if not _holds_terms(x)]).encode()
-        inner = b"".join(c.digest for c in self.children)
-        head = f"{type(self).__name__}:{len(self.children)}:".encode()
-        return hashlib.blake2b(head + plain + b"|" + inner, digest_size=16).digest()
+        plain = [x for x in own if not _holds_terms(x)]
+        return _hashed(f"{type(self).__name__}:{len(self.children)}:{plain}|", self.children)
 
 
 def _holds_terms(x: object) -> bool:
     return isinstance(x, Term) or (isinstance(x, tuple) and any(map(_holds_terms, x)))
+
+
+def _hashed(head: str, terms: Iterable[Term], tail: bytes = b"") -> bytes:
+    inner = b"".join(t.digest for t in terms)
+    return hashlib.blake2b(head.encode() + inner + tail, digest_size=16).digest()
+
+
+def inside(*terms: Term) -> Iterator[Term]:
+    """The terms and all that they are made of, each once, in the order of the text."""
+    waiting, met = list(reversed(terms)), set[int]()
+    while waiting:
+        term = waiting.pop()
+        if id(term) not in met:
+            met.add(id(term))
+            yield term
+            waiting += reversed(term.children)
 
 
 # --- fixed things ------------------------------------------------------------------------------
@@ -178,8 +193,7 @@ class Operation(Term):
 
     def _digest(self) -> bytes:
         names = ",".join(n for n, _ in self.arguments)
-        inner = b"".join(t.digest for _, t in self.arguments)
-        return hashlib.blake2b(f"op:{self.name}({names})".encode() + inner, digest_size=16).digest()
+        return _hashed(f"op:{self.name}({names})", self.children)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -214,12 +228,9 @@ class Function(Term):
         return (*arguments, *(s.term for s in self.statements), self.result)
 
     def _digest(self) -> bytes:
-        names = repr(
-            (self.name, self.inputs, [n for n, _ in self.arguments],
-             [(s.label, s.array) for s in self.statements])
-        )  # fmt: skip
-        inner = b"".join(c.digest for c in self.children)
-        return hashlib.blake2b(b"def:" + names.encode() + inner, digest_size=16).digest()
+        labels = [(s.label, s.array) for s in self.statements]
+        names = self.name, self.inputs, [n for n, _ in self.arguments], labels
+        return _hashed(f"def:{names}", self.children)
 
 
 # --- combinations ------------------------------------------------------------------------------
@@ -247,10 +258,8 @@ class Apply(Term):
 
     def _digest(self) -> bytes:
         names = ",".join(n for n, _ in self.arguments)
-        inner = b"".join(c.digest for c in self.children)
-        head = f"apply:{len(self.inputs)}({names})".encode()
-        width = self.width.digest if self.width else b""
-        return hashlib.blake2b(head + inner + b"/" + width, digest_size=16).digest()
+        width = b"/" + (self.width.digest if self.width else b"")
+        return _hashed(f"apply:{len(self.inputs)}({names})", self.children, width)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -281,11 +290,8 @@ class Join(Term):
         return hashlib.blake2b(plain + self.width.digest, digest_size=16).digest()
 
     def _unordered(self) -> int:
-        groups = self.groups()
-        grouped = {i for g in groups for i in g}
-        free = math.prod(p.unordered for i, p in enumerate(self.parts) if i not in grouped)
-        sizes = ((self.parts[g[0]].unordered, len(g)) for g in groups)
-        return free * math.prod(math.comb(u + n - 1, n) for u, n in sizes)
+        sizes = ((self.parts[g[0]].unordered, len(g)) for g in self.all_groups())
+        return math.prod(math.comb(u + n - 1, n) for u, n in sizes)
 
     def groups(self) -> list[list[int]]:
         """The positions of parts that mean the same before any choice is made, so commute."""
@@ -296,6 +302,12 @@ class Join(Term):
             if part.size > 1:
                 found.setdefault(part.digest, []).append(i)
         return [g for g in found.values() if len(g) > 1]
+
+    def all_groups(self) -> list[list[int]]:
+        """The groups, then every other part alone."""
+        groups = self.groups()
+        grouped = {i for group in groups for i in group}
+        return groups + [[i] for i in range(len(self.parts)) if i not in grouped]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -462,37 +474,57 @@ def ways(sizes: Sequence[int], least: int, most: int) -> list[list[int]]:
 # --- numbers and trees -------------------------------------------------------------------------
 
 
-def pick(term: Term, number: int) -> Tree:
-    """The choice tree of the numbered expression (from 0 to size - 1)."""
+def pick(term: Term, number: int, unordered: bool = False) -> Tree:
+    """The choice tree of the numbered expression (from 0 to size - 1).
+
+    Args:
+        unordered: numbered without regard to the order of operands, from 0 to `unordered` - 1.
+    """
     if not term.decisions:
         return ()
     match term:
         case Choice():
             for i, alternative in enumerate(term.alternatives):
-                if number < alternative.size:
-                    return (i, pick(alternative, number))
-                number -= alternative.size
+                size = alternative.unordered if unordered else alternative.size
+                if number < size:
+                    return (i, pick(alternative, number, unordered))
+                number -= size
             raise IndexError(number)
         case Subset() if term.is_bit_set:
             mask = number + term.least
             chosen = tuple(i for i in range(len(term.elements)) if mask >> i & 1)
             return (chosen, ((),) * len(chosen))
         case Subset():
-            return _pick_subset(term.elements, term.least, term.most, number)
+            apart = unordered and term.unordered < term.size
+            return _pick_subset(term.elements, term.least, term.most, number, apart)
         case Each() if not term.is_product:
             subset = term.subset
             bodies = (term.body,) * len(subset.elements)
-            chosen, trees = _pick_subset(bodies, subset.least, subset.most, number)
+            chosen, trees = _pick_subset(bodies, subset.least, subset.most, number, unordered)
             return ((chosen, ((),) * len(chosen)), *trees)
+        case Join() if unordered and term.size > 1:
+            return _pick_join(term, number)
     trees = []
     for child in reversed(term.children):
-        number, rest = divmod(number, child.size)
-        trees.append(pick(child, rest))
+        number, rest = divmod(number, child.unordered if unordered else child.size)
+        trees.append(pick(child, rest, unordered))
     return tuple(reversed(trees))
 
 
-def _pick_subset(elements: Sequence[Term], least: int, most: int, number: int) -> Tree:
-    table = ways([e.size for e in elements], least, most)
+def _pick_join(term: Join, number: int) -> Tree:
+    trees: dict[int, Tree] = {}
+    for group in term.all_groups():
+        size = term.parts[group[0]].unordered
+        number, rest = divmod(number, math.comb(size + len(group) - 1, len(group)))
+        for i, ordinal in zip(group, multiset(rest, size, len(group)), strict=True):
+            trees[i] = pick(term.parts[i], ordinal, unordered=True)
+    return tuple(trees[i] for i in range(len(term.parts)))
+
+
+def _pick_subset(
+    elements: Sequence[Term], least: int, most: int, number: int, unordered: bool
+) -> Tree:
+    table = ways([e.unordered if unordered else e.size for e in elements], least, most)
     chosen: list[int] = []
     trees: list[Tree] = []
     for i, element in enumerate(elements):
@@ -503,8 +535,29 @@ def _pick_subset(elements: Sequence[Term], least: int, most: int, number: int) -
         each = table[i + 1][len(chosen) + 1]
         inner, number = divmod(number, each)
         chosen.append(i)
-        trees.append(pick(element, inner))
+        trees.append(pick(element, inner, unordered))
     return (tuple(chosen), tuple(trees))
+
+
+@lru_cache(maxsize=4096)
+def multiset(number: int, size: int, length: int) -> tuple[int, ...]:
+    """The numbered multiset of `length` elements out of `size`, in order.
+
+    A multiset is a set of as many out of size + length - 1 once each element is raised by its
+    place; sets are numbered in colexicographic order.
+    """
+    found = []
+    for i in range(length, 0, -1):
+        low, high = i - 1, size + length - 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            if math.comb(middle, i) <= number:
+                low = middle
+            else:
+                high = middle
+        number -= math.comb(low, i)
+        found.append(low - i + 1)
+    return tuple(reversed(found))
 
 
 def rank(term: Term, tree: Tree) -> int:

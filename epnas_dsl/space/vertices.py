@@ -33,6 +33,7 @@ from epnas_dsl.space.terms import (
     Unused,
     Value,
     assemble,
+    inside,
 )
 
 MAX_PLANS = 1 << 12  # of a statement
@@ -212,7 +213,7 @@ class _Statement:
     def __init__(self, place: _Place, statement: Statement) -> None:
         self.place, self.statement, self.label = place, statement, statement.label
         term = statement.term
-        self.asks = _asks(term)
+        self.asks = bool(unused(term))
         self.parts: list[_Statement] = []
         self._plans: dict[object, _Plan] = {}
         if _is_plain_sum(term) and not self.asks:
@@ -357,8 +358,9 @@ def _is_one(term: Term) -> bool:
     return isinstance(term, Apply | Join | Last | Stack | CellCall)
 
 
-def _asks(term: Term) -> bool:
-    return isinstance(term, Unused) or any(map(_asks, term.children))
+def unused(term: Term) -> set[str]:
+    """The values with indices of which a term asks what is unused."""
+    return {t.array for t in inside(term) if isinstance(t, Unused)}
 
 
 # --- shapes ------------------------------------------------------------------------------------

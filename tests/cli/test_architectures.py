@@ -91,6 +91,15 @@ def test_compile_says_which_exports_there_are_and_that_weights_are_random(epnas)
     assert Path("net.pt2").is_file()
 
 
+def test_train_removes_what_a_killed_one_left_and_nothing_else(epnas) -> None:
+    Path("t").mkdir()
+    for name in ("model.safetensors.77.partial", "training.ckpt.5.partial", "mine.partial"):
+        Path("t", name).write_bytes(b"half")
+    assert epnas("train", ARCH, "--out", "t", *TRAIN).status == 0
+    left = {path.name for path in Path("t").iterdir()}
+    assert left == {"model.safetensors", "best.arch", "training.json", "mine.partial"}
+
+
 def test_train_goes_into_a_folder_of_its_own(epnas) -> None:
     first = epnas("train", ARCH, "--json", *TRAIN).json["weights"]
     second = epnas("train", ARCH, "--json", *TRAIN).json["weights"]

@@ -16,7 +16,7 @@ from PIL import Image
 from epnas_dsl.config import DataSettings
 from epnas_dsl.errors import DataError, EpnasError
 from epnas_dsl.nn import splitting
-from epnas_dsl.nn.augmentation import Augmentation, Part, Preprocessing, batches
+from epnas_dsl.nn.augmentation import Augmentation, Feed, Part, Preprocessing
 from epnas_dsl.nn.data import ImageData, load_data
 from epnas_dsl.nn.splitting import stratified
 
@@ -33,6 +33,19 @@ def load(name: str = "digits", **settings: object) -> ImageData:
 
 def parts(data: ImageData) -> tuple[Part, Part, Part]:
     return data.train, data.validation, data.test
+
+
+def batches(
+    part: Part,
+    preprocessing: Preprocessing,
+    size: int,
+    generator: torch.Generator | None = None,
+    augmentation: Augmentation | None = None,
+    channels_last: bool = True,
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """All images once, altered by a generator."""
+    feed = Feed.of(part, preprocessing, augmentation, channels_last)
+    return [feed.make(*pick) for pick in feed.picks(size, generator)]
 
 
 def pictures(part: Part) -> set[bytes]:

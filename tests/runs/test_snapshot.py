@@ -105,7 +105,7 @@ def test_the_children_of_a_batch_begin_from_the_same_weights_and_are_averaged(st
             expected.setdefault(cell, []).append(value)
     assert [outcome.metrics for outcome in executor.evaluate(tasks)] == seen
     means = {cell: int(Fraction(sum(v), len(v))) for cell, v in expected.items()}
-    assert json.loads(executor._owner.dump()) == means
+    assert json.loads(executor.evaluator.dump()) == means
     executor.close()
 
 
@@ -131,7 +131,7 @@ def test_a_failed_child_leaves_no_trace(store):
     run(FakeSearcher(1, 2), executor, store)
     alone = Shared()
     alone.evaluate(FakeSearcher(1, 2).ask(1)[0], 0)
-    assert json.loads(executor._owner.dump()) == alone.weights
+    assert json.loads(executor.evaluator.dump()) == alone.weights
     executor.close()
 
 

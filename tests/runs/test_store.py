@@ -10,8 +10,8 @@ import pytest
 
 from epnas_dsl.config import Config, override
 from epnas_dsl.errors import RunError
+from epnas_dsl.files import write_whole
 from epnas_dsl.runs import database
-from epnas_dsl.runs.files import write_whole
 from epnas_dsl.runs.store import Store, create
 from epnas_dsl.runs.trial import Trial, best
 

@@ -13,7 +13,7 @@ from strategies import CHAIN
 from epnas_dsl.config import SearchSettings
 from epnas_dsl.lang import load_space, read_space
 from epnas_dsl.search import EpnasSearcher, planned_trials
-from epnas_dsl.search.sampling import draw_order, temperature
+from epnas_dsl.search.epnas import draw_order, temperature
 from epnas_dsl.space.architecture import Architecture
 
 

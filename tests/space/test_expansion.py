@@ -13,11 +13,10 @@ from epnas_dsl.space.expansion import (
     enumerate_level,
     first_level,
     options,
-    pick_unordered,
     sample,
     sample_choices,
 )
-from epnas_dsl.space.terms import disassemble
+from epnas_dsl.space.terms import disassemble, pick
 
 TINY = """space tiny
 op := conv(kernel = 1|3) | skip_connect
@@ -119,7 +118,7 @@ def test_rows_drawn_at_once_are_those_drawn_one_by_one(name: str) -> None:
                 x
                 for s in statements
                 for x in disassemble(
-                    s.term, pick_unordered(s.term, below(s.term.unordered, one_by_one))
+                    s.term, pick(s.term, below(s.term.unordered, one_by_one), unordered=True)
                 )
             ]
             for _ in range(20)

@@ -5,7 +5,6 @@ from hypothesis import assume, given
 from strategies import terms
 
 from epnas_dsl.errors import LimitError
-from epnas_dsl.space.expansion import multiset, pick_unordered
 from epnas_dsl.space.terms import (
     MAX_DEPTH,
     Apply,
@@ -17,6 +16,7 @@ from epnas_dsl.space.terms import (
     assemble,
     decisions,
     disassemble,
+    multiset,
     normal,
     pick,
     rank,
@@ -55,7 +55,7 @@ def test_the_unordered_count_is_the_number_of_normal_trees(term: Term) -> None:
 @given(terms())
 def test_unordered_numbers_give_each_expression_once(term: Term) -> None:
     assume(term.size <= MOST)
-    found = {rank(term, normal(term, pick_unordered(term, i))) for i in range(term.unordered)}
+    found = {rank(term, normal(term, pick(term, i, unordered=True))) for i in range(term.unordered)}
     assert len(found) == term.unordered
 
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from epnas_dsl.errors import EpnasError, Source
 from epnas_dsl.lang.literals import wrong
-from epnas_dsl.lang.notations.darts import print_darts, read_darts
 from epnas_dsl.lang.notations.enas import (
     print_enas_macro,
     print_enas_micro,
     read_enas_macro,
     read_enas_micro,
 )
+from epnas_dsl.lang.notations.genotypes import print_darts, print_nasnet, read_darts, read_nasnet
 from epnas_dsl.lang.notations.nasbench import (
     print_nasbench101,
     print_nasbench201,
@@ -27,7 +27,6 @@ from epnas_dsl.lang.notations.nasbench import (
 )
 from epnas_dsl.lang.notations.nni import print_nni, read_nni
 from epnas_dsl.lang.notations.own import print_json, read_epnas, read_json, to_json
-from epnas_dsl.lang.notations.tensorflow import print_nasnet, read_nasnet
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.search_space import SearchSpace
 

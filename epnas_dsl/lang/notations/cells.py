@@ -52,8 +52,8 @@ def frames_of(space: SearchSpace) -> dict[str, Frame]:
         ArchitectureError: the space is none of cells (E312).
     """
     frames: dict[str, Frame] = {}
-    decided = dict.fromkeys(b for b, _ in space.statements)
-    for body in dict.fromkeys([*decided, *space.bodies]):  # a cell may leave nothing to decide
+    # a cell may leave nothing to decide
+    for body in dict.fromkeys([*space.decided, *space.bodies]):
         for stride in body.names.values():
             role = "normal" if stride == 1 else "reduction"
             if body is space.network or role in frames:
@@ -61,7 +61,7 @@ def frames_of(space: SearchSpace) -> dict[str, Frame]:
             frames[role] = _frame(body)
     bodies = [f.body for f in frames.values()]
     if (
-        set(frames) != {"normal", "reduction"} or any(b not in bodies for b in decided)
+        set(frames) != {"normal", "reduction"} or any(b not in bodies for b in space.decided)
         or any(len(f.values) != len(f.blocks) + 2 for f in frames.values())
     ):  # fmt: skip
         raise ArchitectureError(

@@ -9,11 +9,7 @@ from dataclasses import dataclass
 from epnas_dsl.errors import ArchitectureError, Source, Span, nearest
 from epnas_dsl.lang.literals import Literal, only, read_literal, wrong
 from epnas_dsl.lang.loading import load_space
-from epnas_dsl.lang.notations.cells import (
-    Names,
-    below,
-    known_as,
-)
+from epnas_dsl.lang.notations.cells import Names, below, known_as
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.genotype import print_term
 from epnas_dsl.space.graph import carry_out

@@ -8,13 +8,7 @@ import re
 from epnas_dsl.errors import ArchitectureError, Source
 from epnas_dsl.lang.literals import Literal, read_literal, wrong
 from epnas_dsl.lang.loading import load_space
-from epnas_dsl.lang.notations.cells import (
-    Cell,
-    blocks_of,
-    frames_of,
-    read_cells,
-    spelt,
-)
+from epnas_dsl.lang.notations.cells import Cell, blocks_of, frames_of, read_cells, spelt
 from epnas_dsl.lang.notations.nasbench import edges_of, read_edges
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.nodes import Node

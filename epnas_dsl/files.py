@@ -46,31 +46,33 @@ def forbidden(path: object) -> RunError:
     return RunError(f"not allowed to write `{path}`", code="E707", hint=hint)
 
 
-def write_whole(path: Path, save: Callable[[Path], None] | bytes) -> str:
+def write_whole(path: Path, save: Callable[[Path], None] | bytes, kept: Path | None = None) -> str:
     """Write a file so that a crash leaves the old one, the new one, or none; never a part.
 
     Args:
         path: the file to be.
         save: its bytes, or what writes them to the path that it is given, or writes nothing.
+        kept: where the old file goes; a crash may leave it there and the path empty.
 
     Returns:
         The SHA-256 of the file in hex; empty if nothing was written.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with refusals(path):
-        try:
-            if isinstance(save, bytes):
-                partial.write_bytes(save)
-            else:
-                save(partial)
-            if not partial.exists():
-                return ""
-            digest = sha256(partial)
-            sync(partial)
-            os.replace(partial, path)
-            sync(path.parent)
-        finally:
-            partial.unlink(missing_ok=True)
+    try:
+        if isinstance(save, bytes):
+            partial.write_bytes(save)
+        else:
+            save(partial)
+        if not partial.exists():
+            return ""
+        digest = sha256(partial)
+        sync(partial)
+        if kept and path.exists():
+            path.replace(kept)
+        partial.replace(path)
+        sync(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
     return digest
 
 
