@@ -30,7 +30,7 @@ from epnas_dsl.lang.bindings import (
     listed,
     locate,
 )
-from epnas_dsl.lang.distinct import MAX_LISTED, check_apart, check_subsets, check_texts
+from epnas_dsl.lang.distinct import MAX_LISTED, Distinct
 from epnas_dsl.space.arithmetic import calculate
 from epnas_dsl.space.genotype import print_term
 from epnas_dsl.space.operations import ENTRY, OPERATIONS
@@ -86,6 +86,7 @@ class Expressions(ABC):
         self.filled: dict[Span, bool] = {}  # alternatives that are lists: were they ever not empty
         self.steps = False  # does a cell have a stride, so that a stride may be another than 1
         self.wires: set[str] = set()  # operations that count as nothing
+        self.distinct = Distinct()
         self.asked = False  # was there anything that looks like a choice
         self.level = 0
         self.active: list[str] = []
@@ -338,7 +339,7 @@ class Expressions(ABC):
         if isinstance(result, Join) and all(_may_be_empty(p) for p in result.parts):
             fail("E209", "this sum may have nothing to add", node.span)
         if isinstance(result, Join):
-            check_subsets(result.parts, node.span)
+            self.distinct.check_subsets(result.parts, node.span)
         return result
 
     def combined(self, node: syntax.Binary, left: Term, right: Term) -> Term:
@@ -429,7 +430,7 @@ class Expressions(ABC):
             return found[0]
         self.alike(found, spans)
         choice = Choice(tuple(found))
-        check_texts(choice, span)
+        self.distinct.check_texts(choice, span)
         return choice
 
     def alike(self, found: list[Term], spans: list[Span]) -> None:
@@ -483,7 +484,7 @@ class Expressions(ABC):
             if k > n:
                 fail("E210", f"{k} of {n} elements cannot be chosen", node.span)
             subset = Subset(tuple(elements), k, k)
-        check_apart(subset, "in the list twice", node.elements.span)
+        self.distinct.check_apart(subset, "in the list twice", node.elements.span)
         return subset
 
     def comprehension(self, node: syntax.Comprehension, env: Env) -> list[Term]:
@@ -504,7 +505,7 @@ class Expressions(ABC):
                 fail("E242", f"`{node.variable}` is not used, so what is chosen would not matter",
                      node.element.span)  # fmt: skip
             each = Each(node.variable, subset, body)
-            check_apart(each, "written for two elements", node.element.span)
+            self.distinct.check_apart(each, "written for two elements", node.element.span)
             return [each]
         if isinstance(node.iterable, syntax.Range):
             first, last = self.whole(node.iterable.first, env), self.whole(node.iterable.last, env)
@@ -555,7 +556,7 @@ class Expressions(ABC):
             fail("E209", f"`{node.name}` {'may have' if may else 'has'} nothing to join here",
                  node.span, "`some of` always has an element" if may else "")  # fmt: skip
         if not inside:
-            check_subsets(parts, node.span)
+            self.distinct.check_subsets(parts, node.span)
         width = self.width(node, env)
         for argument, terms in zip(node.arguments, lists, strict=True):
             if width and not all(map(_is_named, terms)):
