@@ -14,6 +14,7 @@ from epnas_dsl.errors import (
     nearest,
 )
 from epnas_dsl.lang import syntax
+from epnas_dsl.lang.alike import usual_width
 from epnas_dsl.lang.bindings import (
     KINDS,
     ArrayBinding,
@@ -140,7 +141,9 @@ class Calls(Expressions):
             width = None
         if isinstance(channels, Bound) and any("channels" in _parameters(f) for f in leaves):
             channels.read = True
-        return Apply(callee, tuple(values), given, width, node.span)
+        call = Apply(callee, tuple(values), given, width, node.span)
+        self.alike.widths.setdefault(callee.digest, set()).add(usual_width(call))
+        return call
 
     def place(
         self, leaves: tuple[Term, ...], numbers: list[Term], named: dict[str, Term],

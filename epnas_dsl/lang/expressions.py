@@ -16,6 +16,7 @@ from epnas_dsl.errors import (
     nearest,
 )
 from epnas_dsl.lang import syntax
+from epnas_dsl.lang.alike import Alike
 from epnas_dsl.lang.bindings import (
     KINDS,
     ArrayBinding,
@@ -30,10 +31,10 @@ from epnas_dsl.lang.bindings import (
     listed,
     locate,
 )
-from epnas_dsl.lang.distinct import MAX_LISTED, Distinct
+from epnas_dsl.lang.distinct import Distinct
 from epnas_dsl.space.arithmetic import calculate
 from epnas_dsl.space.genotype import print_term
-from epnas_dsl.space.operations import ENTRY, OPERATIONS
+from epnas_dsl.space.operations import OPERATIONS
 from epnas_dsl.space.terms import (
     Choice,
     Constant,
@@ -50,7 +51,6 @@ from epnas_dsl.space.terms import (
     Unused,
     Value,
     Variable,
-    pick,
 )
 
 MAX_NESTED = 64  # productions and functions in each other
@@ -84,8 +84,7 @@ class Expressions(ABC):
         self.used: set[str] = set()
         self.warnings: list[Diagnostic] = []
         self.filled: dict[Span, bool] = {}  # alternatives that are lists: were they ever not empty
-        self.steps = False  # does a cell have a stride, so that a stride may be another than 1
-        self.wires: set[str] = set()  # operations that count as nothing
+        self.alike = Alike()
         self.distinct = Distinct()
         self.asked = False  # was there anything that looks like a choice
         self.level = 0
@@ -428,37 +427,10 @@ class Expressions(ABC):
             seen.add(term.digest)
         if len(found) == 1:
             return found[0]
-        self.alike(found, spans)
         choice = Choice(tuple(found))
         self.distinct.check_texts(choice, span)
+        self.alike.choices[choice.digest] = found, spans
         return choice
-
-    def alike(self, found: list[Term], spans: list[Span]) -> None:
-        """Warn of alternatives that are written differently and are the same operation."""
-        seen: dict[object, str] = {}
-        for term, span in zip(found, spans, strict=True):
-            if not isinstance(term, Operation) or term.size > MAX_LISTED // len(found):
-                continue
-            spec = OPERATIONS[term.name]
-            for i in range(term.size):
-                tree = pick(term, i)
-                pairs = zip(term.arguments, tree or ((),) * len(term.arguments), strict=True)
-                given = {n: print_term(t, r, {}) for (n, t), r in pairs}
-                usual = {n: str(v) for n, v in (*spec.parameters, *spec.fixed)}
-                text = print_term(term, tree, {})
-                taken = {**usual, **given}
-                if not self.steps and not spec.calibrates and ENTRY in taken:
-                    taken[ENTRY] = taken[ENTRY].replace(ENTRY, "1")
-                if spec.family == "pooling" and taken.get("kernel", "").isdigit():
-                    taken["padding"] = taken["padding"].replace(
-                        "-1", str(int(taken["kernel"]) // 2)
-                    )
-                same: tuple[object, ...] = (spec.build, *sorted(taken.items()))
-                if term.name in self.wires and not self.steps and taken.get(ENTRY, "1") == "1":
-                    same = ("wire",)
-                other = seen.setdefault(same, text)
-                if other != text:
-                    self.warn("W004", f"`{text}` is the same as `{other}`", span)
 
     def warn(self, code: str, message: str, span: Span) -> None:
         """Note what looks like a mistake, once."""
@@ -558,6 +530,7 @@ class Expressions(ABC):
         if not inside:
             self.distinct.check_subsets(parts, node.span)
         width = self.width(node, env)
+        self.alike.shared |= width is not None
         for argument, terms in zip(node.arguments, lists, strict=True):
             if width and not all(map(_is_named, terms)):
                 fail("E243", "only named values can share channels", argument.span,
