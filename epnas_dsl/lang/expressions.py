@@ -31,9 +31,8 @@ from epnas_dsl.lang.bindings import (
     listed,
     locate,
 )
-from epnas_dsl.lang.distinct import Distinct
+from epnas_dsl.lang.distinct import check_apart, check_subsets, check_texts
 from epnas_dsl.space.arithmetic import calculate
-from epnas_dsl.space.genotype import print_term
 from epnas_dsl.space.operations import OPERATIONS
 from epnas_dsl.space.terms import (
     Choice,
@@ -85,7 +84,6 @@ class Expressions(ABC):
         self.warnings: list[Diagnostic] = []
         self.filled: dict[Span, bool] = {}  # alternatives that are lists: were they ever not empty
         self.alike = Alike()
-        self.distinct = Distinct()
         self.asked = False  # was there anything that looks like a choice
         self.level = 0
         self.active: list[str] = []
@@ -338,7 +336,7 @@ class Expressions(ABC):
         if isinstance(result, Join) and all(_may_be_empty(p) for p in result.parts):
             fail("E209", "this sum may have nothing to add", node.span)
         if isinstance(result, Join):
-            self.distinct.check_subsets(result.parts, node.span)
+            check_subsets(result.parts, node.span)
         return result
 
     def combined(self, node: syntax.Binary, left: Term, right: Term) -> Term:
@@ -428,7 +426,7 @@ class Expressions(ABC):
         if len(found) == 1:
             return found[0]
         choice = Choice(tuple(found))
-        self.distinct.check_texts(choice, span)
+        check_texts(choice, span)
         self.alike.choices[choice.digest] = found, spans
         return choice
 
@@ -456,7 +454,7 @@ class Expressions(ABC):
             if k > n:
                 fail("E210", f"{k} of {n} elements cannot be chosen", node.span)
             subset = Subset(tuple(elements), k, k)
-        self.distinct.check_apart(subset, "in the list twice", node.elements.span)
+        check_apart(subset, "in the list twice", node.elements.span)
         return subset
 
     def comprehension(self, node: syntax.Comprehension, env: Env) -> list[Term]:
@@ -477,7 +475,7 @@ class Expressions(ABC):
                 fail("E242", f"`{node.variable}` is not used, so what is chosen would not matter",
                      node.element.span)  # fmt: skip
             each = Each(node.variable, subset, body)
-            self.distinct.check_apart(each, "written for two elements", node.element.span)
+            check_apart(each, "written for two elements", node.element.span)
             return [each]
         if isinstance(node.iterable, syntax.Range):
             first, last = self.whole(node.iterable.first, env), self.whole(node.iterable.last, env)
@@ -528,7 +526,7 @@ class Expressions(ABC):
             fail("E209", f"`{node.name}` {'may have' if may else 'has'} nothing to join here",
                  node.span, "`some of` always has an element" if may else "")  # fmt: skip
         if not inside:
-            self.distinct.check_subsets(parts, node.span)
+            check_subsets(parts, node.span)
         width = self.width(node, env)
         self.alike.shared |= width is not None
         for argument, terms in zip(node.arguments, lists, strict=True):

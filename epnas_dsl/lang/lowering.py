@@ -542,7 +542,7 @@ class _Lowerer:
         """Note the choices that leave nothing to choose."""
         warn = self.expressions.warn
         for found in self.expressions.alike.warnings():
-            warn(found.code, found.message, found.span)
+            warn(found.code, found.message, found.span or self.node.span)
         for span, filled in self.expressions.filled.items():
             if not filled:
                 warn("W006", "this alternative is always empty, so it is never chosen", span)
