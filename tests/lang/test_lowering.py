@@ -512,7 +512,7 @@ def test_texts_of_thousands_of_alternatives_are_compared(body: str, found: list[
           "`conv(y, kernel=3, channels=4, dilation=7)`"]),
         (f"conv(y, {MANY}, 4, dilation={MANY}) | conv_3x3(y, 5, dilation={MANY})", []),
         ("relu(y) + x | x + relu(y)", ["`x + relu(y)` is the same as `relu(y) + x`"]),
-        ("conv_3x3(y) | conv_3x3(y, 8|16)", 
+        ("conv_3x3(y) | conv_3x3(y, 8|16)",
          ["`conv_3x3(y, channels=8)` is the same as `conv_3x3(y)`"]),
         ("conv_3x3(y) | conv_3x3(w, 8)", []),
         ("op(y)", TWICE),
