@@ -652,10 +652,11 @@ class Builder:
         numbers = (("channels", scope.numbers["channels"]),)
         scope.calls = (*outer.calls, Call(instance, cell, True, numbers, names, span))
         made = self._body(body, scope)
-        if made.entry and scope.stride > 1:
+        if scope.stride > 1 and (made.entry or self.nodes[made.node].scale == scope.scale):
             raise ShapeError(
                 f"the cell `{cell}` has a stride of {scope.stride}, but what it returns has not "
-                "taken it", code="E410", hint="the stride is taken by operations on its inputs",
+                "taken it", code="E410", hint="the stride is taken by operations on its inputs, "
+                f"not by cells unless their names have a `/{scope.stride}` as well",
             )  # fmt: skip
         return Ref(made.node, instance)
 

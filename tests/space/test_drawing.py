@@ -28,7 +28,7 @@ from epnas_dsl.space.drawing import (
     rendering,
     to_svg,
 )
-from epnas_dsl.space.drawing.canvas import DARK, FADED, drawn_bodies
+from epnas_dsl.space.drawing.canvas import DARK, FADED, FAMILIES, drawn_bodies
 from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.graph import body_nodes
 from epnas_dsl.space.neighbours import neighbours
@@ -642,3 +642,24 @@ def test_smash_is_drawn_with_its_memory_banks() -> None:
     assert "bank2 = operation(concat(a), channels=b)" in source
     assert 'label="a(a(x)) + a(x)"' in source
     assert source.count('label="conv(kernel=3|5|7, dilation=1|2|3)"') == 1
+
+
+def test_cells_in_cells_are_one_stage_with_what_they_stand_in() -> None:
+    space = read_space("""
+    space nested()
+    cell inner, narrow/2 (a) { return conv_3x3(a) | conv_5x5(a) }
+    cell outer (p) { return conv_3x3(inner(p)) + p }
+    cell down/2 (p) { return concat(inner(narrow(p)), conv_3x3(p)) }
+    network (image) {
+        x = stack(conv_3x3(image, 8), [outer*2, down])
+        return linear(global_avg_pool(x), 10)
+    }
+    """)
+    one = Architecture(space, (0,))
+    column = [line for line in draw_network(one).source.splitlines() if "\tstage" in line]
+    boxes = re.findall(r'label="?(outer  × 2|[\\w/]+)"? ', "\\n".join(column))
+    assert [b for b in boxes if b in {"inner", "narrow", "down", "outer  × 2"}] == [
+        "outer  × 2", "down",
+    ]  # fmt: skip
+    orange = FAMILIES["reduction"][1]
+    assert re.search(rf'color="{orange}" .*label=narrow ', draw_cell(one, "down").source)
