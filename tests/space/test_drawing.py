@@ -657,7 +657,7 @@ def test_cells_in_cells_are_one_stage_with_what_they_stand_in() -> None:
     """)
     one = Architecture(space, (0,))
     column = [line for line in draw_network(one).source.splitlines() if "\tstage" in line]
-    boxes = re.findall(r'label="?(outer  × 2|[\\w/]+)"? ', "\\n".join(column))
+    boxes = re.findall(r'label="?(outer  × 2|\w+)"? ', "\n".join(column))
     assert [b for b in boxes if b in {"inner", "narrow", "down", "outer  × 2"}] == [
         "outer  × 2", "down",
     ]  # fmt: skip
