@@ -86,6 +86,24 @@ def space(word: str) -> SearchSpace:
     return found
 
 
+def found_by(word: str, space: SearchSpace) -> str:
+    """What texts call a space: its name, or where that is found otherwise, the path of its file."""
+    from epnas_dsl.lang.loading import find_space
+    from epnas_dsl.lang.parser import parse_architecture
+
+    file, _ = find_space(word)
+    try:
+        found, _ = find_space(space.name)
+        if found.samefile(file):
+            return space.name
+    except ConfigError:
+        pass
+    try:
+        return parse_architecture(f"{file}:").space
+    except EpnasError:  # not every path can stand in a text
+        return space.name
+
+
 def told(space: SearchSpace) -> SearchSpace:
     """Note where a space is another one than the built-in one of its name."""
     from epnas_dsl.resources import names, resource

@@ -662,4 +662,4 @@ def test_cells_in_cells_are_one_stage_with_what_they_stand_in() -> None:
         "outer  × 2", "down",
     ]  # fmt: skip
     orange = FAMILIES["reduction"][1]
-    assert re.search(rf'color="{orange}" .*label=narrow ', draw_cell(one, "down").source)
+    assert f'[label=narrow color="{orange}"' in draw_cell(one, "down").source
