@@ -370,6 +370,7 @@ class _Reader:
         callee = term.callee
         own = {} if isinstance(callee, Choice) else reads
         inputs = [self.text(t, r, own) for t, r in zip(term.inputs, rest, strict=False)]
+        inputs = [x or ".." for x in inputs] if len(inputs) > 1 else inputs
         values = [
             f"{n}={self.text(t, r, own, n)}"
             for (n, t), r in zip(term.arguments, rest[len(inputs) :], strict=True)
