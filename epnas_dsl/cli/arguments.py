@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -92,16 +93,12 @@ def found_by(word: str, space: SearchSpace) -> str:
     from epnas_dsl.lang.parser import parse_architecture
 
     file, _ = find_space(word)
-    try:
-        found, _ = find_space(space.name)
-        if found.samefile(file):
+    with suppress(ConfigError):
+        if find_space(space.name)[0].samefile(file):
             return space.name
-    except ConfigError:
-        pass
-    try:
+    with suppress(EpnasError):  # not every path can stand in a text
         return parse_architecture(f"{file}:").space
-    except EpnasError:  # not every path can stand in a text
-        return space.name
+    return space.name
 
 
 def told(space: SearchSpace) -> SearchSpace:

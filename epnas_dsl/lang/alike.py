@@ -115,6 +115,8 @@ def width_of(value: Term) -> str:
     match value:
         case Value():
             return value.width
+        case _ if value.size > MAX_LISTED:
+            return ""
         case Choice(alternatives=terms) | Join(operator="add", parts=terms):
             found = {width_of(t) for t in terms}
         case Apply(callee=callee) if not any(

@@ -84,6 +84,7 @@ class Expressions(ABC):
         self.warnings: list[Diagnostic] = []
         self.filled: dict[Span, bool] = {}  # alternatives that are lists: were they ever not empty
         self.alike = Alike()
+        self.met: dict[tuple[bytes, bytes], bool] = {}
         self.asked = False  # was there anything that looks like a choice
         self.level = 0
         self.active: list[str] = []
@@ -426,7 +427,7 @@ class Expressions(ABC):
         if len(found) == 1:
             return found[0]
         choice = Choice(tuple(found))
-        check_texts(choice, span)
+        check_texts(choice, span, self.met)
         self.alike.choices[choice.digest] = found, spans
         return choice
 

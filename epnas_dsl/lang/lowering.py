@@ -19,6 +19,7 @@ from epnas_dsl.errors import (
 from epnas_dsl.lang import syntax
 from epnas_dsl.lang.alike import width_of
 from epnas_dsl.lang.bindings import (
+    KINDS,
     ArrayBinding,
     Binding,
     Bound,
@@ -471,7 +472,7 @@ class _Lowerer:
             hint = "" if term.kind == "number" else f"a production: `{node.name} := ..`"
             what = "only values have an index" if array else "names stand for values"
             raise SpaceValueError(
-                f"`{node.name}` would be {_KINDS.get(term.kind, term.kind)}; {what}",
+                f"`{node.name}` would be {KINDS[term.kind]}; {what}",
                 code="E219", span=node.value.span, hint=hint,
             )  # fmt: skip
         if term.kind == "number" and not term.decisions:
@@ -587,9 +588,6 @@ class _Lowerer:
         ]
         self.unread(self.top.names)
         return found + self.expressions.warnings
-
-
-_KINDS = {"operation": "an operation", "number": "a number", "value": "a value"}
 
 
 def _calls(terms: Iterable[Term]) -> Iterator[tuple[str, Span | None]]:

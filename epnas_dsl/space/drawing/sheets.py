@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,7 +12,7 @@ from itertools import islice
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.drawing.canvas import TIMES, family, short
 from epnas_dsl.space.drawing.column import CHOSEN, FIXED, GONE, OPEN, strongest, width_of
-from epnas_dsl.space.genotype import print_callee, print_cells, print_term
+from epnas_dsl.space.genotype import print_cells, print_term
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import (
     Apply,
@@ -282,8 +281,6 @@ class _Reader:
         plain = all(isinstance(x, Value) for x in leaves)
         own = reads if plain or term.kind == "operation" else {}
         chips = []
-        parts = [t for leaf in leaves for t, _ in _inside(leaf, None)]
-        keys = self.keys([t for t in parts if isinstance(t, Operation)])
         for leaf in leaves[:SHOWN]:
             ours = leaf is chosen or (chosen is not None and leaf.digest == chosen.digest)
             for label in _labels(leaf, rest if ours else None):
@@ -291,20 +288,23 @@ class _Reader:
             if not (plain and isinstance(leaf, Value) and leaf.label in self.values):
                 state = CHOSEN if ours else GONE if self.functions.path else FIXED
                 text = self.alternative(leaf, rest if ours else None)
-                for long, mark in keys.items():
-                    text = text.replace(long, mark)
-                chips.append((_wrapped(text), _kind(leaf), state))
+                chips.append((text, _kind(leaf), state))
         if len(leaves) > SHOWN:
             chips.append(("and more", "join", self.maybe))
+        for long, mark in self.keys(leaves, "\n".join(text for text, *_ in chips)).items():
+            chips = [(text.replace(long, mark), kind, state) for text, kind, state in chips]
+        chips = [(_wrapped(text), kind, state) for text, kind, state in chips]
         return "" if plain and not chips else self.add(note, chips, own)
 
-    def keys(self, operations: list[Operation]) -> dict[str, str]:
-        """Letters for choices that are long and stand in several alternatives, each a row."""
-        count = Counter(_open(t) for t in operations if t.decisions)
-        often = [t for t, n in count.items() if n > 1 and len(t) > LONG]
+    def keys(self, leaves: list[Term], texts: str) -> dict[str, str]:
+        """Letters for long choices that stand in several alternatives, each with a row."""
+        parts = (part for leaf in leaves for part, _ in _inside(leaf, None))
+        often = {_open(p): p for p in parts if isinstance(p, Operation) and p.decisions}
         state = GONE if self.functions.path else FIXED
         return {
-            t: self.add("", [(_wrapped(t), family(t.partition("(")[0]), state)], {}) for t in often
+            text: self.add("", [(_wrapped(text), _kind(part), state)], {})
+            for text, part in often.items()
+            if len(text) > LONG and texts.count(text) > 1
         }
 
     def alternative(self, term: Term, tree: Tree | None) -> str:
@@ -312,7 +312,7 @@ class _Reader:
         if isinstance(term, Function):
             text = f"{term.name}({', '.join(_given(term, tree))})"
         else:
-            text = _open(term) if tree is None else _resolved(term, tree)
+            text = _open(term) if tree is None else print_term(term, tree, {})
         for part, inner in _inside(term, tree):
             if isinstance(part, Function):
                 name = self.functions.name(part, inner, opened=True)
@@ -413,8 +413,14 @@ def _chosen(term: Term, tree: Tree | None) -> tuple[Term | None, Tree | None]:
     return term, tree
 
 
-def _inside(term: Term, tree: Tree | None) -> Iterator[tuple[Term, Tree | None]]:
-    """A term and those in it, but for functions' bodies: what is chosen, or may be chosen."""
+def _inside(
+    term: Term, tree: Tree | None, seen: set[bytes] | None = None
+) -> Iterator[tuple[Term, Tree | None]]:
+    """A term and those in it, but for functions' bodies: what is chosen, or once what may be."""
+    seen = set() if seen is None else seen
+    if tree is None and term.digest in seen:
+        return
+    seen.add(term.digest)
     yield term, tree
     children, trees = term.children, _inner(term, tree)
     if tree and isinstance(term, Choice):
@@ -425,7 +431,7 @@ def _inside(term: Term, tree: Tree | None) -> Iterator[tuple[Term, Tree | None]]
         children = (term.subset, *[term.body] * (len(tree) - 1))
     if not isinstance(term, Function):
         for child, inner in zip(children, trees, strict=True):
-            yield from _inside(child, inner)
+            yield from _inside(child, inner, seen)
 
 
 def _labels(term: Term, tree: Tree | None) -> Iterator[str]:
@@ -472,16 +478,10 @@ def _given(function: Function, tree: Tree | None = None) -> list[str]:
     return [f"{n}={_open(t) if r is None else print_term(t, r, {})}" for (n, t), r in pairs]
 
 
-def _resolved(term: Term, tree: Tree) -> str:
-    if isinstance(term, Operation | Function):
-        return print_callee(term, tree, [], [])
-    return print_term(term, tree, {})
-
-
 def _open(term: Term) -> str:
     """A term as the language writes it, its choices with `|`."""
     match term:
-        case Choice():
+        case Choice() if term.size < 1_000:
             return "|".join(map(_open, islice(_alternatives(term), SHOWN)))
         case Subset():
             return f"{_quantity(term)} [{', '.join(map(_open, term.elements))}]"
