@@ -265,14 +265,14 @@ def test_billions_of_alternatives_are_not_written_out() -> None:
 
 
 def test_choices_that_lie_deep_in_each_other_are_drawn() -> None:
-    choices = "\n".join(f"a{i + 1} := relu(a{i}) | swish(a{i})" for i in range(30))
+    choices = "\n".join(f"a{i + 1} := relu(a{i}) | swish(a{i})" for i in range(24))
     space = read_space(f"""
     space deep()
     network (image) {{
         x = conv_3x3(image, 8)
         a0 := x | relu6(x)
         {choices}
-        return linear(global_avg_pool(a30), 10)
+        return linear(global_avg_pool(a24), 10)
     }}
     """)
     assert len(draw_space(space).source) < 10_000
