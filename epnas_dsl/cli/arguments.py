@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -84,6 +85,20 @@ def space(word: str) -> SearchSpace:
         note(f"some architectures of {found.name} cannot be built: {first.code}, {first.message}")
         note(f"  `epnas check {shlex.quote(word)}` shows where")
     return found
+
+
+def found_by(word: str, space: SearchSpace) -> str:
+    """What texts call a space: its name, or where that is found otherwise, the path of its file."""
+    from epnas_dsl.lang.loading import find_space
+    from epnas_dsl.lang.parser import parse_architecture
+
+    file, _ = find_space(word)
+    with suppress(ConfigError):
+        if find_space(space.name)[0].samefile(file):
+            return space.name
+    with suppress(EpnasError):  # not every path can stand in a text
+        return parse_architecture(f"{file}:").space
+    return space.name
 
 
 def told(space: SearchSpace) -> SearchSpace:

@@ -234,7 +234,7 @@ def check_level(space: SearchSpace, level: int | None) -> None:
 def sample_command(space: str, number: int, seed: int, level: int | None) -> None:
     """Print random architectures, one a line.
 
-    All are equally likely.
+    All are equally likely. They name their space by its path where its name would not find it.
     """
     import numpy as np
 
@@ -243,9 +243,10 @@ def sample_command(space: str, number: int, seed: int, level: int | None) -> Non
     found = arguments.space(space)
     check_level(found, level)
     generator = np.random.default_rng(seed)
+    name = arguments.found_by(space, found)
     for start in range(0, number, 100):
         for architecture in sample(found, min(100, number - start), generator, level):
-            say(architecture)
+            say(name + str(architecture).removeprefix(found.name))
 
 
 @click.command("draw")

@@ -8,6 +8,7 @@ from typing import Any
 
 from epnas_dsl.errors import EpnasError, Span, nearest
 from epnas_dsl.lang import syntax
+from epnas_dsl.lang.alike import usual_width
 from epnas_dsl.lang.bindings import (
     KINDS,
     ArrayBinding,
@@ -134,7 +135,9 @@ class Calls(Expressions):
             width = None
         if isinstance(channels, Bound) and any("channels" in _parameters(f) for f in leaves):
             channels.read = True
-        return Apply(callee, tuple(values), given, width, node.span)
+        call = Apply(callee, tuple(values), given, width, node.span)
+        self.alike.widths.setdefault(callee.digest, set()).add(usual_width(call))
+        return call
 
     def place(
         self, leaves: tuple[Term, ...], numbers: list[Term], named: dict[str, Term],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import islice, product
 
 from epnas_dsl.errors import Span
 from epnas_dsl.lang.bindings import fail
@@ -11,6 +11,9 @@ from epnas_dsl.space.genotype import print_term
 from epnas_dsl.space.terms import Choice, Each, Join, Subset, Term, pick
 
 MAX_LISTED = 2_000  # alternatives of one decision that are compared by their text
+MAX_MET = 200_000  # pairs of terms that are compared in one file
+Met = dict[tuple[bytes, bytes], bool]  # whether they may be written the same
+HEAD = ("name", "operator", "cell", "cells", "array", "variable", "least", "most")
 
 
 def check_subsets(parts: Iterable[Term], span: Span) -> None:
@@ -28,19 +31,48 @@ def check_subsets(parts: Iterable[Term], span: Span) -> None:
             seen |= own
 
 
-def check_texts(choice: Choice, span: Span) -> None:
-    """Refuse a decision of which two alternatives are written the same.
+def check_texts(choice: Choice, span: Span, met: Met) -> None:
+    """Refuse a decision of which two alternatives may be written the same.
 
-    Of alternatives that are too many to be listed only sums of one element are looked at.
+    Alternatives that are too many to be listed are compared part by part.
     """
     seen: set[str] = set()
-    few = choice.size <= MAX_LISTED
+    large: list[Term] = []
+    most = MAX_LISTED // (1 if choice.size <= MAX_LISTED else len(choice.alternatives))
     for term in choice.alternatives:
-        listed = few or term.size <= MAX_LISTED // len(choice.alternatives)
+        listed = term.size <= most
         for text in _texts(term, {}) if listed else _alone(term):
             if text in seen:
                 fail("E211", f"two alternatives are both written `{text}`", span)
             seen.add(text)
+        large += [] if listed else [term]
+    pairs = product(large, choice.alternatives)
+    if any(one is not two and _meet(one, two, met) for one, two in pairs):
+        fail("E211", "two alternatives may be written the same", span)
+
+
+def _meet(one: Term, two: Term, met: Met) -> bool:
+    """Whether two terms may be written the same, as all of their parts may be."""
+    key = one.digest, two.digest
+    if key not in met and len(met) < MAX_MET:
+        met[key] = False
+        met[key] = _compare(one, two, met)
+    return met.get(key, False)
+
+
+def _compare(one: Term, two: Term, met: Met) -> bool:
+    if one.digest == two.digest:
+        return True
+    if isinstance(one, Choice):
+        return any(_meet(term, two, met) for term in one.alternatives)
+    if isinstance(two, Choice):
+        return _meet(two, one, met)
+    heads = [[type(t), *(getattr(t, n, None) for n in HEAD)] for t in (one, two)]
+    names = [[n for n, _ in getattr(t, "arguments", ())] for t in (one, two)]
+    same = heads[0] == heads[1] and names[0] == names[1] and not one.shares
+    if not same or not one.children or len(one.children) != len(two.children):
+        return False
+    return all(_meet(a, b, met) for a, b in zip(one.children, two.children, strict=True))
 
 
 def _alone(term: Term) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import NoReturn, TypeVar
 
 from epnas_dsl.errors import Diagnostic, EpnasError, SpaceErrors, Span, nearest
 from epnas_dsl.lang import syntax
+from epnas_dsl.lang.alike import Alike
 from epnas_dsl.lang.bindings import (
     KINDS,
     ArrayBinding,
@@ -23,10 +24,9 @@ from epnas_dsl.lang.bindings import (
     locate,
     mistake,
 )
-from epnas_dsl.lang.distinct import MAX_LISTED, check_apart, check_subsets, check_texts
+from epnas_dsl.lang.distinct import check_apart, check_subsets, check_texts
 from epnas_dsl.space.arithmetic import calculate
-from epnas_dsl.space.genotype import print_term
-from epnas_dsl.space.operations import ENTRY, OPERATIONS
+from epnas_dsl.space.operations import OPERATIONS
 from epnas_dsl.space.terms import (
     Choice,
     Constant,
@@ -44,7 +44,6 @@ from epnas_dsl.space.terms import (
     Value,
     Variable,
     inside,
-    pick,
 )
 
 MAX_NESTED = 64  # productions and functions in each other
@@ -78,8 +77,8 @@ class Expressions(ABC):
         self.used: set[str] = set()
         self.warnings: list[Diagnostic] = []
         self.filled: dict[Span, bool] = {}  # alternatives that are lists: were they ever not empty
-        self.steps = False  # does a cell have a stride, so that a stride may be another than 1
-        self.wires: set[str] = set()  # operations that count as nothing
+        self.alike = Alike()
+        self.met: dict[tuple[bytes, bytes], bool] = {}
         self.asked = False  # was there anything that looks like a choice
         self.level = 0
         self.active: list[str] = []
@@ -413,37 +412,10 @@ class Expressions(ABC):
             seen.add(term.digest)
         if len(found) == 1:
             return found[0]
-        self.alike(found, spans)
         choice = Choice(tuple(found))
-        check_texts(choice, span)
+        check_texts(choice, span, self.met)
+        self.alike.choices[choice.digest] = found, spans
         return choice
-
-    def alike(self, found: list[Term], spans: list[Span]) -> None:
-        """Warn of alternatives that are written differently and are the same operation."""
-        seen: dict[object, str] = {}
-        for term, span in zip(found, spans, strict=True):
-            if not isinstance(term, Operation) or term.size > MAX_LISTED // len(found):
-                continue
-            spec = OPERATIONS[term.name]
-            for i in range(term.size):
-                tree = pick(term, i)
-                pairs = zip(term.arguments, tree or ((),) * len(term.arguments), strict=True)
-                given = {n: print_term(t, r, {}) for (n, t), r in pairs}
-                usual = {n: str(v) for n, v in (*spec.parameters, *spec.fixed)}
-                text = print_term(term, tree, {})
-                taken = {**usual, **given}
-                if not self.steps and not spec.calibrates and ENTRY in taken:
-                    taken[ENTRY] = taken[ENTRY].replace(ENTRY, "1")
-                if spec.family == "pooling" and taken.get("kernel", "").isdigit():
-                    taken["padding"] = taken["padding"].replace(
-                        "-1", str(int(taken["kernel"]) // 2)
-                    )
-                same: tuple[object, ...] = (spec.build, *sorted(taken.items()))
-                if term.name in self.wires and not self.steps and taken.get(ENTRY, "1") == "1":
-                    same = ("wire",)
-                other = seen.setdefault(same, text)
-                if other != text:
-                    self.warn("W004", f"`{text}` is the same as `{other}`", span)
 
     def warn(self, code: str, message: str, span: Span) -> None:
         """Note what looks like a mistake, once."""
@@ -543,6 +515,7 @@ class Expressions(ABC):
         if not inside:
             check_subsets(parts, node.span)
         width = self.width(node, env)
+        self.alike.shared |= width is not None
         for argument, terms in zip(node.arguments, lists, strict=True):
             if width and not all(map(_is_named, terms)):
                 fail("E243", "only named values can share channels", argument.span,

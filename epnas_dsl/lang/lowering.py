@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from epnas_dsl.errors import Diagnostic, EpnasError, SpaceErrors, Span, nearest
 from epnas_dsl.lang import syntax
+from epnas_dsl.lang.alike import width_of
 from epnas_dsl.lang.bindings import (
     KINDS,
     ArrayBinding,
@@ -111,8 +112,9 @@ class _Lowerer:
             self.keep(lambda i=item: self.declare(i))
         sharing, treated = self.settings(items)
         cells = [i for i in items if isinstance(i, syntax.Cell)]
-        self.expressions.steps = any(n.stride != 1 for cell in cells for n in cell.names)
-        self.expressions.wires = {name for name, role in treated.items() if role == "wire"}
+        alike = self.expressions.alike
+        alike.stepping = any(n.stride != 1 for cell in cells for n in cell.names)
+        alike.wires = {name for name, role in treated.items() if role == "wire"}
         bodies = [b for cell in cells for b in self.cell(cell)]
         networks = [i for i in items if isinstance(i, syntax.Network)]
         for extra in networks[1:]:
@@ -454,7 +456,8 @@ class _Lowerer:
             return
         scope.labels[label] = array or label
         scope.statements.append(Statement(label, term, scope.level, array, node.span))
-        reader = Variable(label) if term.kind == "number" else Value(label)
+        number = term.kind == "number"
+        reader = Variable(label) if number else Value(label, width=width_of(term))
         bound = Bound(reader, scope.level, span=span)
         if array:
             binding = scope.env.names.setdefault(array, ArrayBinding(array, span=span))
@@ -510,6 +513,8 @@ class _Lowerer:
     def idle(self, space: SearchSpace) -> None:
         """Note the choices that leave nothing to choose."""
         warn = self.expressions.warn
+        for found in self.expressions.alike.warnings():
+            warn(found.code, found.message, found.span or self.node.span)
         for span, filled in self.expressions.filled.items():
             if not filled:
                 warn("W006", "this alternative is always empty, so it is never chosen", span)

@@ -631,7 +631,8 @@ class Builder:
         body = self.space.cells[cell]
         self._count()
         self.instances += 1
-        instance = f"cell{self.instances}"
+        number = self.instances
+        instance = f"cell{number}"
         read = [self.nodes[r.node] for r in inputs]
         if any(n.scale == 0 for n in read):
             raise ShapeError(f"the cell `{cell}` needs images, not vectors", code="E405")
@@ -652,10 +653,12 @@ class Builder:
         numbers = (("channels", scope.numbers["channels"]),)
         scope.calls = (*outer.calls, Call(instance, cell, True, numbers, names, span))
         made = self._body(body, scope)
-        if made.entry and scope.stride > 1:
+        left = self.instances > number and self.nodes[made.node].scale == scope.scale
+        if scope.stride > 1 and (made.entry or left):  # left to a cell in it, which did not take it
             raise ShapeError(
                 f"the cell `{cell}` has a stride of {scope.stride}, but what it returns has not "
-                "taken it", code="E410", hint="the stride is taken by operations on its inputs",
+                "taken it", code="E410", hint="the stride is taken by operations on its inputs, "
+                f"not by cells unless their names have a `/{scope.stride}` as well",
             )  # fmt: skip
         return Ref(made.node, instance)
 

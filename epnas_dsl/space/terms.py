@@ -156,10 +156,15 @@ class Formula(Term):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Value(Term):
-    """A named value: `prev1`, `h3`. An optional one is left out where its level is not there."""
+    """A named value: `prev1`, `h3`. An optional one is left out where its level is not there.
+
+    Attributes:
+        width: how many channels it has, where its text says so; for warnings.
+    """
 
     label: str
     optional: bool = False
+    width: str = field(default="", compare=False, repr=False)
     span: Span | None = field(default=None, compare=False, repr=False)
 
 

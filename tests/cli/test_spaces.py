@@ -205,8 +205,8 @@ network (image) {
 def test_a_text_is_read_back_whatever_its_file_is_called(epnas, monkeypatch) -> None:
     Path("s").mkdir()
     Path("s/other.space").write_text(SLIM)
-    text = epnas("sample", "s/other.space").out.strip()
-    assert text.startswith("first: ")
+    assert epnas("sample", "s/other.space").out.startswith("s/other.space: x = ")
+    text = epnas("sample", "s/other.space").out.strip().replace("s/other.space", "first")
     assert "W008" in epnas("check", "s/other.space").err
     for command in (["summary"], ["draw", "-o", "a.svg"]):
         refused = epnas(*command, text)
@@ -222,6 +222,22 @@ def test_a_text_is_read_back_whatever_its_file_is_called(epnas, monkeypatch) -> 
     assert "W008" not in epnas("check", "first.space").err
     assert epnas("count", "first").out == "2\n"
     assert "did you mean `first`?" in epnas("count", "frst").err
+
+
+def test_samples_name_the_path_where_the_name_would_not_find_it(epnas, monkeypatch) -> None:
+    """So that they can be handed on as they are, from where they were printed."""
+    space = SLIM.replace("first()", "first(k=1)").replace("4|8", "4*k|8*k")
+    for file in ("s/first.space", "s/a [b].space"):
+        Path(file).parent.mkdir(exist_ok=True)
+        Path(file).write_text(space)
+    text = epnas("sample", "s/first(k=2)").out
+    assert text.startswith("s/first.space(k=2): x = conv_3x3(image, channels=")
+    assert epnas("summary", text.strip()).status == 0
+    assert epnas("sample", str(Path("s/first.space").resolve())).out.startswith("/")
+    assert epnas("sample", "s/a [b].space").out.startswith("first: ")
+    monkeypatch.chdir("s")
+    for word in ("first", "first.space", "./first.space", str(Path("first.space").resolve())):
+        assert epnas("sample", word).out.startswith("first: ")
 
 
 def test_a_name_means_one_space(epnas) -> None:

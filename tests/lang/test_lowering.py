@@ -476,3 +476,56 @@ def test_alternatives_that_are_the_same_once_defaults_are_taken(alternatives, sa
     else:
         assert len(found) == len(same)
         assert all(end in message for message, end in zip(found, same, strict=True))
+
+
+MANY = "|".join(map(str, range(1, 60)))
+TWICE = ["`conv_3x3(channels=8)` is the same as `conv_3x3`"]
+WIDE = "z = {}; return linear(global_avg_pool(z), 10)"
+
+
+def warned(body: str, items: str = "", code: str = "W004") -> list[str]:
+    head = "x = conv_3x3(image, 8); w = conv_3x3(image, 16); y = relu(max_pool_3x3(x) + x);"
+    text = f"space s(k=8)\n{items}\nnetwork (image) {{ {head} {WIDE.format(body)} }}"
+    found = check("s.space", text)[1]
+    assert {d.code for d in found} - {"W001", "W002", code} == set()
+    return [d.message for d in found if d.code == code]
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (f"conv(y, {MANY}, dilation={MANY}) | conv(y, 58|90, dilation=40|91)",
+         ["two alternatives may be written the same"]),
+        (f"conv(y, {MANY}, dilation={MANY}) | conv(y, 58|90, dilation=90|91)", []),
+        (f"relu(conv(y, {MANY}, dilation={MANY})) | relu(conv(x, 58|90, dilation=40|91))", []),
+    ],
+)  # fmt: skip
+def test_texts_of_thousands_of_alternatives_are_compared(body: str, found: list[str]) -> None:
+    assert warned(body, code="E211") == found
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (f"conv(y, {MANY}, 4, dilation={MANY}) | conv_3x3(y, 4|5, dilation=7)",
+         ["`conv_3x3(y, channels=4, dilation=7)` is the same as "
+          "`conv(y, kernel=3, channels=4, dilation=7)`"]),
+        (f"conv(y, {MANY}, 4, dilation={MANY}) | conv_3x3(y, 5, dilation={MANY})", []),
+        ("relu(y) + x | x + relu(y)", ["`x + relu(y)` is the same as `relu(y) + x`"]),
+        ("conv_3x3(y) | conv_3x3(y, 8|16)",
+         ["`conv_3x3(y, channels=8)` is the same as `conv_3x3(y)`"]),
+        ("conv_3x3(y) | conv_3x3(w, 8)", []),
+        ("op(y)", TWICE),
+        ("op(op(x | y))", TWICE),
+        ("op(w)", []),
+        ("op(y) + op(x) + op(conv_3x3(w, 8))", TWICE),
+        ("op(y) + conv_1x1(op(w), 8)", []),
+        ("op(image)", []),
+        ("op(x | relu(y) | f(w))", []),
+        ("op(g(y))", []),
+    ],
+)  # fmt: skip
+def test_operations_that_are_the_same_where_widths_are_known(body: str, found: list[str]) -> None:
+    items = "op := conv_3x3 | conv_3x3(channels=8)\ndef f(a) { return conv_1x1(a, 16) }"
+    items += "\ng := f | relu"
+    assert warned(body, items) == found

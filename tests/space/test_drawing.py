@@ -28,7 +28,7 @@ from epnas_dsl.space.drawing import (
     rendering,
     to_svg,
 )
-from epnas_dsl.space.drawing.canvas import DARK, FADED, drawn_bodies
+from epnas_dsl.space.drawing.canvas import DARK, FADED, FAMILIES, drawn_bodies
 from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.graph import body_nodes
 from epnas_dsl.space.neighbours import neighbours
@@ -262,6 +262,20 @@ def test_billions_of_alternatives_are_not_written_out() -> None:
     }}
     """
     assert len(draw_space(read_space(text)).source) < 10_000
+
+
+def test_choices_that_lie_deep_in_each_other_are_drawn() -> None:
+    choices = "\n".join(f"a{i + 1} := relu(a{i}) | swish(a{i})" for i in range(24))
+    space = read_space(f"""
+    space deep()
+    network (image) {{
+        x = conv_3x3(image, 8)
+        a0 := x | relu6(x)
+        {choices}
+        return linear(global_avg_pool(a24), 10)
+    }}
+    """)
+    assert len(draw_space(space).source) < 10_000
 
 
 # --- rendering ---------------------------------------------------------------------------------
@@ -593,3 +607,73 @@ def test_drawing_loads_its_libraries_late() -> None:
     code = f"import sys, epnas_dsl.space.drawing; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+FUNCTIONS = """
+space functions()
+op := conv_3x3 | conv_5x5
+def narrow(x) { y = op(x); return conv_1x1(y, 8) + x }
+def wide(x, n) { h[0] = x; for i in 1..n { h[i] = conv_3x3(h[i-1]) } return concat(h[1..n]) }
+def twice(x) { return conv_3x3(conv_3x3(x)) }
+network (image) {
+    x = twice(conv_3x3(image, 8))
+    y = narrow(x) | conv_1x1(wide(x, 3), 8) | relu(x)
+    z = sum(op(s) for s in some of [x, conv_1x1(y)])
+    v = concat(z, any of [x, narrow(y)])
+    return linear(global_avg_pool(v), 10)
+}
+"""
+
+
+def test_functions_that_are_alternatives_are_opened() -> None:
+    """Also without choices; those that are no alternatives and have none stay closed."""
+    space = read_space(FUNCTIONS)
+    source = draw_space(space).source
+    titles = [r"wide\(x, n=3\)", r"narrow\(x\)", r"twice\(x\)"]
+    assert [len(re.findall(rf'label="{t}\\l"', source)) for t in titles] == [1, 1, 0]
+    assert 'label="h3 = conv_3x3(h2)"' in source
+    text = "functions: y = conv_1x1(wide(x, n=3), channels=8); z = conv_3x3(x); v = concat(z, {})"
+    one = load_architecture(text.format("narrow(y) { y = conv_5x5(x) }"), space)
+    path = draw_space(space, path=one).source
+    assert "conv_1x1(wide·1(x, n=3), channels=8)" in path
+    assert "narrow·1(y)" in path
+    assert len(re.findall(r'label="(?:wide·1\(x, n=3\)|narrow·1\(x\))\\l"', path)) == 2
+
+
+def test_what_a_comprehension_chooses_among_has_boxes() -> None:
+    space = read_space(FUNCTIONS)
+    source = draw_space(space).source
+    assert source.count('label="conv_1x1(y)"') == 1
+    assert "z = sum(b(a))" in source
+    text = "functions: y = relu(x); z = conv_3x3(x) + conv_5x5(conv_1x1(y)); v = concat(z)"
+    path = draw_space(space, path=load_architecture(text, space)).source
+    assert "z = sum(b(x), c(conv_1x1(y)))" in path
+    assert re.search(r'label="conv_1x1\(y\)" .*penwidth=2.2', path)
+
+
+def test_smash_is_drawn_with_its_memory_banks() -> None:
+    source = draw_space(load_space("smash")).source
+    assert "bank2 = operation(concat(a), channels=b)" in source
+    assert 'label="a(a(x)) + a(x)"' in source
+    assert source.count('label="conv(kernel=3|5|7, dilation=1|2|3)"') == 1
+
+
+def test_cells_in_cells_are_one_stage_with_what_they_stand_in() -> None:
+    space = read_space("""
+    space nested()
+    cell inner, narrow/2 (a) { return conv_3x3(a) | conv_5x5(a) }
+    cell outer (p) { return conv_3x3(inner(p)) + p }
+    cell down/2 (p) { return concat(inner(narrow(p)), conv_3x3(p)) }
+    network (image) {
+        x = stack(conv_3x3(image, 8), [outer*2, down])
+        return linear(global_avg_pool(x), 10)
+    }
+    """)
+    one = Architecture(space, (0,))
+    column = [line for line in draw_network(one).source.splitlines() if "\tstage" in line]
+    boxes = re.findall(r'label="?(outer  × 2|\w+)"? ', "\n".join(column))
+    assert [b for b in boxes if b in {"inner", "narrow", "down", "outer  × 2"}] == [
+        "outer  × 2", "down",
+    ]  # fmt: skip
+    orange = FAMILIES["reduction"][1]
+    assert f'[label=narrow color="{orange}"' in draw_cell(one, "down").source

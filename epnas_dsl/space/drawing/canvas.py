@@ -106,6 +106,13 @@ def family(operation: str) -> str:
     return spec.family if spec and spec.family in FAMILIES else "activation" if spec else "cell"
 
 
+def cell_kind(space: SearchSpace, name: str) -> str:
+    """What a cell looks like, or an operation."""
+    if name not in space.cells:
+        return family(name)
+    return "reduction" if space.cells[name].names[name] > 1 else "cell"
+
+
 def operation_lines(text: str, width: int = 18) -> list[str]:
     """The text of an operation on short lines: `sep_conv_3x3` is two, arguments follow."""
     name, bracket, rest = text.partition("(")

@@ -12,6 +12,7 @@ from epnas_dsl.space.drawing.canvas import (
     FAMILIES,
     body_title,
     canvas,
+    cell_kind,
     check_size,
     drawn_bodies,
     family,
@@ -23,6 +24,7 @@ from epnas_dsl.space.drawing.stages import draw_column, draw_difference, folded,
 from epnas_dsl.space.genotype import runs
 from epnas_dsl.space.graph import to_graph
 from epnas_dsl.space.nodes import Node, nodes
+from epnas_dsl.space.search_space import SearchSpace
 
 if TYPE_CHECKING:
     from graphviz import Digraph
@@ -51,14 +53,14 @@ def draw_cell(architecture: Architecture, body: str | None = None) -> Digraph:
         listing = nodes(to_graph(architecture, name))
         check_size(sum(1 + len(n.inputs) for n in listing))
         if len(shown) == 1:
-            Rows(page, blocks_of(listing)).draw()
+            Rows(page, blocks_of(space, listing)).draw()
         else:
-            frame = draw_frame(page, name, body_title(space, name), blocks_of(listing))
+            frame = draw_frame(page, name, body_title(space, name), blocks_of(space, listing))
             page.x += frame.right + GAP
     return dot
 
 
-def blocks_of(listing: Sequence[Node]) -> Blocks:
+def blocks_of(space: SearchSpace, listing: Sequence[Node]) -> Blocks:
     """The inputs, a block for each statement, and the output; zeros are dashed."""
     zeros = {n.name for n in listing if family(n.operation) == "zero"}
     dashed = {"style": "dashed", "color": FAMILIES["zero"][1]}
@@ -69,7 +71,7 @@ def blocks_of(listing: Sequence[Node]) -> Blocks:
         if node.operation == "stack":
             cells = [f"{cell}*{n}" if n > 1 else cell for cell, n in runs(text.split())]
             text = f"stack({', '.join(cells)})"
-        kind = family(node.operation)
+        kind = cell_kind(space, node.operation)
         item = item_of(node.operation, operation_lines(text), kind, reads)
         blocks.setdefault(_block(node), {})[node.name] = item
     blocks["return"] = {"return": item_of("input", ["output"], "", {listing[-1].name: {}})}

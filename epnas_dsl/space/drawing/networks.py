@@ -45,7 +45,7 @@ def draw_network(architecture: Architecture, image: Image = (3, 32, 32)) -> Digr
     )
     top, right = column.y, 0.0
     for body in cells:
-        blocks = blocks_of(nodes(to_graph(architecture, body)))
+        blocks = blocks_of(space, nodes(to_graph(architecture, body)))
         frame = draw_frame(column, body, body_title(space, body), blocks)
         right, column.y = max(right, frame.right), frame.y - GAP
     draw_column(Column(dot, "stage", right + 3 * GAP if cells else 0, top), stages)

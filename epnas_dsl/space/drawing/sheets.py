@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from itertools import islice
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.drawing.canvas import TIMES, family, short
 from epnas_dsl.space.drawing.column import CHOSEN, FIXED, GONE, OPEN, strongest, width_of
-from epnas_dsl.space.genotype import print_callee, print_cells, print_term
+from epnas_dsl.space.genotype import print_cells, print_term
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import (
     Apply,
@@ -35,6 +36,7 @@ from epnas_dsl.space.terms import (
 SHOWN = 24  # alternatives of one decision
 MAX_LEVELS = 6
 WIDE, GAP = 340.0, 4.0  # points for the alternatives of a row, and between them
+LONG = 16  # characters of a choice that may get a letter
 LEFT_OUT = "left out"
 
 
@@ -110,9 +112,10 @@ class Functions:
     path: bool
     known: dict[object, tuple[str, Function, Tree | None]] = field(default_factory=dict)
 
-    def name(self, function: Function, tree: Tree | None) -> str:
-        """What a function is called in the picture."""
-        if not any(s.term.decisions for s in _body(function)) or (self.path and tree is None):
+    def name(self, function: Function, tree: Tree | None, opened: bool = False) -> str:
+        """What a function is called in the picture; without choices it may be opened as well."""
+        opened = opened or any(s.term.decisions for s in _body(function))
+        if not opened or (self.path and tree is None):
             return function.name
         key: object = (function.digest, tree) if self.path else function.name
         if key not in self.known:
@@ -120,7 +123,7 @@ class Functions:
             name = f"{function.name}\N{MIDDLE DOT}{number + 1}" if self.path else function.name
             self.known[key] = name, function, tree
         name, first, _ = self.known[key]
-        if function.size > first.size:
+        if (function.size, function.places) > (first.size, first.places):
             self.known[key] = name, function, tree
         return name
 
@@ -134,7 +137,7 @@ class Functions:
             trees = _inner(function, tree)[len(function.arguments) :]
             body = Body({name: 1}, function.inputs, statements[:-1], statements[-1])
             found = dict(zip(statements, trees, strict=True)) if tree is not None else {}
-            title = f"{name}({', '.join((*function.inputs, *_given(function)))})"
+            title = f"{name}({', '.join((*function.inputs, *_given(function, tree)))})"
             yield title, sheets_of(space, body, self, self.path or None, found)
 
 
@@ -177,14 +180,14 @@ class _Reader:
 
     Attributes:
         values: the lane of each label.
-        bound: what the variable of a comprehension reads.
+        bound: how the variable of a comprehension is written, and what it reads.
         taken: the labels that the architecture reads; without one, those that may be read.
     """
 
     functions: Functions
     values: dict[str, str] = field(default_factory=dict)
     arrays: dict[str, list[str]] = field(default_factory=dict)
-    bound: dict[str, dict[str, str]] = field(default_factory=dict)
+    bound: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
     rows: list[Row] = field(default_factory=list)
     sure: str = FIXED
@@ -204,8 +207,9 @@ class _Reader:
         """How a term is written, a letter for each row; what it reads goes to `reads`."""
         match term:
             case Value() if term.label in self.bound:
-                reads |= self.bound[term.label]
-                return ""
+                text, read = self.bound[term.label]
+                reads |= read
+                return text
             case Value():
                 return self.value(term.label, reads)
             case Last():
@@ -282,22 +286,45 @@ class _Reader:
             for label in _labels(leaf, rest if ours else None):
                 self.read(label, self.sure if ours else self.maybe, own)
             if not (plain and isinstance(leaf, Value) and leaf.label in self.values):
-                text = _resolved(leaf, rest) if ours and rest is not None else _open(leaf)
-                if isinstance(leaf, Function):
-                    name = self.functions.name(leaf, rest if ours else None)
-                    text = f"{name}({', '.join(_given(leaf, rest if ours else None))})"
                 state = CHOSEN if ours else GONE if self.functions.path else FIXED
-                chips.append((_wrapped(text), _kind(leaf), state))
+                text = self.alternative(leaf, rest if ours else None)
+                chips.append((text, _kind(leaf), state))
         if len(leaves) > SHOWN:
             chips.append(("and more", "join", self.maybe))
+        for long, mark in self.keys(leaves, "\n".join(text for text, *_ in chips)).items():
+            chips = [(text.replace(long, mark), kind, state) for text, kind, state in chips]
+        chips = [(_wrapped(text), kind, state) for text, kind, state in chips]
         return "" if plain and not chips else self.add(note, chips, own)
+
+    def keys(self, leaves: list[Term], texts: str) -> dict[str, str]:
+        """Letters for long choices that stand in several alternatives, each with a row."""
+        parts = (part for leaf in leaves for part, _ in _inside(leaf, None))
+        often = {_open(p): p for p in parts if isinstance(p, Operation) and p.decisions}
+        state = GONE if self.functions.path else FIXED
+        return {
+            text: self.add("", [(_wrapped(text), _kind(part), state)], {})
+            for text, part in often.items()
+            if len(text) > LONG and texts.count(text) > 1
+        }
+
+    def alternative(self, term: Term, tree: Tree | None) -> str:
+        """How an alternative is written; the functions in it are opened."""
+        if isinstance(term, Function):
+            text = f"{term.name}({', '.join(_given(term, tree))})"
+        else:
+            text = _open(term) if tree is None else print_term(term, tree, {})
+        for part, inner in _inside(term, tree):
+            if isinstance(part, Function):
+                name = self.functions.name(part, inner, opened=True)
+                text = re.sub(rf"\b{part.name}\(", f"{name}(", text, count=1)
+        return text
 
     def subset(self, term: Subset, tree: Tree | None, outside: dict[str, str]) -> str:
         """Some of several."""
         if term.least == term.most == len(term.elements):
             pairs = zip(term.elements, tree[1] if tree else _inner(term, tree), strict=True)
             return ", ".join(self.text(t, r, outside) for t, r in pairs)
-        chosen = tree[0] if tree else ()
+        chosen = dict(zip(*tree, strict=True)) if tree else {}
         reads: dict[str, str] = {}
         chips = []
         for i, element in enumerate(term.elements):
@@ -306,28 +333,36 @@ class _Reader:
                 self.read(label, state, reads)
             if not isinstance(element, Value):
                 shown = FIXED if state == OPEN else state
-                chips.append((_wrapped(_open(element)), _kind(element), shown))
+                text = _wrapped(self.alternative(element, chosen.get(i)))
+                chips.append((text, _kind(element), shown))
         return self.add(_quantity(term), chips, reads)
 
     def each(self, term: Each, tree: Tree | None, reads: dict[str, str]) -> str:
         """The body for each element, where these are fixed or chosen; else once for all."""
         elements = term.subset.elements
         whole = term.subset.least == term.subset.most == len(elements)
+        mark = ""
+        if not whole and not all(isinstance(e, Value) for e in elements):
+            mark = self.subset(term.subset, tree[0] if tree else None, reads)
         chosen = range(len(elements)) if whole else tree[0][0] if tree else [-1]
         bodies = tree[1:] if tree else ()
         texts = []
         for n, i in enumerate(chosen):
             own: dict[str, str] = {}
-            for j, element in enumerate(elements):
+            for j, element in enumerate(() if mark else elements):
                 if not whole or i == j:
                     for label in _labels(element, None):
                         self.read(label, self.sure if i == j else self.maybe, own)
-            self.bound[term.variable] = own
+            named = i >= 0 and not isinstance(elements[i], Value)
+            self.bound[term.variable] = (
+                _open(elements[i]) if named or (mark and tree) else mark,
+                own,
+            )
             body = bodies[n] if n < len(bodies) else None if term.body.decisions else ()
             texts.append(self.text(term.body, body, reads))
         self.bound.pop(term.variable, None)
         text = ", ".join(texts)
-        return text if whole or tree else f"{text} for {_quantity(term.subset)} .."
+        return text if whole or tree or mark else f"{text} for {_quantity(term.subset)} .."
 
     def apply(self, term: Apply, tree: Tree | None, reads: dict[str, str]) -> str:
         """An operation, or the operations that it is chosen from."""
@@ -335,6 +370,7 @@ class _Reader:
         callee = term.callee
         own = {} if isinstance(callee, Choice) else reads
         inputs = [self.text(t, r, own) for t, r in zip(term.inputs, rest, strict=False)]
+        inputs = [x or ".." for x in inputs] if len(inputs) > 1 else inputs
         values = [
             f"{n}={self.text(t, r, own, n)}"
             for (n, t), r in zip(term.arguments, rest[len(inputs) :], strict=True)
@@ -377,11 +413,15 @@ def _chosen(term: Term, tree: Tree | None) -> tuple[Term | None, Tree | None]:
     return term, tree
 
 
-def _labels(term: Term, tree: Tree | None) -> Iterator[str]:
-    """The values that are read, or may be read where nothing is chosen."""
-    if isinstance(term, Value):
-        yield term.label
+def _inside(
+    term: Term, tree: Tree | None, seen: set[bytes] | None = None
+) -> Iterator[tuple[Term, Tree | None]]:
+    """A term and those in it, but for functions' bodies: what is chosen, or once what may be."""
+    seen = set() if seen is None else seen
+    if tree is None and term.digest in seen:
         return
+    seen.add(term.digest)
+    yield term, tree
     children, trees = term.children, _inner(term, tree)
     if tree and isinstance(term, Choice):
         children, trees = (term.alternatives[tree[0]],), tree[1:]
@@ -391,7 +431,12 @@ def _labels(term: Term, tree: Tree | None) -> Iterator[str]:
         children = (term.subset, *[term.body] * (len(tree) - 1))
     if not isinstance(term, Function):
         for child, inner in zip(children, trees, strict=True):
-            yield from _labels(child, inner)
+            yield from _inside(child, inner, seen)
+
+
+def _labels(term: Term, tree: Tree | None) -> Iterator[str]:
+    """The values that are read, or may be read where nothing is chosen."""
+    return (t.label for t, _ in _inside(term, tree) if isinstance(t, Value))
 
 
 def _wrapped(text: str) -> str:
@@ -433,16 +478,10 @@ def _given(function: Function, tree: Tree | None = None) -> list[str]:
     return [f"{n}={_open(t) if r is None else print_term(t, r, {})}" for (n, t), r in pairs]
 
 
-def _resolved(term: Term, tree: Tree) -> str:
-    if isinstance(term, Operation | Function):
-        return print_callee(term, tree, [], [])
-    return print_term(term, tree, {})
-
-
 def _open(term: Term) -> str:
     """A term as the language writes it, its choices with `|`."""
     match term:
-        case Choice():
+        case Choice() if term.size < 1_000:
             return "|".join(map(_open, islice(_alternatives(term), SHOWN)))
         case Subset():
             return f"{_quantity(term)} [{', '.join(map(_open, term.elements))}]"
@@ -450,12 +489,12 @@ def _open(term: Term) -> str:
             inputs = list(map(_open, term.inputs)) if isinstance(term, Apply) else []
             inputs += [f"{n}={_open(t)}" for n, t in term.arguments]
             name = _open(term.callee) if isinstance(term, Apply) else term.name
+            if isinstance(term, Apply) and isinstance(term.callee, Function):
+                name, inputs = term.callee.name, inputs + _given(term.callee)
             if isinstance(term, Apply) and isinstance(term.callee, Choice):
                 name = f"({name})"
             return f"{name}({', '.join(inputs)})" if inputs else name
         case Join():
             texts = [f"({_open(p)})" if isinstance(p, Choice) else _open(p) for p in term.parts]
-            if texts[:1] == texts[1:] and len(texts[0]) > 56:
-                texts[1] = "another such"
             return " + ".join(texts) if term.operator == "add" else f"concat({', '.join(texts)})"
     return print_term(term, (), {}) if term.size == 1 else "\N{HORIZONTAL ELLIPSIS}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from epnas_dsl.space.drawing.canvas import TIMES, chip, family
+from epnas_dsl.space.drawing.canvas import TIMES, cell_kind, chip, family
 from epnas_dsl.space.drawing.column import AFTER, BEFORE, FIXED, SKIP, Column, strongest, width_of
 from epnas_dsl.space.genotype import print_callee
 from epnas_dsl.space.graph import statement_names
@@ -140,7 +140,7 @@ def stages_of(
     stages: list[Stage] = []
     owner: dict[str, int] = {}
     statements = statement_names(space.network, space.depth)
-    for name, group in groupby(listing, key=lambda n: n.instance or n.name.split(".")[0]):
+    for (name, cell), group in groupby(listing, key=_stage):
         members = list(group)
         position = len(stages)
         owner.update((n.name, position) for n in members)
@@ -149,14 +149,19 @@ def stages_of(
         stage = Stage(name, read, "other", [], shapes.get(last.name, ""))
         if last.operation == "input":
             stage.kind, stage.lines = "input", [last.text]
-        elif last.instance:
-            stride = space.cells[last.cell].names[last.cell]
-            stage.kind, stage.lines = "reduction" if stride > 1 else "cell", [last.cell]
-            stage.key = (last.cell, stage.shape)
+        elif cell:
+            stage.kind, stage.lines = cell_kind(space, cell), [cell]
+            stage.key = (cell, stage.shape)
         else:
             _describe(stage, statements.get(name), members)
         stages.append(stage)
     return stages
+
+
+def _stage(node: Node) -> tuple[str, str]:
+    """The outermost cell that a node stands in, and what that is called; or else its statement."""
+    cells = ((call.name, call.callee) for call in node.calls if call.is_cell)
+    return next(cells, (node.name.split(".")[0], ""))
 
 
 def _describe(stage: Stage, statement: Statement | None, members: list[Node]) -> None:
