@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from epnas_dsl.errors import EpnasError, LimitError, ShapeError, Span
 from epnas_dsl.space.architecture import Architecture
@@ -113,6 +114,7 @@ class Builder:
         self.trees = self.space.trees(architecture.choices)
         self.image = image
         self.nodes: dict[str, Node] = {}
+        self.calls: dict[str, tuple[Call, ...]] = {}  # that a node stands in
         self.taken: dict[str, int] = {}  # names, with the last number that was put behind each
         self.instances = 0
         self.output = ""
@@ -152,7 +154,7 @@ class Builder:
 
         graph: Graph = nx.DiGraph(None, **attributes)
         for node in self.alive(result):
-            graph.add_node(node.name, node=node)
+            graph.add_node(node.name, node=replace(node, calls=self.calls[node.name]))
             graph.add_edges_from((i, node.name) for i in node.inputs)
         frozen: Graph = nx.freeze(graph)
         return frozen
@@ -175,11 +177,11 @@ class Builder:
         if len(self.nodes) + self.instances >= MAX_NODES:
             raise LimitError(f"the network has more than {MAX_NODES:,} nodes", code="E909")
 
-    def add(self, node: Node) -> str:
-        """Take a node in; its name."""
+    def add(self, node: Node, calls: tuple[Call, ...] = ()) -> str:
+        """Take a node in, which stands in the calls; its name."""
         self._count()
         self.taken.setdefault(node.name, 1)
-        self.nodes[node.name] = node
+        self.nodes[node.name], self.calls[node.name] = node, calls
         return node.name
 
     def _unused_name(self, name: str) -> str:
@@ -205,7 +207,8 @@ class Builder:
     def _ask(self, body: Body, scope: Scope) -> None:
         """Carry a body out without shapes, to know what its values are asked for."""
         sketch = copy(self)
-        sketch.image, sketch.nodes, sketch.taken = None, {}, dict(self.taken)
+        sketch.image, sketch.nodes, sketch.calls = None, {}, {}
+        sketch.taken = dict(self.taken)
         inner = replace(scope, values={}, numbers=dict(scope.numbers), arrays={}, read=set())
         inner.terms = dict(scope.terms)
         for label, ref in scope.values.items():
@@ -247,39 +250,39 @@ class Builder:
     # --- values
 
     def _one(self, term: Term, tree: Tree, scope: Scope) -> Ref:
-        refs = list(self._refs(term, tree, scope))
+        refs = self._refs(term, tree, scope)
         if len(refs) != 1:
             raise ShapeError(f"one value is needed here, not {len(refs)}", code="E403")
         return refs[0]
 
-    def _refs(self, term: Term, tree: Tree, scope: Scope) -> Iterator[Ref]:
+    def _refs(self, term: Term, tree: Tree, scope: Scope) -> list[Ref]:
+        while isinstance(term, Choice):
+            term, tree = term.alternatives[tree[0]], tree[1]
         match term:
-            case Choice():
-                yield from self._refs(term.alternatives[tree[0]], tree[1], scope)
             case Value():
-                if not (term.optional and term.label not in scope.values):
-                    scope.read.add(term.label)
-                    yield scope.values[term.label]
+                if term.optional and term.label not in scope.values:
+                    return []
+                scope.read.add(term.label)
+                return [scope.values[term.label]]
+            case Apply():
+                return [self._apply(term, tree, scope)]
+            case Join():
+                return [self._join(term, tree, scope)]
             case Last():
                 label = scope.arrays[term.array][-1]
                 scope.read.add(label)
-                yield scope.values[label]
+                return [scope.values[label]]
             case Unused():
                 labels = scope.arrays.get(term.array, [])
-                yield from [scope.values[x] for x in labels if x not in scope.read]
+                return [scope.values[x] for x in labels if x not in scope.read]
             case Subset():
-                for i, inner in zip(*tree, strict=True):
-                    yield from self._refs(term.elements[i], inner, scope)
+                pairs = zip(*tree, strict=True)
+                return [r for i, t in pairs for r in self._refs(term.elements[i], t, scope)]
             case Each():
-                yield from self._each(term, tree, scope)
-            case Apply():
-                yield self._apply(term, tree, scope)
-            case Join():
-                yield self._join(term, tree, scope)
+                return list(self._each(term, tree, scope))
             case Stack() | CellCall():
-                yield self._cells(term, tree, scope)
-            case _:
-                raise TypeError(term)
+                return [self._cells(term, tree, scope)]
+        raise TypeError(term)
 
     def _each(self, term: Each, tree: Tree, scope: Scope) -> Iterator[Ref]:
         (chosen, elements), *bodies = tree
@@ -385,66 +388,32 @@ class Builder:
     ) -> Ref:  # fmt: skip
         name, slot = place
         spec = OPERATIONS[callee.name]
-        entry = any(r.entry for r in inputs)
         if not spec.calibrates:
             inputs = [self._calibrate(r, scope) for r in inputs]
         asked = scope.wanted.get(name, 0)
         if asked and WIDTH not in numbers and not spec.calibrates:
             inputs = [self._first(r, asked, scope) for r in inputs]
-        read = [self.nodes[r.node] for r in inputs]
+        read = tuple([self._read(r) for r in inputs])
         width = evaluate(term.width, (), scope.numbers) if term.width else read[0].channels
-        width = asked or width
-        stride = scope.stride if entry else 1
-        if spec.calibrates:
-            stride = max(1, scope.scale // max(1, read[0].scale)) if entry else 1
-        settings_: dict[str, Setting] = dict(spec.fixed)
-        usual = {WIDTH: width, ENTRY: stride}
-        for key, default in spec.parameters:
-            settings_[key] = numbers.get(key, usual.get(default, default))  # type: ignore
-        _check_settings(callee.name, settings_, read)
-        key = self._key(scope, slot, text, inputs)
-        given = tuple(settings_.items())
-        values = tuple((n.output, n.channels) for n in read)
-        layers, output, channels, grown = _built(spec.build, name, values, given, key, term.span)
-        scale = read[0].scale * int(settings_.get(ENTRY, 1))
-        scale = 0 if _is_vector(layers, read) else _shrunk(scale, grown)
-        node = Node(
-            name, callee.name, tuple(n.name for n in read), given, channels, scale, scope.cell,
-            scope.instance, scope.block, text, self._sliced(layers, read[0]), output, entry, (),
-            term.span, scope.calls,
+        where = (
+            name, f"op{slot}", scope.cell, scope.instance, scope.block, scope.place + scope.turn
         )  # fmt: skip
-        return Ref(self.add(node), f"op{slot}", entry and spec.calibrates)
+        node = _operated(
+            callee.name, spec.build, text, tuple(numbers.items()), asked or width, scope.stride,
+            scope.scale, where, read, self.space.sharing, term.span,
+        )  # fmt: skip
+        self.add(node, scope.calls)
+        return Ref(name, where[1], node.entry and spec.calibrates)
 
-    def _key(self, scope: Scope, slot: int, text: str, inputs: Iterable[Ref]) -> str:
-        """The place of the weights, in the coordinates of `share by`."""
-        coordinates = {
-            "cell": scope.instance or "network",
-            "block": scope.place + scope.turn,
-            "slot": f"op{slot}",
-            "op": text,
-            "input": "+".join(r.label for r in inputs),
-        }
-        return "/".join(coordinates[c] for c in self.space.sharing)
-
-    def _sliced(self, layers: Sequence[Layer], read: Node) -> tuple[Layer, ...]:
-        """Give 1x1 convolutions over joined values a slice of the weight for each value."""
-        if read.operation != "concat":
-            return tuple(layers)
-        widths = [self.nodes[i].channels for i in read.inputs]
-        slices = tuple(zip(read.labels, widths, strict=True))
-        joined = {read.output}
-        result = []
-        for layer in layers:
-            reads = layer.inputs[0] in joined
-            if reads and layer.kind == "relu":
-                joined.add(layer.name)
-            pointwise = (
-                reads and layer.kind == "conv" and layer["kernel_h"] == layer["kernel_w"] == 1
-            )
-            result.append(
-                replace(layer, slices=slices) if pointwise and layer["groups"] == 1 else layer
-            )
-        return tuple(result)
+    def _read(self, ref: Ref) -> Read:
+        node = self.nodes[ref.node]
+        joined: tuple[tuple[str, int], ...] = ()
+        if node.operation == "concat":
+            widths = [self.nodes[i].channels for i in node.inputs]
+            joined = tuple(zip(node.labels, widths, strict=True))
+        return Read(
+            node.name, node.output, node.channels, node.scale, ref.label, ref.entry, joined
+        )
 
     def _join(self, term: Join, tree: Tree, scope: Scope) -> Ref:
         name, _ = self._take_name(scope) if scope.root else (None, 0)
@@ -506,9 +475,8 @@ class Builder:
             name, term.operator, tuple(n.name for n in read), (), channels, read[0].scale,
             scope.cell, scope.instance, scope.block, term.operator, layers,
             name if layers else read[0].output, False, tuple(r.label for r in refs), term.span,
-            scope.calls,
         )  # fmt: skip
-        return Ref(self.add(node), scope.block, all(r.entry for r in refs))
+        return Ref(self.add(node, scope.calls), scope.block, all(r.entry for r in refs))
 
     def _step(self, ref: Ref, scope: Scope) -> Ref:
         """A cell's input that is joined with what has taken the stride takes it as well."""
@@ -556,9 +524,9 @@ class Builder:
         node = Node(
             name, operation, (read.name,), tuple(settings.items()), trace.channels[output],
             read.scale * int(settings.get(ENTRY, 1)), scope.cell, scope.instance, scope.block,
-            f"{operation}({text})", tuple(trace.layers), output, calls=scope.calls,
+            f"{operation}({text})", tuple(trace.layers), output,
         )  # fmt: skip
-        return replace(ref, node=self.add(node), entry=ref.entry and ENTRY not in settings)
+        return replace(ref, node=self.add(node, scope.calls), entry=ref.entry and ENTRY not in settings)
 
     # --- cells
 
@@ -567,24 +535,14 @@ class Builder:
         if not ref.raw:
             return ref
         node = self.nodes[ref.node]
-        width = scope.width
-        if (node.channels, node.scale) == (width, scope.scale):
-            return replace(ref, raw=False)
+        if (node.channels, node.scale) == (scope.width, scope.scale):
+            return Ref(ref.node, ref.label, ref.entry)
         if ref.node not in scope.calibrated:
-            name = f"{scope.instance}.{ref.label}"
-            key = f"{scope.instance}/{ref.label}/calibrate"
-            trace = Trace(name, {node.output: node.channels}, key)
-            stride = max(1, scope.scale // node.scale)
-            output = OPERATIONS["conv_1x1"].build(
-                trace, node.output, kernel=1, channels=width, stride=stride, groups=1, dilation=1
+            made = _calibration(
+                self._read(ref), scope.width, scope.scale, scope.cell, scope.instance
             )
-            made = Node(
-                name, "conv_1x1", (node.name,), (("stride", stride),), trace.channels[output],
-                scope.scale, scope.cell, scope.instance, ref.label, "conv_1x1",
-                self._sliced(trace.layers, node), output,
-                calls=_up_to(scope.calls, scope.instance),
-            )  # fmt: skip
-            scope.calibrated[ref.node] = replace(ref, node=self.add(made), raw=False)
+            self.add(made, _up_to(scope.calls, scope.instance))
+            scope.calibrated[ref.node] = Ref(made.name, ref.label, ref.entry)
         return scope.calibrated[ref.node]
 
     def _cells(self, term: Stack | CellCall, tree: Tree, scope: Scope) -> Ref:
@@ -660,19 +618,88 @@ class Builder:
         return Ref(made.node, instance)
 
 
+class Read(NamedTuple):
+    """What an operation depends on of a value that it reads.
+
+    Attributes:
+        joined: of a `concat`: what the joined values are called, and their channels.
+    """
+
+    name: str
+    output: str
+    channels: int
+    scale: int
+    label: str
+    entry: bool
+    joined: tuple[tuple[str, int], ...]
+
+
 @lru_cache(maxsize=4096)  # 3 KB each
-def _built(
-    build: Callable[..., str], name: str, values: tuple[tuple[str, int], ...],
-    settings: tuple[tuple[str, Setting], ...], key: str, span: Span | None,
-) -> tuple[tuple[Layer, ...], str, int, int]:  # fmt: skip
-    """The layers of an operation on values, its output, the channels of that and how it grows.
+def _operated(
+    operation: str, build: Callable[..., str], text: str, numbers: tuple[tuple[str, Number], ...],
+    width: Number, stride: int, scale: int, where: tuple[str, str, str, str, str, str],
+    read: tuple[Read, ...], sharing: tuple[str, ...], span: Span | None,
+) -> Node:  # fmt: skip
+    """The node of an operation on values.
 
     The architectures of a search have most of them in common.
     """
-    trace = Trace(name, dict(values), key, span)
-    output = build(trace, *(value for value, _ in values), **dict(settings))
+    name, slot, cell, instance, block, place = where
+    spec, first = OPERATIONS[operation], read[0]
+    entry = any(r.entry for r in read)
+    if spec.calibrates:
+        stride = max(1, scale // max(1, first.scale))
+    usual = {WIDTH: width, ENTRY: stride if entry else 1}
+    given, settings = dict(numbers), dict(spec.fixed)
+    for parameter, default in spec.parameters:
+        settings[parameter] = given.get(parameter, usual.get(default, default))  # type: ignore
+    _check_settings(operation, settings, read)
+    labels = "+".join(r.label for r in read)
+    coordinates = {
+        "cell": instance or "network", "block": place, "slot": slot, "op": text, "input": labels
+    }  # fmt: skip
+    key = "/".join(coordinates[c] for c in sharing)
+    trace = Trace(name, {r.output: r.channels for r in read}, key, span)
+    output = build(trace, *(r.output for r in read), **settings)
+    scale = first.scale * int(settings.get(ENTRY, 1))
     grown = math.prod(x["factor"] for x in trace.layers if x.kind == "unpool")
-    return tuple(trace.layers), output, trace.channels[output], grown
+    scale = 0 if _is_vector(trace.layers, first) else _shrunk(scale, grown)
+    return Node(
+        name, operation, tuple(r.name for r in read), tuple(settings.items()),
+        trace.channels[output], scale, cell, instance, block, text, _sliced(trace.layers, first),
+        output, entry, (), span,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1024)  # as above
+def _calibration(read: Read, width: Number, scale: int, cell: str, instance: str) -> Node:
+    name, key = f"{instance}.{read.label}", f"{instance}/{read.label}/calibrate"
+    trace = Trace(name, {read.output: read.channels}, key)
+    stride = max(1, scale // read.scale)
+    output = OPERATIONS["conv_1x1"].build(
+        trace, read.output, kernel=1, channels=width, stride=stride, groups=1, dilation=1
+    )
+    return Node(
+        name, "conv_1x1", (read.name,), (("stride", stride),), trace.channels[output], scale, cell,
+        instance, read.label, "conv_1x1", _sliced(trace.layers, read), output,
+    )  # fmt: skip
+
+
+def _sliced(layers: Sequence[Layer], read: Read) -> tuple[Layer, ...]:
+    """Give 1x1 convolutions over joined values a slice of the weight for each value."""
+    if not read.joined:
+        return tuple(layers)
+    joined = {read.output}
+    result = []
+    for layer in layers:
+        reads = layer.inputs[0] in joined
+        if reads and layer.kind == "relu":
+            joined.add(layer.name)
+        pointwise = reads and layer.kind == "conv" and layer["kernel_h"] == layer["kernel_w"] == 1
+        result.append(
+            replace(layer, slices=read.joined) if pointwise and layer["groups"] == 1 else layer
+        )
+    return tuple(result)
 
 
 def _up_to(calls: tuple[Call, ...], name: str) -> tuple[Call, ...]:
@@ -716,7 +743,7 @@ def _written(ref: Ref, node: Node) -> str:
     return f"{node.text.partition('(')[0]}(..)" if unnamed else ref.label
 
 
-def _shape(node: Node) -> str:
+def _shape(node: Node | Read) -> str:
     return f"{node.channels} channels" + (f" at 1/{node.scale}" if node.scale > 1 else "")
 
 
@@ -728,11 +755,11 @@ def _shrunk(scale: int, factor: int) -> int:
     return scale // factor
 
 
-def _is_vector(layers: Sequence[Layer], read: Sequence[Node]) -> bool:
-    return bool(layers and layers[-1].kind in {"global_avg_pool", "linear"}) or read[0].scale == 0
+def _is_vector(layers: Sequence[Layer], read: Read) -> bool:
+    return bool(layers and layers[-1].kind in {"global_avg_pool", "linear"}) or read.scale == 0
 
 
-def _check_settings(name: str, settings: dict[str, Setting], read: Sequence[Node]) -> None:
+def _check_settings(name: str, settings: dict[str, Setting], read: Sequence[Read]) -> None:
     vector = bool(read) and read[0].scale == 0
     for other in read[1:]:
         if other.channels != read[0].channels or other.scale not in {0, read[0].scale}:
