@@ -258,30 +258,36 @@ class Builder:
     def _refs(self, term: Term, tree: Tree, scope: Scope) -> list[Ref]:
         while isinstance(term, Choice):
             term, tree = term.alternatives[tree[0]], tree[1]
-        match term:
-            case Value():
-                if term.optional and term.label not in scope.values:
-                    return []
-                scope.read.add(term.label)
-                return [scope.values[term.label]]
-            case Apply():
-                return [self._apply(term, tree, scope)]
-            case Join():
-                return [self._join(term, tree, scope)]
-            case Last():
-                label = scope.arrays[term.array][-1]
-                scope.read.add(label)
-                return [scope.values[label]]
-            case Unused():
-                labels = scope.arrays.get(term.array, [])
-                return [scope.values[x] for x in labels if x not in scope.read]
-            case Subset():
-                pairs = zip(*tree, strict=True)
-                return [r for i, t in pairs for r in self._refs(term.elements[i], t, scope)]
-            case Each():
-                return list(self._each(term, tree, scope))
-            case Stack() | CellCall():
-                return [self._cells(term, tree, scope)]
+        try:
+            match term:
+                case Value():
+                    if term.optional and term.label not in scope.values:
+                        return []
+                    scope.read.add(term.label)
+                    return [scope.values[term.label]]
+                case Apply():
+                    return [self._apply(term, tree, scope)]
+                case Join():
+                    return [self._join(term, tree, scope)]
+                case Last():
+                    label = scope.arrays[term.array][-1]
+                    scope.read.add(label)
+                    return [scope.values[label]]
+                case Unused():
+                    labels = scope.arrays.get(term.array, [])
+                    return [scope.values[x] for x in labels if x not in scope.read]
+                case Subset():
+                    pairs = zip(*tree, strict=True)
+                    return [r for i, t in pairs for r in self._refs(term.elements[i], t, scope)]
+                case Each():
+                    return list(self._each(term, tree, scope))
+                case Stack() | CellCall():
+                    return [self._cells(term, tree, scope)]
+        except EpnasError as error:  # it happened here, if nothing within knew better
+            span = getattr(term, "span", None)
+            if span and not error.diagnostics[0].span:
+                error.diagnostics = (replace(error.diagnostics[0], span=span),)
+            raise
         raise TypeError(term)
 
     def _each(self, term: Each, tree: Tree, scope: Scope) -> Iterator[Ref]:
@@ -324,18 +330,17 @@ class Builder:
         ]
         numbers = {n: evaluate(t, r, scope.numbers) for (n, t), r in arguments}
         terms = {n: settle(t, r, scope.terms) for (n, t), r in arguments}
-        with _noting(term.span):
-            if isinstance(callee, Function):
-                place = name, slot
-                inner = replace(scope, terms={**scope.terms, **terms})
-                return self._function(callee, own, inputs, numbers, place, inner, term.span)
-            if self.image is None:
-                return self._sketched(term, callee, inputs, numbers, terms, name, scope)
-            pairs = zip(term.arguments, values, strict=True)
-            given = [f"{k}={_argument(t, r, numbers[k])}" for (k, t), r in pairs]
-            plain = not given and not callee.arguments
-            text = callee.name if plain else print_callee(callee, own, [], given)
-            return self._operation(term, callee, text, inputs, numbers, (name, slot), scope)
+        if isinstance(callee, Function):
+            place = name, slot
+            inner = replace(scope, terms={**scope.terms, **terms})
+            return self._function(callee, own, inputs, numbers, place, inner, term.span)
+        if self.image is None:
+            return self._sketched(term, callee, inputs, numbers, terms, name, scope)
+        pairs = zip(term.arguments, values, strict=True)
+        given = [f"{k}={_argument(t, r, numbers[k])}" for (k, t), r in pairs]
+        plain = not given and not callee.arguments
+        text = callee.name if plain else print_callee(callee, own, [], given)
+        return self._operation(term, callee, text, inputs, numbers, (name, slot), scope)
 
     def _function(
         self, function: Function, trees: Tree, inputs: list[Ref], numbers: dict[str, Number],
@@ -389,7 +394,7 @@ class Builder:
         name, slot = place
         spec = OPERATIONS[callee.name]
         if not spec.calibrates:
-            inputs = [self._calibrate(r, scope) for r in inputs]
+            inputs = [self._calibrate(r, scope) if r.raw else r for r in inputs]
         asked = scope.wanted.get(name, 0)
         if asked and WIDTH not in numbers and not spec.calibrates:
             inputs = [self._first(r, asked, scope) for r in inputs]
@@ -411,44 +416,41 @@ class Builder:
         if node.operation == "concat":
             widths = [self.nodes[i].channels for i in node.inputs]
             joined = tuple(zip(node.labels, widths, strict=True))
-        return Read(
-            node.name, node.output, node.channels, node.scale, ref.label, ref.entry, joined
-        )
+        return Read(node.name, node.output, node.channels, node.scale, ref.label, ref.entry, joined)
 
     def _join(self, term: Join, tree: Tree, scope: Scope) -> Ref:
         name, _ = self._take_name(scope) if scope.root else (None, 0)
         refs = []
         for part, inner in zip(term.parts, tree or ((),) * len(term.parts), strict=True):
-            refs += list(self._refs(part, inner, scope))
-        with _noting(term.span):
-            if not refs and self.image:  # a network cannot; a body's graph tells what it is
-                raise ShapeError("there is nothing to join here", code="E402")
-            if name is None:
-                name = self._unused_name(f"{scope.statement}.{term.operator}")
-            entry = bool(refs) and all(r.entry for r in refs)
-            width = evaluate(term.width, (), scope.numbers) if term.width else 0
-            if self.image is None:
-                text = term.operator
-                wide = _settled(term.width, (), scope.terms)
-                if wide:
-                    text += f"(channels={wide})"
-                node = Node(
-                    name, term.operator, tuple(r.node for r in refs),
-                    ((WIDTH, width),) if term.width else (), cell=scope.cell, block=scope.block,
-                    text=text, output=name, entry=entry, width=wide, span=term.span,
-                )  # fmt: skip
-                alone = len(refs) == 1 and not term.width
-                return refs[0] if alone else Ref(self.add(node), "", entry)
-            refs = [self._calibrate(r, scope) for r in refs]
-            if scope.stride > 1 and not entry:
-                refs = [self._step(r, scope) for r in refs]
-            if term.width:
-                refs = self._share(refs, width, scope)
-            elif name in scope.wanted and term.operator == "add":
-                refs = [self._first(r, scope.wanted[name], scope) for r in refs]
-            if len(refs) == 1 and term.operator == "add":
-                return refs[0]
-            return self._joined(term, name, refs, scope)
+            refs += self._refs(part, inner, scope)
+        if not refs and self.image:  # a network cannot; a body's graph tells what it is
+            raise ShapeError("there is nothing to join here", code="E402")
+        if name is None:
+            name = self._unused_name(f"{scope.statement}.{term.operator}")
+        entry = bool(refs) and all(r.entry for r in refs)
+        width = evaluate(term.width, (), scope.numbers) if term.width else 0
+        if self.image is None:
+            text = term.operator
+            wide = _settled(term.width, (), scope.terms)
+            if wide:
+                text += f"(channels={wide})"
+            node = Node(
+                name, term.operator, tuple(r.node for r in refs),
+                ((WIDTH, width),) if term.width else (), cell=scope.cell, block=scope.block,
+                text=text, output=name, entry=entry, width=wide, span=term.span,
+            )  # fmt: skip
+            alone = len(refs) == 1 and not term.width
+            return refs[0] if alone else Ref(self.add(node), "", entry)
+        refs = [self._calibrate(r, scope) if r.raw else r for r in refs]
+        if scope.stride > 1 and not entry:
+            refs = [self._step(r, scope) for r in refs]
+        if term.width:
+            refs = self._share(refs, width, scope)
+        elif name in scope.wanted and term.operator == "add":
+            refs = [self._first(r, scope.wanted[name], scope) for r in refs]
+        if len(refs) == 1 and term.operator == "add":
+            return refs[0]
+        return self._joined(term, name, refs, scope)
 
     def _joined(self, term: Join, name: str, refs: list[Ref], scope: Scope) -> Ref:
         read = [self.nodes[r.node] for r in refs]
@@ -526,14 +528,13 @@ class Builder:
             read.scale * int(settings.get(ENTRY, 1)), scope.cell, scope.instance, scope.block,
             f"{operation}({text})", tuple(trace.layers), output,
         )  # fmt: skip
-        return replace(ref, node=self.add(node, scope.calls), entry=ref.entry and ENTRY not in settings)
+        self.add(node, scope.calls)
+        return replace(ref, node=name, entry=ref.entry and ENTRY not in settings)
 
     # --- cells
 
     def _calibrate(self, ref: Ref, scope: Scope) -> Ref:
         """A cell's input brought to the cell's width and scale by the paper's 1x1 convolution."""
-        if not ref.raw:
-            return ref
         node = self.nodes[ref.node]
         if (node.channels, node.scale) == (scope.width, scope.scale):
             return Ref(ref.node, ref.label, ref.entry)
@@ -565,23 +566,22 @@ class Builder:
             return Ref(self.add(node), "")
         width = 0
         if scope.instance:
-            inputs = [self._calibrate(r, scope) for r in inputs]
-        with _noting(term.span):
-            if term.width:
-                given: dict[str, Setting] = {WIDTH: evaluate(term.width, trees[-1], scope.numbers)}
-                _check_settings(term.cell if isinstance(term, CellCall) else "stack", given, [])
-                width = int(given[WIDTH])
-            if isinstance(term, CellCall):
-                return self._cell(term.cell, inputs, width, scope, term.span)
-            before = [inputs[0]] * (2 - len(inputs)) + inputs
-            width = width or self.nodes[inputs[-1].node].channels
-            for cell in term.cells:
-                body = self.space.cells[cell]
-                width *= body.names[cell]
-                read = before[-len(body.inputs) :]
-                made = self._cell(cell, read, width, scope, term.span)
-                before = [*before[1:], made]
-            return before[-1]
+            inputs = [self._calibrate(r, scope) if r.raw else r for r in inputs]
+        if term.width:
+            given: dict[str, Setting] = {WIDTH: evaluate(term.width, trees[-1], scope.numbers)}
+            _check_settings(term.cell if isinstance(term, CellCall) else "stack", given, [])
+            width = int(given[WIDTH])
+        if isinstance(term, CellCall):
+            return self._cell(term.cell, inputs, width, scope, term.span)
+        before = [inputs[0]] * (2 - len(inputs)) + inputs
+        width = width or self.nodes[inputs[-1].node].channels
+        for cell in term.cells:
+            body = self.space.cells[cell]
+            width *= body.names[cell]
+            read = before[-len(body.inputs) :]
+            made = self._cell(cell, read, width, scope, term.span)
+            before = [*before[1:], made]
+        return before[-1]
 
     def _cell(
         self, cell: str, inputs: list[Ref], width: int, outer: Scope, span: Span | None
@@ -705,20 +705,6 @@ def _sliced(layers: Sequence[Layer], read: Read) -> tuple[Layer, ...]:
 def _up_to(calls: tuple[Call, ...], name: str) -> tuple[Call, ...]:
     """The calls down to the one of a name."""
     return calls[: next(n for n, call in enumerate(calls, 1) if call.name == name)]
-
-
-class _noting:
-    """Give errors without a place the place at hand."""
-
-    def __init__(self, span: Span | None) -> None:
-        self.span = span
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, EpnasError) and self.span and not error.diagnostics[0].span:
-            error.diagnostics = (replace(error.diagnostics[0], span=self.span),)
 
 
 def _argument(term: Term, tree: Tree, number: Number) -> str:
