@@ -72,7 +72,7 @@ def write_forward(
         inputs: the first so many of them are the arguments.
         longest: how many characters a nested expression may have.
     """
-    uses = Counter(i for step in steps for i in step.inputs)
+    uses = Counter([i for step in steps for i in step.inputs])
     lines = [f"def forward(self, {', '.join([*names.values()][:inputs])}):"]
     waiting: dict[str, str] = {}  # values not yet written, in their order
 
@@ -109,12 +109,17 @@ def write_forward(
     return [*lines, f"    return {text}"]
 
 
+@lru_cache(maxsize=8192)
+def _word(wish: str) -> str:
+    return re.sub(r"\W", "_", wish)
+
+
 def identifiers(names: Mapping[str, str]) -> dict[str, str]:
     """For each name a Python identifier of its own, like the one wished for."""
     result: dict[str, str] = {}
     used = set(RESERVED)
     for name, wish in names.items():
-        first = identifier = re.sub(r"\W", "_", wish)
+        first = identifier = _word(wish)
         count = 1
         while identifier in used:
             count += 1
@@ -145,11 +150,18 @@ def compile(
         made = {"": EMPTY.made(classes[""])}
         for layer in layers:
             if layer.kind in MODULES:
-                path, _, name = module_path(layer.name).rpartition(".")
-                _inner(made, path, classes)._modules[name] = make(layer)
+                path, name = _place(layer.name)
+                (made.get(path) or _inner(made, path, classes))._modules[name] = make(layer)
         for path in classes:
             _inner(made, path, classes)
     return made[""]
+
+
+@lru_cache(maxsize=8192)
+def _place(name: str) -> tuple[str, str]:
+    """The path of the module that a layer's module stands in, and its name there."""
+    path, _, own = module_path(name).rpartition(".")
+    return path, own
 
 
 @contextmanager
@@ -191,7 +203,7 @@ def _classes(
 
 def overwriting(layers: Sequence[Layer]) -> set[str]:
     """The ReLUs that may overwrite what they read: no other layer and no gradient needs that."""
-    uses = Counter(i for layer in layers for i in layer.inputs)
+    uses = Counter([i for layer in layers for i in layer.inputs])
     fresh = {
         x.name for x in layers
         if x.kind in {"conv", "batch_norm"} or (x.kind == "add" and len(x.inputs) > 1)
@@ -209,7 +221,7 @@ def _parts(layers: Sequence[Layer], in_network: bool) -> list[tuple[str, list[La
     """
 
     def head_of(layer: Layer) -> str:
-        return layer.name.split(".")[0] if in_network else layer.name.rpartition(".")[0]
+        return layer.name.partition(".")[0] if in_network else layer.name.rpartition(".")[0]
 
     runs = [(h, list(run)) for h, run in groupby(layers, head_of)]
     count = Counter(head for head, _ in runs)
@@ -239,15 +251,16 @@ def arguments(reads: Sequence[str]) -> dict[str, str]:
 def _part(
     run: Sequence[Layer], reads: Sequence[str], prefix: str, over: Container[str]
 ) -> dict[str, type[nn.Module]]:
+    start = len(prefix)
     names = {name: f"<{n}>" for n, name in enumerate(reads)}
-    names |= {x.name: x.name[len(prefix) :] for x in run}
-    steps = tuple(
+    names |= {x.name: x.name[start:] for x in run}
+    steps = [
         (names[x.name], x.kind, tuple([names[i] for i in x.inputs]),
          () if x.kind in MODULES and not x.parts else x.settings,
-         tuple([p[len(prefix) :] for p in x.parts]), x.name in over)
+         x.parts and tuple([p[start:] for p in x.parts]), x.name in over)
         for x in run
-    )  # fmt: skip
-    return _part_classes(steps, len(reads))
+    ]  # fmt: skip
+    return _part_classes(tuple(steps), len(reads))
 
 
 @lru_cache(maxsize=4096)

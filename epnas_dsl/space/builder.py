@@ -185,7 +185,10 @@ class Builder:
         return node.name
 
     def _unused_name(self, name: str) -> str:
-        found, count = name, self.taken.get(name, 1)
+        if name not in self.taken:
+            self.taken[name] = 1
+            return name
+        found, count = name, self.taken[name]
         while found in self.taken:
             count += 1
             found = f"{name}_{count}"
@@ -321,8 +324,11 @@ class Builder:
         while isinstance(callee, Choice):
             callee, callee_tree = callee.alternatives[callee_tree[0]], callee_tree[1]
         inputs = [self._one(t, r, scope) for t, r in zip(term.inputs, rest, strict=False)]
-        values = rest[len(inputs) :]
         assert isinstance(callee, Operation | Function)
+        bare = isinstance(callee, Operation) and not (callee.arguments or term.arguments)
+        if bare and self.image:
+            return self._operation(term, callee.name, callee.name, inputs, {}, name, slot, scope)
+        values = rest[len(inputs) :]
         own = callee_tree or ((),) * len(callee.children)
         arguments = [
             *zip(callee.arguments, own, strict=False),
@@ -338,9 +344,8 @@ class Builder:
             return self._sketched(term, callee, inputs, numbers, terms, name, scope)
         pairs = zip(term.arguments, values, strict=True)
         given = [f"{k}={_argument(t, r, numbers[k])}" for (k, t), r in pairs]
-        plain = not given and not callee.arguments
-        text = callee.name if plain else print_callee(callee, own, [], given)
-        return self._operation(term, callee, text, inputs, numbers, (name, slot), scope)
+        text = print_callee(callee, own, [], given)
+        return self._operation(term, callee.name, text, inputs, numbers, name, slot, scope)
 
     def _function(
         self, function: Function, trees: Tree, inputs: list[Ref], numbers: dict[str, Number],
@@ -388,11 +393,10 @@ class Builder:
         return Ref(self.add(node), "", entry and spec.calibrates)
 
     def _operation(
-        self, term: Apply, callee: Operation, text: str, inputs: list[Ref],
-        numbers: dict[str, Number], place: tuple[str, int], scope: Scope,
+        self, term: Apply, operation: str, text: str, inputs: list[Ref],
+        numbers: dict[str, Number], name: str, slot: int, scope: Scope,
     ) -> Ref:  # fmt: skip
-        name, slot = place
-        spec = OPERATIONS[callee.name]
+        spec = OPERATIONS[operation]
         if not spec.calibrates:
             inputs = [self._calibrate(r, scope) if r.raw else r for r in inputs]
         asked = scope.wanted.get(name, 0)
@@ -404,7 +408,7 @@ class Builder:
             name, f"op{slot}", scope.cell, scope.instance, scope.block, scope.place + scope.turn
         )  # fmt: skip
         node = _operated(
-            callee.name, spec.build, text, tuple(numbers.items()), asked or width, scope.stride,
+            operation, spec.build, text, tuple(numbers.items()), asked or width, scope.stride,
             scope.scale, where, read, self.space.sharing, term.span,
         )  # fmt: skip
         self.add(node, scope.calls)
@@ -450,12 +454,12 @@ class Builder:
             refs = [self._first(r, scope.wanted[name], scope) for r in refs]
         if len(refs) == 1 and term.operator == "add":
             return refs[0]
-        return self._joined(term, name, refs, scope)
+        return Ref(self._joined(term, name, refs, scope), scope.block, entry)
 
-    def _joined(self, term: Join, name: str, refs: list[Ref], scope: Scope) -> Ref:
+    def _joined(self, term: Join, name: str, refs: list[Ref], scope: Scope) -> str:
         read = [self.nodes[r.node] for r in refs]
+        first = read[0]
         for ref, node in zip(refs[1:], read[1:], strict=True):
-            first = read[0]
             same = node.channels == first.channels or term.operator == "concat"
             if node.scale != first.scale or not same:
                 raise ShapeError(
@@ -465,20 +469,18 @@ class Builder:
                     code="E401",
                     hint="a 1x1 convolution or a stride brings them together",
                 )
-        channels = read[0].channels
+        kind: Kind = "concat" if term.operator == "concat" else "add"
+        channels = sum([n.channels for n in read]) if kind == "concat" else first.channels
         layers: tuple[Layer, ...] = ()
-        if term.operator == "concat":
-            channels = sum(n.channels for n in read)
         if len(read) > 1:
-            kind: Kind = "concat" if term.operator == "concat" else "add"
-            outputs = tuple(n.output for n in read)
+            outputs = tuple([n.output for n in read])
             layers = (Layer(name, kind, outputs, channels, span=term.span),)
         node = Node(
-            name, term.operator, tuple(n.name for n in read), (), channels, read[0].scale,
-            scope.cell, scope.instance, scope.block, term.operator, layers,
-            name if layers else read[0].output, False, tuple(r.label for r in refs), term.span,
+            name, kind, tuple([n.name for n in read]), (), channels, first.scale, scope.cell,
+            scope.instance, scope.block, kind, layers, name if layers else first.output, False,
+            tuple([r.label for r in refs]), term.span,
         )  # fmt: skip
-        return Ref(self.add(node, scope.calls), scope.block, all(r.entry for r in refs))
+        return self.add(node, scope.calls)
 
     def _step(self, ref: Ref, scope: Scope) -> Ref:
         """A cell's input that is joined with what has taken the stride takes it as well."""
