@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,7 @@ class Supernet:
                 exported file.
         """
         norms: list[nn.Module] = []
-        network = compile(layers, lambda layer: self._module(layer, norms), passes)
+        network = compile(layers, partial(self._module, norms), passes)
         own_buffers(norms)
         return network
 
@@ -131,7 +132,7 @@ class Supernet:
         """Whether no shared weight is infinite or not a number."""
         return all(bool(torch.isfinite(p).all()) for p in self.parameters.values())
 
-    def _module(self, layer: Layer, norms: list[nn.Module]) -> nn.Module:
+    def _module(self, norms: list[nn.Module], layer: Layer) -> nn.Module:
         """A layer's module; networks have those in common that hold nothing but shared weights.
 
         Args:

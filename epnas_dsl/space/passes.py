@@ -37,12 +37,14 @@ def identities(layers: Program) -> Program:
                 same[layer.name] = kept[0]
             if len(kept) < len(layer.inputs):
                 made[layer.name] = replace(layer, inputs=tuple(kept))
-        elif (
-            (layer.kind == "relu" == made[layer.inputs[0]].kind)
-            or (layer.kind == "dropout" and layer["p"] == 0)
-            or (layer.kind == "channel_slice" and layer.channels == made[layer.inputs[0]].channels)
-        ):
-            same[layer.name] = layer.inputs[0]
+        elif layer.kind in {"relu", "dropout", "channel_slice"}:
+            read = made[layer.inputs[0]]
+            if (
+                (layer.kind == "relu" == read.kind)
+                or (layer.kind == "dropout" and layer["p"] == 0)
+                or (layer.kind == "channel_slice" and layer.channels == read.channels)
+            ):
+                same[layer.name] = layer.inputs[0]
     last = same.get(layers[-1].name, layers[-1].name)
     return _alive([made[x.name] for x in layers if x.name not in same], last)
 
