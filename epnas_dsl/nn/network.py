@@ -87,14 +87,15 @@ def write_forward(
             lines += [f"    {x}" for x in step.text([names[i] for i in step.inputs]).splitlines()]
             continue
         nested = [i for i in step.inputs if i in waiting]
-        order, last = list(waiting), 0  # what stands at the end, in the order of reading, can nest
-        while last < len(nested) and order[-1 - last :] == nested[-1 - last :]:
-            last += 1
-        if early := nested[: len(nested) - last]:
-            settle(max(map(order.index, early)) + 1)
-            nested = nested[len(nested) - last :]
-        text = step.text([waiting.get(i, names[i]) for i in step.inputs])
-        while len(text) > longest and any(i in waiting for i in nested):
+        if nested:
+            order, last = list(waiting), 0  # the end, in the order of reading, can nest
+            while last < len(nested) and order[-1 - last :] == nested[-1 - last :]:
+                last += 1
+            if early := nested[: len(nested) - last]:
+                settle(max(map(order.index, early)) + 1)
+                nested = nested[len(nested) - last :]
+        text = step.text([waiting.get(i) or names[i] for i in step.inputs])
+        while nested and len(text) > longest and any(i in waiting for i in nested):
             settle(len(waiting) - len(nested) + 1)
             nested = [i for i in nested if i in waiting]
             text = step.text([waiting.get(i, names[i]) for i in step.inputs])
