@@ -40,6 +40,7 @@ from epnas_dsl.space.operations import Layer
 from epnas_dsl.space.passes import EXACT, Pass, changed
 
 LINE = 84  # longest nested expression
+_WORD = lru_cache(maxsize=8192)(lambda wish: re.sub(r"\W", "_", wish))
 EMPTY = Pattern(nn.Module())
 
 
@@ -110,17 +111,12 @@ def write_forward(
     return [*lines, f"    return {text}"]
 
 
-@lru_cache(maxsize=8192)
-def _word(wish: str) -> str:
-    return re.sub(r"\W", "_", wish)
-
-
 def identifiers(names: Mapping[str, str]) -> dict[str, str]:
     """For each name a Python identifier of its own, like the one wished for."""
     result: dict[str, str] = {}
     used = set(RESERVED)
     for name, wish in names.items():
-        first = identifier = _word(wish)
+        first = identifier = _WORD(wish)
         count = 1
         while identifier in used:
             count += 1
@@ -151,18 +147,11 @@ def compile(
         made = {"": EMPTY.made(classes[""])}
         for layer in layers:
             if layer.kind in MODULES:
-                path, name = _place(layer.name)
+                path, _, name = module_path(layer.name).rpartition(".")
                 (made.get(path) or _inner(made, path, classes))._modules[name] = make(layer)
         for path in classes:
             _inner(made, path, classes)
     return made[""]
-
-
-@lru_cache(maxsize=8192)
-def _place(name: str) -> tuple[str, str]:
-    """The path of the module that a layer's module stands in, and its name there."""
-    path, _, own = module_path(name).rpartition(".")
-    return path, own
 
 
 @contextmanager

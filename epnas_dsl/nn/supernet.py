@@ -135,8 +135,7 @@ class Supernet:
     def _module(self, norms: list[nn.Module], layer: Layer) -> nn.Module:
         """A layer's module; networks have those in common that hold nothing but shared weights.
 
-        Args:
-            norms: takes in what still needs statistics of its own.
+        Those that need statistics of their own are added to `norms`.
         """
         key = layer.key if layer.kind in WEIGHTED else "", layer.kind, layer.settings, layer.slices
         make = self._makers.get(key)

@@ -185,10 +185,7 @@ class Builder:
         return node.name
 
     def _unused_name(self, name: str) -> str:
-        if name not in self.taken:
-            self.taken[name] = 1
-            return name
-        found, count = name, self.taken[name]
+        found, count = name, self.taken.get(name, 1)
         while found in self.taken:
             count += 1
             found = f"{name}_{count}"
@@ -541,10 +538,10 @@ class Builder:
         if (node.channels, node.scale) == (scope.width, scope.scale):
             return Ref(ref.node, ref.label, ref.entry)
         if ref.node not in scope.calibrated:
-            made = _calibration(
-                self._read(ref), scope.width, scope.scale, scope.cell, scope.instance
-            )
-            self.add(made, _up_to(scope.calls, scope.instance))
+            instance, read = scope.instance, self._read(ref)
+            made = _calibration(read, scope.width, scope.scale, scope.cell, instance)
+            depth = [call.name for call in scope.calls].index(instance)
+            self.add(made, scope.calls[: depth + 1])
             scope.calibrated[ref.node] = Ref(made.name, ref.label, ref.entry)
         return scope.calibrated[ref.node]
 
@@ -665,11 +662,15 @@ def _operated(
     output = build(trace, *(r.output for r in read), **settings)
     scale = first.scale * int(settings.get(ENTRY, 1))
     grown = math.prod(x["factor"] for x in trace.layers if x.kind == "unpool")
-    scale = 0 if _is_vector(trace.layers, first) else _shrunk(scale, grown)
+    if trace.layers and trace.layers[-1].kind in {"global_avg_pool", "linear"}:
+        scale, grown = 0, 1
+    if scale % grown:
+        raise ShapeError("this would be larger than the image", code="E413",
+                         hint="only what a stride has made smaller can be made larger")  # fmt: skip
     return Node(
         name, operation, tuple(r.name for r in read), tuple(settings.items()),
-        trace.channels[output], scale, cell, instance, block, text, _sliced(trace.layers, first),
-        output, entry, (), span,
+        trace.channels[output], scale // grown, cell, instance, block, text,
+        _sliced(trace.layers, first), output, entry, (), span,
     )  # fmt: skip
 
 
@@ -704,11 +705,6 @@ def _sliced(layers: Sequence[Layer], read: Read) -> tuple[Layer, ...]:
     return tuple(result)
 
 
-def _up_to(calls: tuple[Call, ...], name: str) -> tuple[Call, ...]:
-    """The calls down to the one of a name."""
-    return calls[: next(n for n, call in enumerate(calls, 1) if call.name == name)]
-
-
 def _argument(term: Term, tree: Tree, number: Number) -> str:
     return print_term(term, tree, {}) if isinstance(term, Formula) else print_number(number)
 
@@ -733,18 +729,6 @@ def _written(ref: Ref, node: Node) -> str:
 
 def _shape(node: Node | Read) -> str:
     return f"{node.channels} channels" + (f" at 1/{node.scale}" if node.scale > 1 else "")
-
-
-def _shrunk(scale: int, factor: int) -> int:
-    """The scale of a value so many times larger."""
-    if scale % factor:
-        raise ShapeError("this would be larger than the image", code="E413",
-                         hint="only what a stride has made smaller can be made larger")  # fmt: skip
-    return scale // factor
-
-
-def _is_vector(layers: Sequence[Layer], read: Read) -> bool:
-    return bool(layers and layers[-1].kind in {"global_avg_pool", "linear"}) or read.scale == 0
 
 
 def _check_settings(name: str, settings: dict[str, Setting], read: Sequence[Read]) -> None:
