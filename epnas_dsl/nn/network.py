@@ -14,10 +14,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -44,8 +43,7 @@ _WORD = lru_cache(maxsize=8192)(lambda wish: re.sub(r"\W", "_", wish))
 EMPTY = Pattern(nn.Module())
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One value of a `forward`: its name, what it reads, and its Python for given inputs.
 
     Attributes:
@@ -215,11 +213,10 @@ def _parts(layers: Sequence[Layer], in_network: bool) -> list[tuple[str, list[La
 
     runs = [(h, list(run)) for h, run in groupby(layers, head_of)]
     count = Counter(head for head, _ in runs)
-    place = {layer.name: n for n, (_, run) in enumerate(runs) for layer in run}
-    inner = {x.name for _, run in runs for x in run[:-1]}
+    inner = {x.name: n for n, (_, run) in enumerate(runs) for x in run[:-1]}
     leaks = {
-        runs[place[i]][0] for n, (_, run) in enumerate(runs) for x in run for i in x.inputs
-        if i in inner and place[i] != n
+        runs[inner[i]][0] for n, (_, run) in enumerate(runs) for x in run for i in x.inputs
+        if inner.get(i, n) != n
     }  # fmt: skip
     return [
         (head if count[head] == 1 and len(run) > 1 and head not in leaks else "", run)
