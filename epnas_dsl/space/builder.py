@@ -54,8 +54,7 @@ NOMINAL_WIDTH = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
+class Ref(NamedTuple):
     """A value at hand: its node and what to call it.
 
     Attributes:
@@ -213,7 +212,7 @@ class Builder:
         inner.terms = dict(scope.terms)
         for label, ref in scope.values.items():
             name = sketch.add(Node(f"input {label}", "input"))
-            inner.values[label] = replace(ref, node=name)
+            inner.values[label] = ref._replace(node=name)
         alive = sketch.alive(sketch._body(body, inner))
         scope.wanted = wanted(alive)
         scope.dead = set(_paths(sketch.nodes)) - set(_paths(n.name for n in alive))
@@ -528,7 +527,7 @@ class Builder:
             f"{operation}({text})", tuple(trace.layers), output,
         )  # fmt: skip
         self.add(node, scope.calls)
-        return replace(ref, node=name, entry=ref.entry and ENTRY not in settings)
+        return ref._replace(node=name, entry=ref.entry and ENTRY not in settings)
 
     # --- cells
 
@@ -633,16 +632,13 @@ class Read(NamedTuple):
     joined: tuple[tuple[str, int], ...]
 
 
-@lru_cache(maxsize=4096)  # 3 KB each
+@lru_cache(maxsize=4096)  # 2 KB each
 def _operated(
     operation: str, build: Callable[..., str], text: str, numbers: tuple[tuple[str, Number], ...],
     width: Number, stride: int, scale: int, where: tuple[str, str, str, str, str, str],
     read: tuple[Read, ...], sharing: tuple[str, ...], span: Span | None,
 ) -> Node:  # fmt: skip
-    """The node of an operation on values.
-
-    The architectures of a search have most of them in common.
-    """
+    """The node of an operation; the architectures of a search have most of them in common."""
     name, slot, cell, instance, block, place = where
     spec, first = OPERATIONS[operation], read[0]
     entry = any(r.entry for r in read)

@@ -88,6 +88,11 @@ def reading(layers: Iterable[Layer], names: Mapping[str, str]) -> Iterator[Layer
         yield x
 
 
+@lru_cache(maxsize=4096, typed=True)
+def _given(**settings: Setting) -> tuple[tuple[str, Setting], ...]:
+    return tuple(settings.items())  # one object for all layers that have the same
+
+
 class Trace:
     """Writes down the layers of one operation; its methods read and return layer names."""
 
@@ -105,7 +110,7 @@ class Trace:
         short = kind if count == 1 else f"{kind}{count}"
         name = f"{self.name}.{short}" if self.name else short
         key = f"{self.key}/{short}"
-        given = tuple(settings.items())
+        given = _given(**settings)
         self.layers.append(Layer(name, kind, inputs, channels, given, key, span=self.span))
         self.channels[name] = channels
         return name
