@@ -14,10 +14,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -40,11 +39,11 @@ from epnas_dsl.space.operations import Layer
 from epnas_dsl.space.passes import EXACT, Pass, changed
 
 LINE = 84  # longest nested expression
+_WORD = lru_cache(maxsize=8192)(lambda wish: re.sub(r"\W", "_", wish))
 EMPTY = Pattern(nn.Module())
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One value of a `forward`: its name, what it reads, and its Python for given inputs.
 
     Attributes:
@@ -72,7 +71,7 @@ def write_forward(
         inputs: the first so many of them are the arguments.
         longest: how many characters a nested expression may have.
     """
-    uses = Counter(i for step in steps for i in step.inputs)
+    uses = Counter([i for step in steps for i in step.inputs])
     lines = [f"def forward(self, {', '.join([*names.values()][:inputs])}):"]
     waiting: dict[str, str] = {}  # values not yet written, in their order
 
@@ -87,14 +86,15 @@ def write_forward(
             lines += [f"    {x}" for x in step.text([names[i] for i in step.inputs]).splitlines()]
             continue
         nested = [i for i in step.inputs if i in waiting]
-        order, last = list(waiting), 0  # what stands at the end, in the order of reading, can nest
-        while last < len(nested) and order[-1 - last :] == nested[-1 - last :]:
-            last += 1
-        if early := nested[: len(nested) - last]:
-            settle(max(map(order.index, early)) + 1)
-            nested = nested[len(nested) - last :]
-        text = step.text([waiting.get(i, names[i]) for i in step.inputs])
-        while len(text) > longest and any(i in waiting for i in nested):
+        if nested:
+            order, last = list(waiting), 0  # the end, in the order of reading, can nest
+            while last < len(nested) and order[-1 - last :] == nested[-1 - last :]:
+                last += 1
+            if early := nested[: len(nested) - last]:
+                settle(max(map(order.index, early)) + 1)
+                nested = nested[len(nested) - last :]
+        text = step.text([waiting.get(i) or names[i] for i in step.inputs])
+        while nested and len(text) > longest and any(i in waiting for i in nested):
             settle(len(waiting) - len(nested) + 1)
             nested = [i for i in nested if i in waiting]
             text = step.text([waiting.get(i, names[i]) for i in step.inputs])
@@ -114,7 +114,7 @@ def identifiers(names: Mapping[str, str]) -> dict[str, str]:
     result: dict[str, str] = {}
     used = set(RESERVED)
     for name, wish in names.items():
-        first = identifier = re.sub(r"\W", "_", wish)
+        first = identifier = _WORD(wish)
         count = 1
         while identifier in used:
             count += 1
@@ -146,7 +146,7 @@ def compile(
         for layer in layers:
             if layer.kind in MODULES:
                 path, _, name = module_path(layer.name).rpartition(".")
-                _inner(made, path, classes)._modules[name] = make(layer)
+                (made.get(path) or _inner(made, path, classes))._modules[name] = make(layer)
         for path in classes:
             _inner(made, path, classes)
     return made[""]
@@ -191,7 +191,7 @@ def _classes(
 
 def overwriting(layers: Sequence[Layer]) -> set[str]:
     """The ReLUs that may overwrite what they read: no other layer and no gradient needs that."""
-    uses = Counter(i for layer in layers for i in layer.inputs)
+    uses = Counter([i for layer in layers for i in layer.inputs])
     fresh = {
         x.name for x in layers
         if x.kind in {"conv", "batch_norm"} or (x.kind == "add" and len(x.inputs) > 1)
@@ -209,15 +209,14 @@ def _parts(layers: Sequence[Layer], in_network: bool) -> list[tuple[str, list[La
     """
 
     def head_of(layer: Layer) -> str:
-        return layer.name.split(".")[0] if in_network else layer.name.rpartition(".")[0]
+        return layer.name.partition(".")[0] if in_network else layer.name.rpartition(".")[0]
 
     runs = [(h, list(run)) for h, run in groupby(layers, head_of)]
     count = Counter(head for head, _ in runs)
-    place = {layer.name: n for n, (_, run) in enumerate(runs) for layer in run}
-    inner = {x.name for _, run in runs for x in run[:-1]}
+    inner = {x.name: n for n, (_, run) in enumerate(runs) for x in run[:-1]}
     leaks = {
-        runs[place[i]][0] for n, (_, run) in enumerate(runs) for x in run for i in x.inputs
-        if i in inner and place[i] != n
+        runs[inner[i]][0] for n, (_, run) in enumerate(runs) for x in run for i in x.inputs
+        if inner.get(i, n) != n
     }  # fmt: skip
     return [
         (head if count[head] == 1 and len(run) > 1 and head not in leaks else "", run)
@@ -239,15 +238,16 @@ def arguments(reads: Sequence[str]) -> dict[str, str]:
 def _part(
     run: Sequence[Layer], reads: Sequence[str], prefix: str, over: Container[str]
 ) -> dict[str, type[nn.Module]]:
+    start = len(prefix)
     names = {name: f"<{n}>" for n, name in enumerate(reads)}
-    names |= {x.name: x.name[len(prefix) :] for x in run}
-    steps = tuple(
+    names |= {x.name: x.name[start:] for x in run}
+    steps = [
         (names[x.name], x.kind, tuple([names[i] for i in x.inputs]),
          () if x.kind in MODULES and not x.parts else x.settings,
-         tuple([p[len(prefix) :] for p in x.parts]), x.name in over)
+         x.parts and tuple([p[start:] for p in x.parts]), x.name in over)
         for x in run
-    )  # fmt: skip
-    return _part_classes(steps, len(reads))
+    ]  # fmt: skip
+    return _part_classes(tuple(steps), len(reads))
 
 
 @lru_cache(maxsize=4096)

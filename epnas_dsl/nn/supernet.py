@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from epnas_dsl.errors import DataError
 from epnas_dsl.nn.network import compile
-from epnas_dsl.nn.operations import WEIGHTED, Pattern, build_module, initial
+from epnas_dsl.nn.operations import WEIGHTED, Pattern, build_module, initial, own_buffers
 from epnas_dsl.space.operations import Layer
 from epnas_dsl.space.passes import EXACT, Pass
 
@@ -48,7 +49,10 @@ class Supernet:
                 and a network of its own, and but for the order in which gradients add up with the
                 exported file.
         """
-        return compile(layers, self._module, passes)
+        norms: list[nn.Module] = []
+        network = compile(layers, partial(self._module, norms), passes)
+        own_buffers(norms)
+        return network
 
     def extract(self, layers: Sequence[Layer], network: nn.Module | None = None) -> nn.Module:
         """The network with a copy of its weights for itself.
@@ -128,15 +132,21 @@ class Supernet:
         """Whether no shared weight is infinite or not a number."""
         return all(bool(torch.isfinite(p).all()) for p in self.parameters.values())
 
-    def _module(self, layer: Layer) -> nn.Module:
-        """A layer's module; networks have those in common that hold nothing but shared weights."""
+    def _module(self, norms: list[nn.Module], layer: Layer) -> nn.Module:
+        """A layer's module; networks have those in common that hold nothing but shared weights.
+
+        Those that need statistics of their own are added to `norms`.
+        """
         key = layer.key if layer.kind in WEIGHTED else "", layer.kind, layer.settings, layer.slices
         make = self._makers.get(key)
         if make is None:
             module = build_module(layer, self._shared, self.device)
             make = (lambda: module) if layer.kind in KEPT else Pattern(module).made
             self._makers[key] = make
-        return make()
+        module = make()
+        if layer.kind == "batch_norm":
+            norms.append(module)
+        return module
 
     def _shared(
         self, layer: Layer, name: str, shape: tuple[int, ...]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from epnas_dsl.errors import EpnasError, LimitError, ShapeError, Span
 from epnas_dsl.space.architecture import Architecture
@@ -53,8 +54,7 @@ NOMINAL_WIDTH = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
+class Ref(NamedTuple):
     """A value at hand: its node and what to call it.
 
     Attributes:
@@ -113,6 +113,7 @@ class Builder:
         self.trees = self.space.trees(architecture.choices)
         self.image = image
         self.nodes: dict[str, Node] = {}
+        self.calls: dict[str, tuple[Call, ...]] = {}  # that a node stands in
         self.taken: dict[str, int] = {}  # names, with the last number that was put behind each
         self.instances = 0
         self.output = ""
@@ -152,7 +153,7 @@ class Builder:
 
         graph: Graph = nx.DiGraph(None, **attributes)
         for node in self.alive(result):
-            graph.add_node(node.name, node=node)
+            graph.add_node(node.name, node=replace(node, calls=self.calls[node.name]))
             graph.add_edges_from((i, node.name) for i in node.inputs)
         frozen: Graph = nx.freeze(graph)
         return frozen
@@ -175,11 +176,11 @@ class Builder:
         if len(self.nodes) + self.instances >= MAX_NODES:
             raise LimitError(f"the network has more than {MAX_NODES:,} nodes", code="E909")
 
-    def add(self, node: Node) -> str:
-        """Take a node in; its name."""
+    def add(self, node: Node, calls: tuple[Call, ...] = ()) -> str:
+        """Take a node in, which stands in the calls; its name."""
         self._count()
         self.taken.setdefault(node.name, 1)
-        self.nodes[node.name] = node
+        self.nodes[node.name], self.calls[node.name] = node, calls
         return node.name
 
     def _unused_name(self, name: str) -> str:
@@ -205,12 +206,13 @@ class Builder:
     def _ask(self, body: Body, scope: Scope) -> None:
         """Carry a body out without shapes, to know what its values are asked for."""
         sketch = copy(self)
-        sketch.image, sketch.nodes, sketch.taken = None, {}, dict(self.taken)
+        sketch.image, sketch.nodes, sketch.calls = None, {}, {}
+        sketch.taken = dict(self.taken)
         inner = replace(scope, values={}, numbers=dict(scope.numbers), arrays={}, read=set())
         inner.terms = dict(scope.terms)
         for label, ref in scope.values.items():
             name = sketch.add(Node(f"input {label}", "input"))
-            inner.values[label] = replace(ref, node=name)
+            inner.values[label] = ref._replace(node=name)
         alive = sketch.alive(sketch._body(body, inner))
         scope.wanted = wanted(alive)
         scope.dead = set(_paths(sketch.nodes)) - set(_paths(n.name for n in alive))
@@ -247,39 +249,45 @@ class Builder:
     # --- values
 
     def _one(self, term: Term, tree: Tree, scope: Scope) -> Ref:
-        refs = list(self._refs(term, tree, scope))
+        refs = self._refs(term, tree, scope)
         if len(refs) != 1:
             raise ShapeError(f"one value is needed here, not {len(refs)}", code="E403")
         return refs[0]
 
-    def _refs(self, term: Term, tree: Tree, scope: Scope) -> Iterator[Ref]:
-        match term:
-            case Choice():
-                yield from self._refs(term.alternatives[tree[0]], tree[1], scope)
-            case Value():
-                if not (term.optional and term.label not in scope.values):
+    def _refs(self, term: Term, tree: Tree, scope: Scope) -> list[Ref]:
+        while isinstance(term, Choice):
+            term, tree = term.alternatives[tree[0]], tree[1]
+        try:
+            match term:
+                case Value():
+                    if term.optional and term.label not in scope.values:
+                        return []
                     scope.read.add(term.label)
-                    yield scope.values[term.label]
-            case Last():
-                label = scope.arrays[term.array][-1]
-                scope.read.add(label)
-                yield scope.values[label]
-            case Unused():
-                labels = scope.arrays.get(term.array, [])
-                yield from [scope.values[x] for x in labels if x not in scope.read]
-            case Subset():
-                for i, inner in zip(*tree, strict=True):
-                    yield from self._refs(term.elements[i], inner, scope)
-            case Each():
-                yield from self._each(term, tree, scope)
-            case Apply():
-                yield self._apply(term, tree, scope)
-            case Join():
-                yield self._join(term, tree, scope)
-            case Stack() | CellCall():
-                yield self._cells(term, tree, scope)
-            case _:
-                raise TypeError(term)
+                    return [scope.values[term.label]]
+                case Apply():
+                    return [self._apply(term, tree, scope)]
+                case Join():
+                    return [self._join(term, tree, scope)]
+                case Last():
+                    label = scope.arrays[term.array][-1]
+                    scope.read.add(label)
+                    return [scope.values[label]]
+                case Unused():
+                    labels = scope.arrays.get(term.array, [])
+                    return [scope.values[x] for x in labels if x not in scope.read]
+                case Subset():
+                    pairs = zip(*tree, strict=True)
+                    return [r for i, t in pairs for r in self._refs(term.elements[i], t, scope)]
+                case Each():
+                    return list(self._each(term, tree, scope))
+                case Stack() | CellCall():
+                    return [self._cells(term, tree, scope)]
+        except EpnasError as error:  # it happened here, if nothing within knew better
+            span = getattr(term, "span", None)
+            if span and not error.diagnostics[0].span:
+                error.diagnostics = (replace(error.diagnostics[0], span=span),)
+            raise
+        raise TypeError(term)
 
     def _each(self, term: Each, tree: Tree, scope: Scope) -> Iterator[Ref]:
         (chosen, elements), *bodies = tree
@@ -312,8 +320,11 @@ class Builder:
         while isinstance(callee, Choice):
             callee, callee_tree = callee.alternatives[callee_tree[0]], callee_tree[1]
         inputs = [self._one(t, r, scope) for t, r in zip(term.inputs, rest, strict=False)]
-        values = rest[len(inputs) :]
         assert isinstance(callee, Operation | Function)
+        bare = isinstance(callee, Operation) and not (callee.arguments or term.arguments)
+        if bare and self.image:
+            return self._operation(term, callee.name, callee.name, inputs, {}, name, slot, scope)
+        values = rest[len(inputs) :]
         own = callee_tree or ((),) * len(callee.children)
         arguments = [
             *zip(callee.arguments, own, strict=False),
@@ -321,18 +332,16 @@ class Builder:
         ]
         numbers = {n: evaluate(t, r, scope.numbers) for (n, t), r in arguments}
         terms = {n: settle(t, r, scope.terms) for (n, t), r in arguments}
-        with _noting(term.span):
-            if isinstance(callee, Function):
-                place = name, slot
-                inner = replace(scope, terms={**scope.terms, **terms})
-                return self._function(callee, own, inputs, numbers, place, inner, term.span)
-            if self.image is None:
-                return self._sketched(term, callee, inputs, numbers, terms, name, scope)
-            pairs = zip(term.arguments, values, strict=True)
-            given = [f"{k}={_argument(t, r, numbers[k])}" for (k, t), r in pairs]
-            plain = not given and not callee.arguments
-            text = callee.name if plain else print_callee(callee, own, [], given)
-            return self._operation(term, callee, text, inputs, numbers, (name, slot), scope)
+        if isinstance(callee, Function):
+            place = name, slot
+            inner = replace(scope, terms={**scope.terms, **terms})
+            return self._function(callee, own, inputs, numbers, place, inner, term.span)
+        if self.image is None:
+            return self._sketched(term, callee, inputs, numbers, terms, name, scope)
+        pairs = zip(term.arguments, values, strict=True)
+        given = [f"{k}={_argument(t, r, numbers[k])}" for (k, t), r in pairs]
+        text = print_callee(callee, own, [], given)
+        return self._operation(term, callee.name, text, inputs, numbers, name, slot, scope)
 
     def _function(
         self, function: Function, trees: Tree, inputs: list[Ref], numbers: dict[str, Number],
@@ -380,111 +389,73 @@ class Builder:
         return Ref(self.add(node), "", entry and spec.calibrates)
 
     def _operation(
-        self, term: Apply, callee: Operation, text: str, inputs: list[Ref],
-        numbers: dict[str, Number], place: tuple[str, int], scope: Scope,
+        self, term: Apply, operation: str, text: str, inputs: list[Ref],
+        numbers: dict[str, Number], name: str, slot: int, scope: Scope,
     ) -> Ref:  # fmt: skip
-        name, slot = place
-        spec = OPERATIONS[callee.name]
-        entry = any(r.entry for r in inputs)
+        spec = OPERATIONS[operation]
         if not spec.calibrates:
-            inputs = [self._calibrate(r, scope) for r in inputs]
+            inputs = [self._calibrate(r, scope) if r.raw else r for r in inputs]
         asked = scope.wanted.get(name, 0)
         if asked and WIDTH not in numbers and not spec.calibrates:
             inputs = [self._first(r, asked, scope) for r in inputs]
-        read = [self.nodes[r.node] for r in inputs]
+        read = tuple([self._read(r) for r in inputs])
         width = evaluate(term.width, (), scope.numbers) if term.width else read[0].channels
-        width = asked or width
-        stride = scope.stride if entry else 1
-        if spec.calibrates:
-            stride = max(1, scope.scale // max(1, read[0].scale)) if entry else 1
-        settings_: dict[str, Setting] = dict(spec.fixed)
-        usual = {WIDTH: width, ENTRY: stride}
-        for key, default in spec.parameters:
-            settings_[key] = numbers.get(key, usual.get(default, default))  # type: ignore
-        _check_settings(callee.name, settings_, read)
-        key = self._key(scope, slot, text, inputs)
-        given = tuple(settings_.items())
-        values = tuple((n.output, n.channels) for n in read)
-        layers, output, channels, grown = _built(spec.build, name, values, given, key, term.span)
-        scale = read[0].scale * int(settings_.get(ENTRY, 1))
-        scale = 0 if _is_vector(layers, read) else _shrunk(scale, grown)
-        node = Node(
-            name, callee.name, tuple(n.name for n in read), given, channels, scale, scope.cell,
-            scope.instance, scope.block, text, self._sliced(layers, read[0]), output, entry, (),
-            term.span, scope.calls,
+        where = (
+            name, f"op{slot}", scope.cell, scope.instance, scope.block, scope.place + scope.turn
         )  # fmt: skip
-        return Ref(self.add(node), f"op{slot}", entry and spec.calibrates)
+        node = _operated(
+            operation, spec.build, text, tuple(numbers.items()), asked or width, scope.stride,
+            scope.scale, where, read, self.space.sharing, term.span,
+        )  # fmt: skip
+        self.add(node, scope.calls)
+        return Ref(name, where[1], node.entry and spec.calibrates)
 
-    def _key(self, scope: Scope, slot: int, text: str, inputs: Iterable[Ref]) -> str:
-        """The place of the weights, in the coordinates of `share by`."""
-        coordinates = {
-            "cell": scope.instance or "network",
-            "block": scope.place + scope.turn,
-            "slot": f"op{slot}",
-            "op": text,
-            "input": "+".join(r.label for r in inputs),
-        }
-        return "/".join(coordinates[c] for c in self.space.sharing)
-
-    def _sliced(self, layers: Sequence[Layer], read: Node) -> tuple[Layer, ...]:
-        """Give 1x1 convolutions over joined values a slice of the weight for each value."""
-        if read.operation != "concat":
-            return tuple(layers)
-        widths = [self.nodes[i].channels for i in read.inputs]
-        slices = tuple(zip(read.labels, widths, strict=True))
-        joined = {read.output}
-        result = []
-        for layer in layers:
-            reads = layer.inputs[0] in joined
-            if reads and layer.kind == "relu":
-                joined.add(layer.name)
-            pointwise = (
-                reads and layer.kind == "conv" and layer["kernel_h"] == layer["kernel_w"] == 1
-            )
-            result.append(
-                replace(layer, slices=slices) if pointwise and layer["groups"] == 1 else layer
-            )
-        return tuple(result)
+    def _read(self, ref: Ref) -> Read:
+        node = self.nodes[ref.node]
+        joined: tuple[tuple[str, int], ...] = ()
+        if node.operation == "concat":
+            widths = [self.nodes[i].channels for i in node.inputs]
+            joined = tuple(zip(node.labels, widths, strict=True))
+        return Read(node.name, node.output, node.channels, node.scale, ref.label, ref.entry, joined)
 
     def _join(self, term: Join, tree: Tree, scope: Scope) -> Ref:
         name, _ = self._take_name(scope) if scope.root else (None, 0)
         refs = []
         for part, inner in zip(term.parts, tree or ((),) * len(term.parts), strict=True):
-            refs += list(self._refs(part, inner, scope))
-        with _noting(term.span):
-            if not refs and self.image:  # a network cannot; a body's graph tells what it is
-                raise ShapeError("there is nothing to join here", code="E402")
-            if name is None:
-                name = self._unused_name(f"{scope.statement}.{term.operator}")
-            entry = bool(refs) and all(r.entry for r in refs)
-            width = evaluate(term.width, (), scope.numbers) if term.width else 0
-            if self.image is None:
-                text = term.operator
-                wide = _settled(term.width, (), scope.terms)
-                if wide:
-                    text += f"(channels={wide})"
-                node = Node(
-                    name, term.operator, tuple(r.node for r in refs),
-                    ((WIDTH, width),) if term.width else (), cell=scope.cell, block=scope.block,
-                    text=text, output=name, entry=entry, width=wide, span=term.span,
-                )  # fmt: skip
-                alone = len(refs) == 1 and not term.width
-                return refs[0] if alone else Ref(self.add(node), "", entry)
-            refs = [self._calibrate(r, scope) for r in refs]
-            if scope.stride > 1 and not entry:
-                refs = [self._step(r, scope) for r in refs]
-            if term.width:
-                refs = self._share(refs, width, scope)
-            elif name in scope.wanted and term.operator == "add":
-                refs = [self._first(r, scope.wanted[name], scope) for r in refs]
-            if len(refs) == 1 and term.operator == "add":
-                return refs[0]
-            return self._joined(term, name, refs, scope)
+            refs += self._refs(part, inner, scope)
+        if not refs and self.image:  # a network cannot; a body's graph tells what it is
+            raise ShapeError("there is nothing to join here", code="E402")
+        if name is None:
+            name = self._unused_name(f"{scope.statement}.{term.operator}")
+        entry = bool(refs) and all(r.entry for r in refs)
+        width = evaluate(term.width, (), scope.numbers) if term.width else 0
+        if self.image is None:
+            text = term.operator
+            wide = _settled(term.width, (), scope.terms)
+            if wide:
+                text += f"(channels={wide})"
+            node = Node(
+                name, term.operator, tuple(r.node for r in refs),
+                ((WIDTH, width),) if term.width else (), cell=scope.cell, block=scope.block,
+                text=text, output=name, entry=entry, width=wide, span=term.span,
+            )  # fmt: skip
+            alone = len(refs) == 1 and not term.width
+            return refs[0] if alone else Ref(self.add(node), "", entry)
+        refs = [self._calibrate(r, scope) if r.raw else r for r in refs]
+        if scope.stride > 1 and not entry:
+            refs = [self._step(r, scope) for r in refs]
+        if term.width:
+            refs = self._share(refs, width, scope)
+        elif name in scope.wanted and term.operator == "add":
+            refs = [self._first(r, scope.wanted[name], scope) for r in refs]
+        if len(refs) == 1 and term.operator == "add":
+            return refs[0]
+        return Ref(self._joined(term, name, refs, scope), scope.block, entry)
 
-    def _joined(self, term: Join, name: str, refs: list[Ref], scope: Scope) -> Ref:
+    def _joined(self, term: Join, name: str, refs: list[Ref], scope: Scope) -> str:
         read = [self.nodes[r.node] for r in refs]
+        first = read[0]
         for ref, node in zip(refs[1:], read[1:], strict=True):
-            first = read[0]
             same = node.channels == first.channels or term.operator == "concat"
             if node.scale != first.scale or not same:
                 raise ShapeError(
@@ -494,21 +465,18 @@ class Builder:
                     code="E401",
                     hint="a 1x1 convolution or a stride brings them together",
                 )
-        channels = read[0].channels
+        kind: Kind = "concat" if term.operator == "concat" else "add"
+        channels = sum([n.channels for n in read]) if kind == "concat" else first.channels
         layers: tuple[Layer, ...] = ()
-        if term.operator == "concat":
-            channels = sum(n.channels for n in read)
         if len(read) > 1:
-            kind: Kind = "concat" if term.operator == "concat" else "add"
-            outputs = tuple(n.output for n in read)
+            outputs = tuple([n.output for n in read])
             layers = (Layer(name, kind, outputs, channels, span=term.span),)
         node = Node(
-            name, term.operator, tuple(n.name for n in read), (), channels, read[0].scale,
-            scope.cell, scope.instance, scope.block, term.operator, layers,
-            name if layers else read[0].output, False, tuple(r.label for r in refs), term.span,
-            scope.calls,
+            name, kind, tuple([n.name for n in read]), (), channels, first.scale, scope.cell,
+            scope.instance, scope.block, kind, layers, name if layers else first.output, False,
+            tuple([r.label for r in refs]), term.span,
         )  # fmt: skip
-        return Ref(self.add(node), scope.block, all(r.entry for r in refs))
+        return self.add(node, scope.calls)
 
     def _step(self, ref: Ref, scope: Scope) -> Ref:
         """A cell's input that is joined with what has taken the stride takes it as well."""
@@ -556,35 +524,24 @@ class Builder:
         node = Node(
             name, operation, (read.name,), tuple(settings.items()), trace.channels[output],
             read.scale * int(settings.get(ENTRY, 1)), scope.cell, scope.instance, scope.block,
-            f"{operation}({text})", tuple(trace.layers), output, calls=scope.calls,
+            f"{operation}({text})", tuple(trace.layers), output,
         )  # fmt: skip
-        return replace(ref, node=self.add(node), entry=ref.entry and ENTRY not in settings)
+        self.add(node, scope.calls)
+        return ref._replace(node=name, entry=ref.entry and ENTRY not in settings)
 
     # --- cells
 
     def _calibrate(self, ref: Ref, scope: Scope) -> Ref:
         """A cell's input brought to the cell's width and scale by the paper's 1x1 convolution."""
-        if not ref.raw:
-            return ref
         node = self.nodes[ref.node]
-        width = scope.width
-        if (node.channels, node.scale) == (width, scope.scale):
-            return replace(ref, raw=False)
+        if (node.channels, node.scale) == (scope.width, scope.scale):
+            return Ref(ref.node, ref.label, ref.entry)
         if ref.node not in scope.calibrated:
-            name = f"{scope.instance}.{ref.label}"
-            key = f"{scope.instance}/{ref.label}/calibrate"
-            trace = Trace(name, {node.output: node.channels}, key)
-            stride = max(1, scope.scale // node.scale)
-            output = OPERATIONS["conv_1x1"].build(
-                trace, node.output, kernel=1, channels=width, stride=stride, groups=1, dilation=1
-            )
-            made = Node(
-                name, "conv_1x1", (node.name,), (("stride", stride),), trace.channels[output],
-                scope.scale, scope.cell, scope.instance, ref.label, "conv_1x1",
-                self._sliced(trace.layers, node), output,
-                calls=_up_to(scope.calls, scope.instance),
-            )  # fmt: skip
-            scope.calibrated[ref.node] = replace(ref, node=self.add(made), raw=False)
+            instance, read = scope.instance, self._read(ref)
+            made = _calibration(read, scope.width, scope.scale, scope.cell, instance)
+            depth = [call.name for call in scope.calls].index(instance)
+            self.add(made, scope.calls[: depth + 1])
+            scope.calibrated[ref.node] = Ref(made.name, ref.label, ref.entry)
         return scope.calibrated[ref.node]
 
     def _cells(self, term: Stack | CellCall, tree: Tree, scope: Scope) -> Ref:
@@ -607,23 +564,22 @@ class Builder:
             return Ref(self.add(node), "")
         width = 0
         if scope.instance:
-            inputs = [self._calibrate(r, scope) for r in inputs]
-        with _noting(term.span):
-            if term.width:
-                given: dict[str, Setting] = {WIDTH: evaluate(term.width, trees[-1], scope.numbers)}
-                _check_settings(term.cell if isinstance(term, CellCall) else "stack", given, [])
-                width = int(given[WIDTH])
-            if isinstance(term, CellCall):
-                return self._cell(term.cell, inputs, width, scope, term.span)
-            before = [inputs[0]] * (2 - len(inputs)) + inputs
-            width = width or self.nodes[inputs[-1].node].channels
-            for cell in term.cells:
-                body = self.space.cells[cell]
-                width *= body.names[cell]
-                read = before[-len(body.inputs) :]
-                made = self._cell(cell, read, width, scope, term.span)
-                before = [*before[1:], made]
-            return before[-1]
+            inputs = [self._calibrate(r, scope) if r.raw else r for r in inputs]
+        if term.width:
+            given: dict[str, Setting] = {WIDTH: evaluate(term.width, trees[-1], scope.numbers)}
+            _check_settings(term.cell if isinstance(term, CellCall) else "stack", given, [])
+            width = int(given[WIDTH])
+        if isinstance(term, CellCall):
+            return self._cell(term.cell, inputs, width, scope, term.span)
+        before = [inputs[0]] * (2 - len(inputs)) + inputs
+        width = width or self.nodes[inputs[-1].node].channels
+        for cell in term.cells:
+            body = self.space.cells[cell]
+            width *= body.names[cell]
+            read = before[-len(body.inputs) :]
+            made = self._cell(cell, read, width, scope, term.span)
+            before = [*before[1:], made]
+        return before[-1]
 
     def _cell(
         self, cell: str, inputs: list[Ref], width: int, outer: Scope, span: Span | None
@@ -663,38 +619,89 @@ class Builder:
         return Ref(made.node, instance)
 
 
-@lru_cache(maxsize=4096)  # 3 KB each
-def _built(
-    build: Callable[..., str], name: str, values: tuple[tuple[str, int], ...],
-    settings: tuple[tuple[str, Setting], ...], key: str, span: Span | None,
-) -> tuple[tuple[Layer, ...], str, int, int]:  # fmt: skip
-    """The layers of an operation on values, its output, the channels of that and how it grows.
+class Read(NamedTuple):
+    """What an operation depends on of a value that it reads.
 
-    The architectures of a search have most of them in common.
+    Attributes:
+        joined: of a `concat`: what the joined values are called, and their channels.
     """
-    trace = Trace(name, dict(values), key, span)
-    output = build(trace, *(value for value, _ in values), **dict(settings))
+
+    name: str
+    output: str
+    channels: int
+    scale: int
+    label: str
+    entry: bool
+    joined: tuple[tuple[str, int], ...]
+
+
+@lru_cache(maxsize=4096)  # 2 KB each
+def _operated(
+    operation: str, build: Callable[..., str], text: str, numbers: tuple[tuple[str, Number], ...],
+    width: Number, stride: int, scale: int, where: tuple[str, str, str, str, str, str],
+    read: tuple[Read, ...], sharing: tuple[str, ...], span: Span | None,
+) -> Node:  # fmt: skip
+    """The node of an operation; the architectures of a search have most of them in common."""
+    name, slot, cell, instance, block, place = where
+    spec, first = OPERATIONS[operation], read[0]
+    entry = any(r.entry for r in read)
+    if spec.calibrates:
+        stride = max(1, scale // max(1, first.scale))
+    usual = {WIDTH: width, ENTRY: stride if entry else 1}
+    given, settings = dict(numbers), dict(spec.fixed)
+    for parameter, default in spec.parameters:
+        settings[parameter] = given.get(parameter, usual.get(default, default))  # type: ignore
+    _check_settings(operation, settings, read)
+    labels = "+".join(r.label for r in read)
+    coordinates = {
+        "cell": instance or "network", "block": place, "slot": slot, "op": text, "input": labels
+    }  # fmt: skip
+    key = "/".join(coordinates[c] for c in sharing)
+    trace = Trace(name, {r.output: r.channels for r in read}, key, span)
+    output = build(trace, *(r.output for r in read), **settings)
+    scale = first.scale * int(settings.get(ENTRY, 1))
     grown = math.prod(x["factor"] for x in trace.layers if x.kind == "unpool")
-    return tuple(trace.layers), output, trace.channels[output], grown
+    if trace.layers and trace.layers[-1].kind in {"global_avg_pool", "linear"}:
+        scale, grown = 0, 1
+    if scale % grown:
+        raise ShapeError("this would be larger than the image", code="E413",
+                         hint="only what a stride has made smaller can be made larger")  # fmt: skip
+    return Node(
+        name, operation, tuple(r.name for r in read), tuple(settings.items()),
+        trace.channels[output], scale // grown, cell, instance, block, text,
+        _sliced(trace.layers, first), output, entry, (), span,
+    )  # fmt: skip
 
 
-def _up_to(calls: tuple[Call, ...], name: str) -> tuple[Call, ...]:
-    """The calls down to the one of a name."""
-    return calls[: next(n for n, call in enumerate(calls, 1) if call.name == name)]
+@lru_cache(maxsize=1024)  # as above
+def _calibration(read: Read, width: Number, scale: int, cell: str, instance: str) -> Node:
+    name, key = f"{instance}.{read.label}", f"{instance}/{read.label}/calibrate"
+    trace = Trace(name, {read.output: read.channels}, key)
+    stride = max(1, scale // read.scale)
+    output = OPERATIONS["conv_1x1"].build(
+        trace, read.output, kernel=1, channels=width, stride=stride, groups=1, dilation=1
+    )
+    return Node(
+        name, "conv_1x1", (read.name,), (("stride", stride),), trace.channels[output], scale, cell,
+        instance, read.label, "conv_1x1", _sliced(trace.layers, read), output,
+    )  # fmt: skip
 
 
-class _noting:
-    """Give errors without a place the place at hand."""
-
-    def __init__(self, span: Span | None) -> None:
-        self.span = span
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, EpnasError) and self.span and not error.diagnostics[0].span:
-            error.diagnostics = (replace(error.diagnostics[0], span=self.span),)
+def _sliced(layers: Sequence[Layer], read: Read) -> tuple[Layer, ...]:
+    """Give 1x1 convolutions over joined values a slice of the weight for each value."""
+    if not read.joined:
+        return tuple(layers)
+    joined = {read.output}
+    result = []
+    for layer in layers:
+        reads = layer.inputs[0] in joined
+        if reads and layer.kind == "relu":
+            joined.add(layer.name)
+        pointwise = reads and layer.kind == "conv" and layer["kernel_h"] == layer["kernel_w"] == 1
+        result.append(
+            replace(layer, slices=read.joined) if pointwise and layer["groups"] == 1 else layer
+        )
+    return tuple(result)
 
 
 def _argument(term: Term, tree: Tree, number: Number) -> str:
@@ -719,23 +726,11 @@ def _written(ref: Ref, node: Node) -> str:
     return f"{node.text.partition('(')[0]}(..)" if unnamed else ref.label
 
 
-def _shape(node: Node) -> str:
+def _shape(node: Node | Read) -> str:
     return f"{node.channels} channels" + (f" at 1/{node.scale}" if node.scale > 1 else "")
 
 
-def _shrunk(scale: int, factor: int) -> int:
-    """The scale of a value so many times larger."""
-    if scale % factor:
-        raise ShapeError("this would be larger than the image", code="E413",
-                         hint="only what a stride has made smaller can be made larger")  # fmt: skip
-    return scale // factor
-
-
-def _is_vector(layers: Sequence[Layer], read: Sequence[Node]) -> bool:
-    return bool(layers and layers[-1].kind in {"global_avg_pool", "linear"}) or read[0].scale == 0
-
-
-def _check_settings(name: str, settings: dict[str, Setting], read: Sequence[Node]) -> None:
+def _check_settings(name: str, settings: dict[str, Setting], read: Sequence[Read]) -> None:
     vector = bool(read) and read[0].scale == 0
     for other in read[1:]:
         if other.channels != read[0].channels or other.scale not in {0, read[0].scale}:

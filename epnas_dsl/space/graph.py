@@ -14,10 +14,7 @@ from dataclasses import replace
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.builder import NOMINAL_WIDTH, Builder, Ref, Scope
 from epnas_dsl.space.nodes import Graph, Image, Node, nodes
-from epnas_dsl.space.operations import (
-    OPERATIONS,
-    Layer,
-)
+from epnas_dsl.space.operations import OPERATIONS, Layer, reading
 from epnas_dsl.space.search_space import Body
 from epnas_dsl.space.terms import (
     Statement,
@@ -181,15 +178,15 @@ def to_layers(network: Graph | list[Node], drop_path: bool = False) -> tuple[Lay
         drop_path: drop the output of an operation in a cell at random while the network trains
             (identities are kept: Larsson et al. 2017, section 3.1, as used by NASNet).
     """
+    found = network if isinstance(network, list) else nodes(network)
+    if not drop_path:
+        return tuple([layer for node in found for layer in node.layers])
     layers: list[Layer] = []
     renamed: dict[str, str] = {}
-    for node in network if isinstance(network, list) else nodes(network):
-        for layer in node.layers:
-            if not renamed.keys().isdisjoint(layer.inputs):
-                layer = replace(layer, inputs=tuple(renamed.get(i, i) for i in layer.inputs))
-            layers.append(layer)
+    for node in found:
+        layers += reading(node.layers, renamed)
         dropped = node.operation in OPERATIONS and node.operation != "channel_slice"
-        if drop_path and node.instance and node.layers and dropped:
+        if node.instance and node.layers and dropped:
             name = f"{node.name}.drop_path"
             source = renamed.get(node.output, node.output)
             layers.append(Layer(name, "drop_path", (source,), node.channels, (("p", 0.0),)))

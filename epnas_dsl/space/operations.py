@@ -7,7 +7,7 @@ code) is derived from layers, so a new operation is one function here and nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -75,6 +75,24 @@ class Layer:
         return dict(self.settings)[setting]
 
 
+def reading(layers: Iterable[Layer], names: Mapping[str, str]) -> Iterator[Layer]:
+    """The layers, each reading what the names stand for by the time that it is asked for."""
+    for x in layers:
+        for i in x.inputs:
+            if i in names:
+                inputs = tuple([names.get(i, i) for i in x.inputs])
+                x = Layer(  # in half of the time of `replace`
+                    x.name, x.kind, inputs, x.channels, x.settings, x.key, x.slices, x.parts, x.span
+                )
+                break
+        yield x
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _given(**settings: Setting) -> tuple[tuple[str, Setting], ...]:
+    return tuple(settings.items())  # one object for all layers that have the same
+
+
 class Trace:
     """Writes down the layers of one operation; its methods read and return layer names."""
 
@@ -92,7 +110,7 @@ class Trace:
         short = kind if count == 1 else f"{kind}{count}"
         name = f"{self.name}.{short}" if self.name else short
         key = f"{self.key}/{short}"
-        given = tuple(settings.items())
+        given = _given(**settings)
         self.layers.append(Layer(name, kind, inputs, channels, given, key, span=self.span))
         self.channels[name] = channels
         return name

@@ -10,11 +10,11 @@ within 1e-5 of the largest value.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import reduce
 
-from epnas_dsl.space.operations import Layer
+from epnas_dsl.space.operations import Layer, reading
 
 Program = tuple[Layer, ...]
 Pass = Callable[[Program], Program]
@@ -29,7 +29,7 @@ def identities(layers: Program) -> Program:
     """
     made: dict[str, Layer] = {}
     same: dict[str, str] = {}  # for a layer that is gone, the one that it was
-    for layer in _renamed(layers, same):
+    for layer in reading(layers, same):
         made[layer.name] = layer
         if layer.kind == "add":
             kept = [i for i in layer.inputs if made[i].kind != "zero"] or [layer.inputs[0]]
@@ -37,12 +37,14 @@ def identities(layers: Program) -> Program:
                 same[layer.name] = kept[0]
             if len(kept) < len(layer.inputs):
                 made[layer.name] = replace(layer, inputs=tuple(kept))
-        elif (
-            (layer.kind == "relu" == made[layer.inputs[0]].kind)
-            or (layer.kind == "dropout" and layer["p"] == 0)
-            or (layer.kind == "channel_slice" and layer.channels == made[layer.inputs[0]].channels)
-        ):
-            same[layer.name] = layer.inputs[0]
+        elif layer.kind in {"relu", "dropout", "channel_slice"}:
+            read = made[layer.inputs[0]]
+            if (
+                (layer.kind == "relu" == read.kind)
+                or (layer.kind == "dropout" and layer["p"] == 0)
+                or (layer.kind == "channel_slice" and layer.channels == read.channels)
+            ):
+                same[layer.name] = layer.inputs[0]
     last = same.get(layers[-1].name, layers[-1].name)
     return _alive([made[x.name] for x in layers if x.name not in same], last)
 
@@ -52,7 +54,7 @@ def common(layers: Program) -> Program:
     same: dict[str, str] = {}
     first: dict[object, Layer] = {}
     kept: list[Layer] = []
-    for layer in _renamed(layers, same):
+    for layer in reading(layers, same):
         if layer.kind not in OWN and layer.name != layers[-1].name:
             key = (_part(layer), layer.kind, layer.inputs, layer.settings)
             if (found := first.setdefault(key, layer)) is not layer:
@@ -95,7 +97,7 @@ def joined(layers: Program) -> Program:
             same |= {c[-1].name: name for c, name in zip(chains, outputs, strict=True)}
             places[chains[0][0].name] = made
             places |= {x.name: [] for c in chains for x in c if x is not chains[0][0]}
-    return tuple(_renamed([x for old in layers for x in places.get(old.name, [old])], same))
+    return tuple(reading([x for old in layers for x in places.get(old.name, [old])], same))
 
 
 def folded(layers: Program) -> tuple[Program, dict[str, str]]:
@@ -111,7 +113,7 @@ def folded(layers: Program) -> tuple[Program, dict[str, str]]:
     same: dict[str, str] = {}
     result: list[Layer] = []
     made: dict[str, str] = {}
-    for layer in _renamed(layers, same):
+    for layer in reading(layers, same):
         if layer.kind == "conv" and layer.name in norms:
             made[layer.name] = norms[layer.name]
             settings = tuple((k, 1 if k == "bias" else v) for k, v in layer.settings)
@@ -168,12 +170,3 @@ def _alive(layers: Sequence[Layer], output: str) -> Program:
 
 def _part(layer: Layer) -> str:
     return layer.name.partition(".")[0]
-
-
-def _renamed(layers: Iterable[Layer], names: dict[str, str]) -> Iterator[Layer]:
-    """The layers, each reading what the names stand for by the time that it is asked for."""
-    for layer in layers:
-        if names and not names.keys().isdisjoint(layer.inputs):
-            yield replace(layer, inputs=tuple(names.get(i, i) for i in layer.inputs))
-        else:
-            yield layer

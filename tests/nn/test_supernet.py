@@ -65,6 +65,16 @@ def test_bound_networks_hold_the_shared_parameters_themselves() -> None:
     assert networks[0].x.conv.weight is networks[1].x.conv.weight
 
 
+def test_no_two_batch_norms_have_statistics_in_common() -> None:
+    supernet, layers = Supernet(), programs("micro", 1)[0]
+    found = [b for _ in range(2) for b in supernet.network(layers).buffers()]
+    for n, buffer in enumerate(found):
+        buffer.fill_(n)
+    assert len(found) > 6
+    assert all(bool((buffer == n).all()) for n, buffer in enumerate(found))
+    assert load(save({str(n): buffer for n, buffer in enumerate(found)}))["1"].eq(1).all()
+
+
 def test_statistics_belong_to_each_network() -> None:
     layers = programs("micro", 1)[0]
     supernet = Supernet()
