@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -113,6 +113,7 @@ class Builder:
         self.trees = self.space.trees(architecture.choices)
         self.image = image
         self.nodes: dict[str, Node] = {}
+        self.readers: defaultdict[str, list[str]] = defaultdict(list)  # by it alone
         self.calls: dict[str, tuple[Call, ...]] = {}  # that a node stands in
         self.taken: dict[str, int] = {}  # names, with the last number that was put behind each
         self.instances = 0
@@ -181,6 +182,8 @@ class Builder:
         self._count()
         self.taken.setdefault(node.name, 1)
         self.nodes[node.name], self.calls[node.name] = node, calls
+        if len(node.inputs) == 1:
+            self.readers[node.inputs[0]].append(node.name)
         return node.name
 
     def _unused_name(self, name: str) -> str:
@@ -512,9 +515,7 @@ class Builder:
         """A value by way of an operation that no text names."""
         read = self.nodes[ref.node]
         wish = f"{scope.statement}.{operation}"
-        copies = sum(
-            n.inputs == (read.name,) for n in self.nodes.values() if n.name.startswith(wish)
-        )
+        copies = sum(reader.startswith(wish) for reader in self.readers[read.name])
         name = self._unused_name(wish)
         key = f"{scope.instance}/{scope.place}{scope.turn}/{ref.label}/{operation}"
         key += f"_{copies + 1}" * (copies > 0)
