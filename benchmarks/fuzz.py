@@ -22,7 +22,6 @@ import signal
 import sys
 import time
 import traceback
-from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -94,7 +93,7 @@ def work(job: Job) -> Iterator[dict[str, Any]]:
     genotypes = fuzzing.architecture_texts(chance, spaces)
     outcomes: Counter[str] = Counter()
     codes: Counter[str] = Counter()
-    seconds: defaultdict[str, array[float]] = defaultdict(lambda: array("f"))
+    seconds: defaultdict[str, Counter[float]] = defaultdict(Counter)  # to 3 digits, how often
     bugs: defaultdict[str, list[str]] = defaultdict(list)
     slow: list[tuple[float, str, str]] = []
     shown = time.time()
@@ -135,9 +134,9 @@ def work(job: Job) -> Iterator[dict[str, Any]]:
         outcomes[f"{source}: {'refused by ' if refused else ''}{found.reached}"] += 1
         codes.update(set(found.codes))
         for stage, spent in found.seconds.items():
-            seconds[stage].append(spent)
+            seconds[stage][float(f"{spent:.3g}")] += 1
         way = sum(found.seconds.get(stage, 0) for stage in WAY)
-        seconds["all"].append(way)
+        seconds["all"][float(f"{way:.3g}")] += 1
         slow = sorted([*slow, (way, source, text)], reverse=True)[:10]
     yield result()
 
@@ -154,7 +153,7 @@ def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
     codes: Counter[str] = sum((r["codes"] for r in results), Counter())
     times: dict[str, dict[str, float]] = {}
     for stage in dict.fromkeys(s for r in results for s in r["seconds"]):
-        found = sorted(s for r in results for s in r["seconds"].get(stage, ()))
+        found = sorted(s for r in results for s in r["seconds"].get(stage, Counter()).elements())
         places = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
         times[stage] = {k: round(1e3 * found[int(q * (len(found) - 1))], 2)
                         for k, q in places.items()}  # fmt: skip
@@ -170,7 +169,9 @@ def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
         "codes": dict(sorted(codes.items())),
         "milliseconds": times,
         "peak_mb": round(max((r["peak"] for r in results), default=0.0), 1),
-        "over_a_second": sum(s > LIMIT for r in results for s in r["seconds"].get("all", ())),
+        "over_a_second": sum(
+            n for r in results for s, n in r["seconds"].get("all", {}).items() if s > LIMIT
+        ),
         "slowest": [{"milliseconds": round(1e3 * t), "source": s, "text": x} for t, s, x in slow],
         "bugs": {k: sorted(v, key=len)[:KEPT] for k, v in sorted(bugs.items())},
     }
