@@ -334,18 +334,10 @@ def _loop(
     names[value] = new
 
     def text(inputs: Sequence[str]) -> str:
-        first = (
-            f"{old} = {new} = {inputs[0]}"
-            if len({*inputs}) == 1
-            else f"{old}, {new} = {', '.join(inputs)}"
-        )
-        return "\n".join(
-            [
-                first,
-                f"for {cell} in self.{attribute}:",
-                f"    {old}, {new} = {new}, {cell}({old}, {new})",
-            ]
-        )
+        both = f"{old} = {new}" if len({*inputs}) == 1 else f"{old}, {new}"
+        first = f"{both} = {', '.join(dict.fromkeys(inputs))}"
+        turn = f"    {old}, {new} = {new}, {cell}({old}, {new})"
+        return f"{first}\nfor {cell} in self.{attribute}:\n{turn}"
 
     return Step(value, tuple(reads), text, is_block=True)
 

@@ -156,7 +156,8 @@ class RayExecutor(Executor):
         found: Outcome | EpnasError
         try:
             with self._deaths(lent.worker) as deaths:
-                found = self._ray.get(reference, timeout=0 if lent.is_late else None)
+                late = time.monotonic() >= lent.deadline
+                found = self._ray.get(reference, timeout=0 if late else None)
         except self._ray.exceptions.GetTimeoutError:
             self._ray.kill(lent.worker)
             return f"it took longer than the {self._lease:g} s of evaluation.timeout"
@@ -197,10 +198,6 @@ class _Lent:
     task: Task
     started: float
     deadline: float
-
-    @property
-    def is_late(self) -> bool:
-        return time.monotonic() >= self.deadline
 
 
 class _Worker:

@@ -36,7 +36,6 @@ from epnas_dsl.space.terms import (
 SHOWN = 24  # alternatives of one decision
 MAX_LEVELS = 6
 WIDE, GAP = 340.0, 4.0  # points for the alternatives of a row, and between them
-LONG = 16  # characters of a choice that may get a letter
 LEFT_OUT = "left out"
 
 
@@ -287,25 +286,11 @@ class _Reader:
                 self.read(label, self.sure if ours else self.maybe, own)
             if not (plain and isinstance(leaf, Value) and leaf.label in self.values):
                 state = CHOSEN if ours else GONE if self.functions.path else FIXED
-                text = self.alternative(leaf, rest if ours else None)
+                text = _wrapped(self.alternative(leaf, rest if ours else None))
                 chips.append((text, _kind(leaf), state))
         if len(leaves) > SHOWN:
             chips.append(("and more", "join", self.maybe))
-        for long, mark in self.keys(leaves, "\n".join(text for text, *_ in chips)).items():
-            chips = [(text.replace(long, mark), kind, state) for text, kind, state in chips]
-        chips = [(_wrapped(text), kind, state) for text, kind, state in chips]
         return "" if plain and not chips else self.add(note, chips, own)
-
-    def keys(self, leaves: list[Term], texts: str) -> dict[str, str]:
-        """Letters for long choices that stand in several alternatives, each with a row."""
-        parts = (part for leaf in leaves for part, _ in _inside(leaf, None))
-        often = {_open(p): p for p in parts if isinstance(p, Operation) and p.decisions}
-        state = GONE if self.functions.path else FIXED
-        return {
-            text: self.add("", [(_wrapped(text), _kind(part), state)], {})
-            for text, part in often.items()
-            if len(text) > LONG and texts.count(text) > 1
-        }
 
     def alternative(self, term: Term, tree: Tree | None) -> str:
         """How an alternative is written; the functions in it are opened."""
