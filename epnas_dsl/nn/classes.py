@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
-from itertools import chain, groupby, pairwise
+from itertools import chain, count, groupby, pairwise
 
 from epnas_dsl.nn.operations import MODULES, RESERVED, module_path
 from epnas_dsl.space.nodes import Call, Graph, Node, nodes
@@ -150,8 +150,7 @@ class Group:
 
     def example(self, variant: int) -> Item:
         """An item of a variant."""
-        shape = self.shapes[variant]
-        return next(m[0] for m in self.members if m and m[0].shape == shape)
+        return next(m[0] for m in self.members if m and m[0].shape == self.shapes[variant])
 
 
 @dataclass(slots=True)
@@ -442,9 +441,7 @@ def _row(run: list[Item], rolling: bool) -> Item:
         given = () if item.unit is None or item.unit.kind[0] != "cell" else item.settings.items()
         return _text_key(item), item.shape, tuple(given)
 
-    groups: list[list[Item]] = []
-    for _, members in groupby(run, place):
-        groups += _even(list(members))
+    groups = [even for _, members in groupby(run, place) for even in _even([*members])]
     first = run[0]
     titles = {item.title for item in run}
     several = "cells" if first.unit and first.unit.kind[0] == "cell" else "blocks"
@@ -687,13 +684,8 @@ class Arguments:
         if wish in self.named and _full(self.named[wish], column) == _full(column, column):
             self.used[wish] = column
             return wish
-        return self._new(wish, column)
-
-    def _new(self, wish: str, column: Column) -> str:
-        name, count = wish, 1
-        while name in self.used or name in self.named:
-            count += 1
-            name = f"{wish}_{count}"
+        names = (f"{wish}_{n}" if n > 1 else wish for n in count(1))
+        name = next(n for n in names if n not in known)
         self.used[name] = column
         return name
 

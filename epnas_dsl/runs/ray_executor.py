@@ -236,8 +236,7 @@ def _connect(address: str) -> Any:
     return ray
 
 
-def _fetch(reference: Any) -> bytes:
+def _fetch(reference: Any) -> Any:
     import ray
 
-    weights: bytes = ray.get(reference)
-    return weights
+    return ray.get(reference)
