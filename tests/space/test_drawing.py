@@ -396,6 +396,16 @@ def test_a_failed_write_leaves_the_old_picture(
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_picture_keeps_the_mode_of_the_file_and_the_link_to_it(tmp_path: Path) -> None:
+    path, link = tmp_path / "cell.dot", tmp_path / "link.dot"
+    path.write_text("old")
+    path.chmod(0o640)
+    link.symlink_to(path)
+    render("digraph {}", link)
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("digraph {}", 0o640)
+    assert link.is_symlink()
+
+
 def test_a_notebook_gets_a_picture_or_text(monkeypatch: pytest.MonkeyPatch) -> None:
     assert mimebundle(small())["image/svg+xml"].startswith("<svg")
 
