@@ -261,11 +261,8 @@ class _Reader:
         """A new row, or one more of the same; its letter."""
         row = Row(note, chips, reads)
         last = self.rows[-1] if self.rows else None
-        if (
-            last
-            and not self.functions.path
-            and (note, chips, reads) == (last.note, last.chips, last.reads)
-        ):
+        same = last and (note, chips, reads) == (last.note, last.chips, last.reads)
+        if last and same and not self.functions.path:
             last.count += 1
             return last.mark
         number = len(self.rows)
@@ -338,11 +335,8 @@ class _Reader:
                 if not whole or i == j:
                     for label in _labels(element, None):
                         self.read(label, self.sure if i == j else self.maybe, own)
-            named = i >= 0 and not isinstance(elements[i], Value)
-            self.bound[term.variable] = (
-                _open(elements[i]) if named or (mark and tree) else mark,
-                own,
-            )
+            named = (i >= 0 and not isinstance(elements[i], Value)) or (mark and tree)
+            self.bound[term.variable] = _open(elements[i]) if named else mark, own
             body = bodies[n] if n < len(bodies) else None if term.body.decisions else ()
             texts.append(self.text(term.body, body, reads))
         self.bound.pop(term.variable, None)
@@ -458,8 +452,7 @@ def _kind(term: Term) -> str:
 
 def _given(function: Function, tree: Tree | None = None) -> list[str]:
     """The arguments of a function."""
-    trees = _inner(function, tree)
-    pairs = zip(function.arguments, trees, strict=False)
+    pairs = zip(function.arguments, _inner(function, tree), strict=False)
     return [f"{n}={_open(t) if r is None else print_term(t, r, {})}" for (n, t), r in pairs]
 
 
