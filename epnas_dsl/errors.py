@@ -114,11 +114,8 @@ def _excerpt(span: Span, width: int = 120) -> list[str]:
     shift = max(0, column - 1 - width // 2)
     shown = printable(text[shift : shift + width])
     carets = "^" * max(1, min(length, width - (column - 1 - shift)))
-    number = str(line)
-    return [
-        f"  {number} | {shown}",
-        f"  {' ' * len(number)} | {' ' * (column - 1 - shift)}{carets}",
-    ]
+    blank = " " * len(str(line))
+    return [f"  {line} | {shown}", f"  {blank} | {' ' * (column - 1 - shift)}{carets}"]
 
 
 def printable(text: str) -> str:

@@ -76,6 +76,22 @@ def write_whole(path: Path, save: Callable[[Path], None] | bytes, kept: Path | N
     return digest
 
 
+def overwrite(path: Path, data: bytes) -> None:
+    """Write a file of the user's, whole or not at all; one that is there keeps its mode."""
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():  # such as /dev/stdout
+        target.write_bytes(data)
+        return
+    partial = target.with_name(f".{target.name[:64]}.{os.getpid()}")
+    try:
+        partial.write_bytes(data)
+        if target.exists():
+            partial.chmod(target.stat().st_mode)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and those above it, unless they are there; their names are on the disk then."""
     made = [path, *(folder for folder in path.parents if not folder.exists())]

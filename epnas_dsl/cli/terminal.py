@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from epnas_dsl.errors import ConfigError, Diagnostic, EpnasError, printable
+from epnas_dsl.files import overwrite
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,20 +87,8 @@ def write(path: Path, content: str | bytes) -> None:
     Raises:
         ConfigError: that is not possible (E505).
     """
-    data = content.encode() if isinstance(content, str) else content
-    target = path.resolve()
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        if target.exists() and not target.is_file():  # such as /dev/stdout
-            target.write_bytes(data)
-            return
-        try:
-            partial.write_bytes(data)
-            if target.exists():
-                partial.chmod(target.stat().st_mode)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        overwrite(path, content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise ConfigError(f"cannot write `{path}`: {error.strerror}", code="E505") from None
 
@@ -115,7 +104,6 @@ def progress(label: str) -> Callable[[int, int], None]:
         if now - shown[0] > 0.1 or done == total:
             shown[0] = now
             end = "\n" if done == total else ""
-            click.echo(f"\r{label} {done:,} of {total:,}", nl=False, err=True)
-            click.echo(end, nl=False, err=True)
+            click.echo(f"\r{label} {done:,} of {total:,}{end}", nl=False, err=True)
 
     return update

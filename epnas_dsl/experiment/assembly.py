@@ -119,19 +119,14 @@ def make_executor(space: SearchSpace, config: Config, evaluator: Evaluator | Non
         return SerialExecutor(partial(make_evaluator, space, config), evaluator)
     factory: Any = partial(make_worker, space, config)
     factory = partial(Apprentice, factory) if shares else factory
-    owner = partial(make_owner, space, config)
+    training = msgspec.structs.replace(config.training, device="cpu")  # the owner trains nothing
+    owner: Any = partial(make_evaluator, space, msgspec.structs.replace(config, training=training))
     if how.ray:
         cpus, gpus = config.training.threads or 1, config.training.device != "cpu"
         cluster = RayExecutor(factory, how.ray, how.workers, cpus, gpus, how.timeout)
         return SnapshotExecutor(owner, cluster, cluster.share) if shares else cluster
     pool = ProcessExecutor(factory, how.workers, how.timeout)
     return SnapshotExecutor(owner, pool) if shares else pool
-
-
-def make_owner(space: SearchSpace, config: Config) -> Any:
-    """The evaluator that holds the shared weights and trains nothing: it stays off the GPUs."""
-    training = msgspec.structs.replace(config.training, device="cpu")
-    return make_evaluator(space, msgspec.structs.replace(config, training=training))
 
 
 def make_worker(space: SearchSpace, config: Config) -> Evaluator:

@@ -102,11 +102,13 @@ def _calls(term: Term) -> Iterator[tuple[str, dict[str, list[str]]]]:
         if isinstance(leaf, Function):
             yield "", {}
         if isinstance(leaf, Operation):
-            yield leaf.name, {n: _numbers(t) for n, t in (*leaf.arguments, *given)}
-
-
-def _numbers(term: Term) -> list[str]:
-    return [print_term(term, pick(term, i), {}) for i in range(min(term.size, MAX_LISTED))]
+            yield (
+                leaf.name,
+                {
+                    n: [print_term(t, pick(t, i), {}) for i in range(min(t.size, MAX_LISTED))]
+                    for n, t in (*leaf.arguments, *given)
+                },
+            )
 
 
 def width_of(value: Term) -> str:

@@ -102,17 +102,13 @@ def _range(first: syntax.Expression, last: syntax.Expression) -> str:
 
 def _call(node: syntax.Call, tight: bool) -> str:
     arguments = [_write(a, _CHOICE, tight) for a in node.arguments]
-    arguments += [print_keyword(k, tight) for k in node.keywords]
+    for keyword in node.keywords:  # `kernel=3|5`
+        close = tight or isinstance(keyword.value, syntax.Alternatives)
+        arguments.append(f"{keyword.name}={_write(keyword.value, _CHOICE, close)}")
     text = f"{node.name}({', '.join(arguments)})"
     if node.body is not None:
         text += " { " + "; ".join([_statement(s) for s in node.body]) + " }"
     return text
-
-
-def print_keyword(keyword: syntax.Keyword, tight: bool = False) -> str:
-    """`kernel=3|5`"""
-    tight = tight or isinstance(keyword.value, syntax.Alternatives)
-    return f"{keyword.name}={_write(keyword.value, _CHOICE, tight)}"
 
 
 def _statement(node: syntax.Statement) -> str:

@@ -189,8 +189,7 @@ class _Reader:
             return Literal(_plain(token), token.span)
         if token.kind == "name":
             if self.peek() != "(":
-                value = _CONSTANTS.get(token.text, token.text)
-                return Literal(value, token.span)
+                return Literal(_CONSTANTS.get(token.text, token.text), token.span)
             self.take("(")
             inner = self.brackets(")")
             return Literal(inner.value, token.span.to(inner.span), token.text)

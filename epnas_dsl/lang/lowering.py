@@ -393,8 +393,7 @@ class _Lowerer:
                 try:
                     for term in self.iterated(node, env):
                         self.expressions.spend(1, node.span)
-                        inner = Env(env)
-                        inner.names[node.variable] = Bound(term)
+                        inner = Env(env, {node.variable: Bound(term)})
                         self.statements(node.body, scope, inner)
                 finally:
                     self.expressions.depth -= 1
@@ -408,13 +407,10 @@ class _Lowerer:
         if scope.kind == "function" or scope.level:
             where = "a function" if scope.kind == "function" else "another `level`"
             fail("E217", f"`level` inside {where}", node.span, "use `for` here")
-        terms = list(self.iterated(node, env))
-        for term in terms:
+        for term in list(self.iterated(node, env)):
             scope.levels += 1
             scope.level = scope.levels
-            inner = Env(env)
-            inner.names[node.variable] = Bound(term)
-            self.statements(node.body, scope, inner)
+            self.statements(node.body, scope, Env(env, {node.variable: Bound(term)}))
         scope.level = 0
 
     def iterated(self, loop: syntax.For | syntax.Level, env: Env) -> Iterable[Term]:

@@ -49,10 +49,6 @@ class Mistake:
         span = span_of(self.source, token) if token is not None else Span(self.source, end, end)
         return SpaceSyntaxError(message, code=code, span=span, hint=hint)
 
-    def same_line(self, first: Token | None, second: Token | None) -> bool:
-        """Whether both tokens are there, on one line."""
-        return first is not None and second is not None and first.line == second.line
-
 
 def explain(mistake: Mistake) -> SpaceSyntaxError:
     """The error that tells what is wrong; the more particular explanations come first."""
@@ -152,7 +148,7 @@ def _adjacent(mistake: Mistake) -> SpaceSyntaxError | None:
         {"=", "["} <= mistake.accepted
         and first is not None
         and ends_value(first)
-        and mistake.same_line(first, previous)
+        and first.line == previous.line
     ):
         pair, culprit = (first, previous), previous
     else:

@@ -207,8 +207,7 @@ def _accepted(lark: Lark, start: str, tokens: Iterable[Token]) -> frozenset[str]
     for token in tokens:
         parser.feed_token(token)
     words = {t.name: t.pattern.value for t in lark.terminals if t.pattern.type == "str"} | _WORDS
-    names = parser.accepts()
-    return frozenset(words[name] for name in names if name in words)
+    return frozenset(words[name] for name in parser.accepts() if name in words)
 
 
 def _raise(errors: Iterable[EpnasError]) -> None:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
-from itertools import chain, groupby, pairwise
+from itertools import chain, count, groupby, pairwise
 
 from epnas_dsl.nn.operations import MODULES, RESERVED, module_path
 from epnas_dsl.space.nodes import Call, Graph, Node, nodes
@@ -150,8 +150,7 @@ class Group:
 
     def example(self, variant: int) -> Item:
         """An item of a variant."""
-        shape = self.shapes[variant]
-        return next(m[0] for m in self.members if m and m[0].shape == shape)
+        return next(m[0] for m in self.members if m and m[0].shape == self.shapes[variant])
 
 
 @dataclass(slots=True)
@@ -404,7 +403,8 @@ def _rolled(items: list[Item], output: str) -> list[Item]:
         if rolling:
             while end < len(items) and _stacked(items, start, end):
                 end += 1
-            if any(uses[i.value] > _readers(items[start:end], i) for i in items[start : end - 1]):
+            inside = Counter(v for item in items[start:end] for v in {*item.reads})
+            if any(uses[i.value] > inside[i.value] for i in items[start : end - 1]):
                 end = start + 1
             rolling = end - start > 2
             end = end if rolling else start + 1
@@ -412,10 +412,6 @@ def _rolled(items: list[Item], output: str) -> list[Item]:
         result.append(_row(run, rolling) if len(run) > 1 else run[0])
         start = end
     return result
-
-
-def _readers(items: Sequence[Item], made: Item) -> int:
-    return sum(made.value in item.reads for item in items)
 
 
 def _follows(one: Item, two: Item, uses: Counter[str]) -> bool:
@@ -442,13 +438,10 @@ def _stacked(items: Sequence[Item], start: int, end: int) -> bool:
 
 def _row(run: list[Item], rolling: bool) -> Item:
     def place(item: Item) -> Hashable:
-        text = item.key[0] if isinstance(item.key, tuple) else item.key
         given = () if item.unit is None or item.unit.kind[0] != "cell" else item.settings.items()
-        return text, item.shape, tuple(given)
+        return _text_key(item), item.shape, tuple(given)
 
-    groups: list[list[Item]] = []
-    for _, members in groupby(run, place):
-        groups += _even(list(members))
+    groups = [even for _, members in groupby(run, place) for even in _even([*members])]
     first = run[0]
     titles = {item.title for item in run}
     several = "cells" if first.unit and first.unit.kind[0] == "cell" else "blocks"
@@ -497,18 +490,10 @@ def _define(units: list[Unit]) -> list[Class]:
             for unit in members:
                 shape = tuple((i.shape, *(g[0].shape for g in i.row)) for i in unit.items)
                 alike.setdefault(shape, []).append(unit)
-            for some in alike.values():
-                result += _define(some) if len(alike) > 1 else [_alone(u) for u in some]
+            for some in alike.values() if len(alike) > 1 else ([unit] for unit in members):
+                result += _define(some)
     order = {id(u.definition): -n for n, u in reversed([*enumerate(units)])}
     return sorted(result, key=lambda c: -order[id(c)])
-
-
-def _alone(unit: Unit) -> Class:
-    """A class for one use."""
-    slots = [_slot(item, unit.places()) for item in unit.items]
-    definition = Class("", unit.kind, unit.about, slots, [])
-    _generalise(definition, [unit])
-    return definition
 
 
 def _groups(item: Item) -> list[list[Item]]:
@@ -602,7 +587,10 @@ def _generalise(definition: Class, members: list[Unit]) -> bool:
     definition.strided = all(unit.numbers.get("stride", 1) != 1 for unit in members)
     labels = [label for label, _ in members[0].inputs]
     needed = {
-        p for slot in definition.slots if not slot.does_nothing for p in _sources(slot, definition)
+        source(definition, read)
+        for slot in definition.slots
+        for read in slot.reads
+        if not slot.does_nothing
     }
     definition.inputs = [x for x in labels if ("input", x) in needed]
     definition.inputs += [
@@ -621,10 +609,6 @@ def _columns(numbers: Sequence[dict[str, Value]]) -> dict[str, Column]:
     """For each name its numbers, one for each use."""
     names = dict.fromkeys(n for found in numbers for n in found)
     return {name: tuple(found.get(name) for found in numbers) for name in names}
-
-
-def _sources(slot: Slot, definition: Class) -> list[Place]:
-    return [source(definition, read) for read in slot.reads]
 
 
 def source(definition: Class, read: set[Place]) -> Place:
@@ -700,13 +684,8 @@ class Arguments:
         if wish in self.named and _full(self.named[wish], column) == _full(column, column):
             self.used[wish] = column
             return wish
-        return self._new(wish, column)
-
-    def _new(self, wish: str, column: Column) -> str:
-        name, count = wish, 1
-        while name in self.used or name in self.named:
-            count += 1
-            name = f"{wish}_{count}"
+        names = (f"{wish}_{n}" if n > 1 else wish for n in count(1))
+        name = next(n for n in names if n not in known)
         self.used[name] = column
         return name
 
@@ -761,9 +740,7 @@ def _full(column: Column, other: Column) -> Column:
 
 
 def _same(numbers: Column, column: Column) -> bool:
-    pairs = [
-        (a, b) for a, b in zip(numbers, column, strict=True) if a is not None and b is not None
-    ]
+    pairs = [pair for pair in zip(numbers, column, strict=True) if None not in pair]
     return len({b for _, b in pairs}) > 1 and all(a == b for a, b in pairs)
 
 

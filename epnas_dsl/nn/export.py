@@ -34,15 +34,6 @@ from epnas_dsl.space.graph import to_network
 from epnas_dsl.space.nodes import Image, nodes
 from epnas_dsl.space.operations import Kind
 
-CALLS = (
-    "torch.relu",
-    "torch.sigmoid",
-    "torch.cat",
-    "F.relu6",
-    "F.silu",
-    "F.channel_shuffle",
-    "gate",
-)
 LINE = 72  # longest nested expression
 VALUES = {"add": "out", "concat": "joined"}  # what values without a name are called
 SHORT = {"raw_conv": "conv"}  # operations of one layer are called as it is
@@ -314,7 +305,7 @@ def _type(name: str, column: Sequence[float | None]) -> str:
 
 def _expression(kind: Kind, value: str, reads: Sequence[str], settings: Mapping[str, str]) -> Step:
     def text(inputs: Sequence[str]) -> str:
-        if not PYTHON[kind].startswith(CALLS):
+        if re.search(r"\{(sum|0\}[.[])", PYTHON[kind]):
             inputs = [f"({x})" if has_sum(x) else x for x in inputs]
         found = write(kind, inputs, settings)
         if "self." not in "".join(settings.values()):
@@ -334,18 +325,10 @@ def _loop(
     names[value] = new
 
     def text(inputs: Sequence[str]) -> str:
-        first = (
-            f"{old} = {new} = {inputs[0]}"
-            if len({*inputs}) == 1
-            else f"{old}, {new} = {', '.join(inputs)}"
-        )
-        return "\n".join(
-            [
-                first,
-                f"for {cell} in self.{attribute}:",
-                f"    {old}, {new} = {new}, {cell}({old}, {new})",
-            ]
-        )
+        both = f"{old} = {new}" if len({*inputs}) == 1 else f"{old}, {new}"
+        first = f"{both} = {', '.join(dict.fromkeys(inputs))}"
+        turn = f"    {old}, {new} = {new}, {cell}({old}, {new})"
+        return f"{first}\nfor {cell} in self.{attribute}:\n{turn}"
 
     return Step(value, tuple(reads), text, is_block=True)
 

@@ -273,8 +273,7 @@ def _step(layer: Layer, over: Container[str]) -> Step:
 
 
 def _call(name: str) -> Callable[[Sequence[str]], str]:
-    path = module_path(name)
-    return lambda inputs: f"self.{path}({', '.join(inputs)})"
+    return lambda inputs: f"self.{module_path(name)}({', '.join(inputs)})"
 
 
 @lru_cache(maxsize=512)

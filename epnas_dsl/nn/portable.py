@@ -192,8 +192,7 @@ def _compare(found: Tensor, expected: Tensor, tolerance: float, suffix: str) -> 
     """Refuse what differs by more than the tolerance, in units of the largest score."""
     same = found.shape == expected.shape
     if same and not torch.equal(found.nan_to_num(), expected.nan_to_num()):
-        difference = float((found - expected).abs().max() / expected.abs().max())
-        same = difference <= tolerance
+        same = float((found - expected).abs().max() / expected.abs().max()) <= tolerance
     if not same:
         raise _differs(suffix)
 

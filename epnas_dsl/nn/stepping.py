@@ -117,9 +117,7 @@ class CudaRecorder:
         return graph.replay
 
 
-@lru_cache
-def _cuda_recorder(device: torch.device) -> CudaRecorder:
-    return CudaRecorder(device)
+_cuda_recorder = lru_cache(CudaRecorder)
 
 
 def recorder_for(

@@ -95,8 +95,7 @@ class Supernet:
         bit.
         """
         for name in sorted({name for state in states for name in state}):
-            found = [state[name] for state in states if name in state]
-            mean = torch.stack(found).mean(0)
+            mean = torch.stack([state[name] for state in states if name in state]).mean(0)
             if name in self.parameters:
                 self.parameters[name].copy_(mean)
             else:

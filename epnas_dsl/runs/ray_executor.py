@@ -156,7 +156,8 @@ class RayExecutor(Executor):
         found: Outcome | EpnasError
         try:
             with self._deaths(lent.worker) as deaths:
-                found = self._ray.get(reference, timeout=0 if lent.is_late else None)
+                late = time.monotonic() >= lent.deadline
+                found = self._ray.get(reference, timeout=0 if late else None)
         except self._ray.exceptions.GetTimeoutError:
             self._ray.kill(lent.worker)
             return f"it took longer than the {self._lease:g} s of evaluation.timeout"
@@ -198,10 +199,6 @@ class _Lent:
     started: float
     deadline: float
 
-    @property
-    def is_late(self) -> bool:
-        return time.monotonic() >= self.deadline
-
 
 class _Worker:
     """One worker: an actor's process on some machine."""
@@ -239,8 +236,7 @@ def _connect(address: str) -> Any:
     return ray
 
 
-def _fetch(reference: Any) -> bytes:
+def _fetch(reference: Any) -> Any:
     import ray
 
-    weights: bytes = ray.get(reference)
-    return weights
+    return ray.get(reference)

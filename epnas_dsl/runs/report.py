@@ -167,16 +167,12 @@ def against_chance(trials: Sequence[Trial]) -> Advantage | None:
     low = high = math.nan
     if min(len(ours), len(theirs)) >= FEWEST:
         generator = np.random.default_rng(0)
-        means = [
-            np.array(
-                [
-                    side[generator.integers(len(side), size=len(side))].mean()
-                    for _ in range(RESAMPLES)
-                ]
-            )
-            for side in (ours, theirs)
-        ]
-        low, high = np.quantile(means[0] - means[1], (0.025, 0.975)).tolist()
+
+        def means(side: np.ndarray) -> np.ndarray:
+            draws = (generator.integers(len(side), size=len(side)) for _ in range(RESAMPLES))
+            return np.array([side[drawn].mean() for drawn in draws])
+
+        low, high = np.quantile(means(ours) - means(theirs), (0.025, 0.975)).tolist()
     return Advantage(len(ours), len(theirs), float(ours.mean() - theirs.mean()), low, high)
 
 
@@ -203,12 +199,8 @@ COSTS = {
 def _fronts(trials: Sequence[Trial]) -> list[tuple[str, str, list[Trial]]]:
     """For each cost that was measured its name, the chart, and the Pareto front."""
     there = {name for trial in trials for name in trial.metrics}
-    found = []
-    for cost, label in COSTS.items():
-        if cost in there:
-            members = front(trials, cost)
-            found.append((cost, _safe(charts.front_chart(trials, members, cost, label)), members))
-    return found
+    fronts = {cost: front(trials, cost) for cost in COSTS if cost in there}
+    return [(c, _safe(charts.front_chart(trials, m, c, COSTS[c])), m) for c, m in fronts.items()]
 
 
 def _figures(

@@ -104,7 +104,10 @@ class EpnasSearcher:
     def ask(self, n: int) -> list[Architecture]:
         """The next architectures of the step, at most n; a new step begins when all were told."""
         while self._step.is_done and not self._is_over:
-            self._advance()
+            if self._drawn:
+                self._finish()
+            if not self._is_over:
+                self._begin()
         return self._step.ask(n)
 
     def tell(self, architecture: Architecture, metrics: Mapping[str, float] | None) -> None:
@@ -136,13 +139,6 @@ class EpnasSearcher:
         if self._settings.evaluations:
             return self._trials >= self._settings.evaluations or self._idle >= PASSES
         return self._t >= self._settings.iterations * self._space.depth
-
-    def _advance(self) -> None:
-        """Close the step that is done, and begin another unless that was the last."""
-        if self._drawn:
-            self._finish()
-        if not self._is_over:
-            self._begin()
 
     def _finish(self) -> None:
         for architecture in self._step.architectures:

@@ -423,9 +423,8 @@ class Builder:
 
     def _join(self, term: Join, tree: Tree, scope: Scope) -> Ref:
         name, _ = self._take_name(scope) if scope.root else (None, 0)
-        refs = []
-        for part, inner in zip(term.parts, tree or ((),) * len(term.parts), strict=True):
-            refs += self._refs(part, inner, scope)
+        pairs = zip(term.parts, tree or ((),) * len(term.parts), strict=True)
+        refs = [ref for part, inner in pairs for ref in self._refs(part, inner, scope)]
         if not refs and self.image:  # a network cannot; a body's graph tells what it is
             raise ShapeError("there is nothing to join here", code="E402")
         if name is None:

@@ -55,10 +55,11 @@ def difference(first: Architecture, second: Architecture) -> list[Change]:
     pairs: dict[tuple[Body | None, Body | None], str] = {}
     for name in (*bodies[0], *bodies[1]):
         pairs.setdefault((bodies[0].get(name), bodies[1].get(name)), name)
-    found: list[Change] = []
-    for (one, two), name in pairs.items():
-        found += _changes(name, _Side(first, one, whole), _Side(second, two, whole))
-    return found
+    return [
+        change
+        for (one, two), name in pairs.items()
+        for change in _changes(name, _Side(first, one, whole), _Side(second, two, whole))
+    ]
 
 
 class _Side:

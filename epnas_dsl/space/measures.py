@@ -30,8 +30,7 @@ def measures(architecture: Architecture, image: Image = IMAGE) -> dict[str, Numb
 
 def graph_measures(architecture: Architecture) -> dict[str, Number]:
     """Those that need no shapes."""
-    space = architecture.space
-    bodies = [reads(architecture, body.name) for body in space.decided]
+    bodies = [reads(architecture, body.name) for body in architecture.space.decided]
     return {
         "edges": sum(len(read) for body in bodies for read in body.values()),
         "nodes": sum(map(len, bodies)),

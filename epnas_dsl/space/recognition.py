@@ -87,8 +87,7 @@ def _from_choices(
     Raises:
         ArchitectureError: they have not, or the choices are none.
     """
-    given = _by_body(space, choices)
-    left = {body: iter(numbers) for body, numbers in given.items()}
+    left = {body: iter(numbers) for body, numbers in _by_body(space, choices).items()}
     found = [n for b, s in space.statements for n in islice(left[b], len(decisions(s.term)))]
     architecture = Architecture(space, found)
     for body, listing in _by_body(space, listings).items():

@@ -17,10 +17,10 @@ Where one of these is not met, `check_structure` says so: its graphs cannot be c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations, pairwise
+from itertools import chain, combinations, pairwise
 from typing import Any
 
 from epnas_dsl.errors import CountError
@@ -150,8 +150,8 @@ class _Reader:
         indices = frozenset(int(name[1:]) for name in loose.values())
         others = (e for i, found in enumerate(options) if i not in indices for e in found)
         read_by_others = not all(indices.isdisjoint(leaves(e)) for e in others)
-        results = {}
-        for left in _subsets(loose):
+        results, sizes = {}, range(len(loose) + 1)
+        for left in map(frozenset, chain.from_iterable(combinations(loose, n) for n in sizes)):
             numbers = frozenset(int(loose[x][1:]) for x in left)
             try:
                 results[numbers] = self.options(result, loose.keys() - left, left)
@@ -258,11 +258,6 @@ def relabel(e: Expression, numbers: Mapping[int, int]) -> Expression:
 
 def _shape(e: Expression) -> Expression:
     return relabel(e, dict.fromkeys(leaves(e), -1))
-
-
-def _subsets(items: Collection[str]) -> Iterator[frozenset[str]]:
-    for size in range(len(items) + 1):
-        yield from map(frozenset, combinations(items, size))
 
 
 # --- what has to hold --------------------------------------------------------------------------

@@ -466,8 +466,7 @@ def subsets(sizes: Sequence[int], least: int, most: int) -> int:
 
 def ways(sizes: Sequence[int], least: int, most: int) -> list[list[int]]:
     """In how many ways elements i.. can still be chosen when j are chosen: entry [i][j]."""
-    n = len(sizes)
-    most = min(most, n)
+    most = min(most, len(sizes))
     table = [[int(least <= j <= most) for j in range(most + 1)]]
     for size in reversed(sizes):
         after = table[0]

@@ -89,10 +89,8 @@ def from_tokens(space: SearchSpace, tokens: Symbols) -> Architecture:
     Raises:
         ArchitectureError: there is none.
     """
-    found: list[int] = []
-    for level, row in enumerate(tokens, 1):
-        found += decode(space, level, row[None]).tolist()[0]
-    return Architecture(space, found)
+    rows = (decode(space, level, row[None])[0] for level, row in enumerate(tokens, 1))
+    return Architecture(space, [number for row in rows for number in row.tolist()])
 
 
 def possible(space: SearchSpace, level: int, begun: Sequence[int]) -> tuple[int, ...]:
@@ -156,8 +154,7 @@ def _decode(term: Term, symbols: Symbols) -> Numbers:
         weights = 1 << np.arange(len(term.elements), dtype=np.int64)
         numbers: Numbers = (symbols.clip(0, 1).astype(np.int64) * weights).sum(1) - term.least
         return np.clip(numbers, 0, term.size - 1)
-    table = _table(term)
-    known = {row.tobytes(): i for i, row in enumerate(table)}
+    known = {row.tobytes(): i for i, row in enumerate(_table(term))}
     found = (known.get(np.ascontiguousarray(row).tobytes(), 0) for row in symbols)
     return np.fromiter(found, np.int64, len(symbols))
 

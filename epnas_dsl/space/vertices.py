@@ -307,8 +307,7 @@ def body_vertices(
     """
     # zeros have shapes, which are followed through the whole body
     if "zero" in space.treated.values() or space.places > MAX_NODES:
-        architecture = Architecture(space, choices)
-        return simplify(body_nodes(architecture, body.name), space, body)
+        return simplify(body_nodes(Architecture(space, choices), body.name), space, body)
     chosen = tuple(choices[start:end] for start, end in _chosen_numbers(space, body, level))
     return _statements(space, body, level, chosen).vertices(choices)
 

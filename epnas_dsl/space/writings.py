@@ -58,8 +58,7 @@ def _exchanges(space: SearchSpace, level: int) -> Iterator[tuple[slice, slice]]:
     """Pairs of decisions of a level, then pairs of levels of equally many decisions."""
     spans = [slice(*space.widths[i : i + 2]) for i in range(level)]
     for span in spans:
-        decisions = [slice(i, i + 1) for i in range(span.start, span.stop)]
-        yield from combinations(decisions, 2)
+        yield from combinations([slice(i, i + 1) for i in range(span.start, span.stop)], 2)
     for one, other in combinations(spans, 2):
         if one.stop - one.start == other.stop - other.start:
             yield one, other

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epnas_dsl.errors import ConfigError
+from epnas_dsl.files import overwrite
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.drawing.canvas import DARK, PAPER, darkened
 from epnas_dsl.space.drawing.cells import draw_cell
@@ -189,16 +190,11 @@ def _page(svg: str, dark: bool) -> str:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """The whole file or none: a temporary file beside it takes its place."""
     if path.is_dir():
         raise ConfigError(f"`{path}` is a folder, not a picture", code="E802")
-    temporary = path.with_name(f".{path.name[:64]}.{os.getpid()}")
     try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        overwrite(path, data)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         missing = not path.parent.is_dir()
         raise ConfigError(
             f"`{path}` cannot be written: {error.strerror or error}", code="E802",

@@ -36,7 +36,6 @@ from epnas_dsl.space.terms import (
 SHOWN = 24  # alternatives of one decision
 MAX_LEVELS = 6
 WIDE, GAP = 340.0, 4.0  # points for the alternatives of a row, and between them
-LONG = 16  # characters of a choice that may get a letter
 LEFT_OUT = "left out"
 
 
@@ -262,11 +261,8 @@ class _Reader:
         """A new row, or one more of the same; its letter."""
         row = Row(note, chips, reads)
         last = self.rows[-1] if self.rows else None
-        if (
-            last
-            and not self.functions.path
-            and (note, chips, reads) == (last.note, last.chips, last.reads)
-        ):
+        same = last and (note, chips, reads) == (last.note, last.chips, last.reads)
+        if last and same and not self.functions.path:
             last.count += 1
             return last.mark
         number = len(self.rows)
@@ -287,25 +283,11 @@ class _Reader:
                 self.read(label, self.sure if ours else self.maybe, own)
             if not (plain and isinstance(leaf, Value) and leaf.label in self.values):
                 state = CHOSEN if ours else GONE if self.functions.path else FIXED
-                text = self.alternative(leaf, rest if ours else None)
+                text = _wrapped(self.alternative(leaf, rest if ours else None))
                 chips.append((text, _kind(leaf), state))
         if len(leaves) > SHOWN:
             chips.append(("and more", "join", self.maybe))
-        for long, mark in self.keys(leaves, "\n".join(text for text, *_ in chips)).items():
-            chips = [(text.replace(long, mark), kind, state) for text, kind, state in chips]
-        chips = [(_wrapped(text), kind, state) for text, kind, state in chips]
         return "" if plain and not chips else self.add(note, chips, own)
-
-    def keys(self, leaves: list[Term], texts: str) -> dict[str, str]:
-        """Letters for long choices that stand in several alternatives, each with a row."""
-        parts = (part for leaf in leaves for part, _ in _inside(leaf, None))
-        often = {_open(p): p for p in parts if isinstance(p, Operation) and p.decisions}
-        state = GONE if self.functions.path else FIXED
-        return {
-            text: self.add("", [(_wrapped(text), _kind(part), state)], {})
-            for text, part in often.items()
-            if len(text) > LONG and texts.count(text) > 1
-        }
 
     def alternative(self, term: Term, tree: Tree | None) -> str:
         """How an alternative is written; the functions in it are opened."""
@@ -353,11 +335,8 @@ class _Reader:
                 if not whole or i == j:
                     for label in _labels(element, None):
                         self.read(label, self.sure if i == j else self.maybe, own)
-            named = i >= 0 and not isinstance(elements[i], Value)
-            self.bound[term.variable] = (
-                _open(elements[i]) if named or (mark and tree) else mark,
-                own,
-            )
+            named = (i >= 0 and not isinstance(elements[i], Value)) or (mark and tree)
+            self.bound[term.variable] = _open(elements[i]) if named else mark, own
             body = bodies[n] if n < len(bodies) else None if term.body.decisions else ()
             texts.append(self.text(term.body, body, reads))
         self.bound.pop(term.variable, None)
@@ -473,8 +452,7 @@ def _kind(term: Term) -> str:
 
 def _given(function: Function, tree: Tree | None = None) -> list[str]:
     """The arguments of a function."""
-    trees = _inner(function, tree)
-    pairs = zip(function.arguments, trees, strict=False)
+    pairs = zip(function.arguments, _inner(function, tree), strict=False)
     return [f"{n}={_open(t) if r is None else print_term(t, r, {})}" for (n, t), r in pairs]
 
 
