@@ -136,7 +136,8 @@ class Supernet:
 
         Those that need statistics of their own are added to `norms`.
         """
-        key = layer.key if layer.kind in WEIGHTED else "", layer.kind, layer.settings, layer.slices
+        name = layer.key if layer.kind in WEIGHTED else ""
+        key = name, layer.kind, layer.channels, layer.settings, layer.slices
         make = self._makers.get(key)
         if make is None:
             module = build_module(layer, self._shared, self.device)

@@ -251,3 +251,13 @@ def test_two_strided_copies_of_one_value_have_weights_of_their_own() -> None:
     supernet = Supernet()
     bound, own = supernet.network(layers), supernet.extract(layers)
     assert count_parameters(bound) == count_parameters(own)
+
+
+@pytest.mark.parametrize("space", ["nasbench101", "nats_size"])
+def test_networks_of_other_widths_have_norms_of_their_own(space: str) -> None:
+    supernet = Supernet()
+    for architecture in sample(load_space(space), 4, np.random.default_rng(0)):
+        layers = network_layers(architecture, (3, 8, 8))
+        network = supernet.network(layers).eval()
+        images = torch.randn(2, 3, 8, 8)
+        assert torch.equal(network(images), supernet.extract(layers).eval()(images))
