@@ -63,7 +63,7 @@ class Alike:
             numbers = {**given, **{n: [""] for n in usual if n not in given}}
             kernel = given.get("kernel") or usual.get("kernel", [])
             options = {
-                n: {self.taken(spec, n, t or usual[n][0], kernel, width): t for t in texts}
+                n: {self.taken(spec, n, t, usual.get(n, [""])[0], kernel, width): t for t in texts}
                 for n, texts in numbers.items()
             }
             key: object = spec.build
@@ -71,8 +71,13 @@ class Alike:
                 key, options = "wire", {n: f for n, f in options.items() if n == ENTRY}
             yield (key, *(t.digest for t in inputs)), name, read, options
 
-    def taken(self, spec: Spec, name: str, text: str, kernel: Sequence[str], width: str) -> str:
+    def taken(
+        self, spec: Spec, name: str, given: str, usual: str, kernel: Sequence[str], width: str
+    ) -> str:
         """What an argument comes to: the same where it changes nothing."""
+        if given in {ENTRY, WIDTH}:  # a number of the text, whose value may be any
+            return f"{given} as given"
+        text = given or usual
         if name == WIDTH and text == width and not self.shared:
             return WIDTH
         if text == ENTRY and not (self.stepping or spec.calibrates):

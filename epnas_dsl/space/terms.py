@@ -401,7 +401,7 @@ class Subset(Term):
         return (
             self.least <= 1
             and self.most >= len(self.elements)
-            and all(e.size == 1 for e in self.elements)
+            and not any(e.decisions for e in self.elements)
         )
 
     def _size(self) -> int:

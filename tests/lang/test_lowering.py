@@ -529,3 +529,13 @@ def test_operations_that_are_the_same_where_widths_are_known(body: str, found: l
     items = "op := conv_3x3 | conv_3x3(channels=8)\ndef f(a) { return conv_1x1(a, 16) }"
     items += "\ng := f | relu"
     assert warned(body, items) == found
+
+
+def test_a_number_named_as_a_default_is_not_the_default() -> None:
+    choice = "def f(x, stride) { return conv_3x3(x, stride=stride) | conv_3x3(x) }"
+    assert warned("f(y, stride=1|2)", choice) == []
+    cell = (
+        "cell n (p) { d = shortcut(p) | shortcut(p, channels=channels)\n e = conv_3x3(p)\n"
+        "return concat(d, e, channels=channels) }"
+    )
+    assert warned("stack(y, [n])", cell) == []

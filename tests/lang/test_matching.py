@@ -7,6 +7,9 @@ import pytest
 from epnas_dsl.lang import load_architecture, read_space
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.counting import count_unordered
+from epnas_dsl.space.expansion import enumerate_level
+from epnas_dsl.space.graph import network_layers
+from epnas_dsl.space.shapes import costs
 
 
 def of(value: str) -> str:
@@ -53,3 +56,18 @@ def test_a_sum_inside_a_sum_keeps_its_operands_together() -> None:
     assert load_architecture("s: y = x + (x + relu(x))", space) == load_architecture(
         "s: y = sum(x, relu(x)) + x", space
     )
+
+
+@pytest.mark.parametrize(
+    "element", ["sum(relu(s) for s in 2 of [a, b])", "relu(sum(2 of [a, b]))", "sum(1 of [a])"]
+)
+def test_an_element_that_leaves_nothing_to_choose_is_chosen_whole(element: str) -> None:
+    space = read_space(
+        "space s\nnetwork (image) { a = conv_3x3(image, 8); b = conv_3x3(a); "
+        f"c = sum(a, any of [b, {element}]); return linear(global_avg_pool(c), 10) }}"
+    )
+    found = list(enumerate_level(space, 1))
+    assert len(found) == 4
+    for architecture in found:
+        assert load_architecture(str(architecture), space) == architecture
+        assert costs(network_layers(architecture, (3, 8, 8)), (3, 8, 8)).params
