@@ -17,7 +17,6 @@ EpnasError
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -134,6 +133,8 @@ MAX_NAMES = 1_000  # that a misspelt name is compared with
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The hint "did you mean ..." for a misspelt name; empty where nothing is near."""
+    import difflib
+
     first = itertools.islice(dict.fromkeys(known), MAX_NAMES)
     found = difflib.get_close_matches(name[:128], first, n=1, cutoff=0.6)
     return f"did you mean `{found[0]}`?" if found else ""

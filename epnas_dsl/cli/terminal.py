@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import click
 
 from epnas_dsl.errors import ConfigError, Diagnostic, EpnasError, printable
-from epnas_dsl.files import overwrite
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,6 +86,8 @@ def write(path: Path, content: str | bytes) -> None:
     Raises:
         ConfigError: that is not possible (E505).
     """
+    from epnas_dsl.files import overwrite
+
     try:
         overwrite(path, content.encode() if isinstance(content, str) else content)
     except OSError as error:
