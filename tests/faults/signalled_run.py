@@ -1,6 +1,10 @@
-"""A run in a process of its own, made to be signalled: python signalled_run.py FOLDER SECONDS."""
+"""A run in a process of its own, made to be signalled: python signalled_run.py FOLDER SECONDS.
+
+A trial takes so many seconds times its number.
+"""
 
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "runs"))
@@ -23,10 +27,22 @@ class Aloud(Silence):
         print(text, flush=True)
 
 
+class Slower(FakeEvaluator):
+    """Takes longer from trial to trial."""
+
+    def __init__(self, step):
+        super().__init__(failing={3, 11})
+        self.step = step
+
+    def evaluate(self, architecture, number):
+        time.sleep(self.step * number)
+        return super().evaluate(architecture, number)
+
+
 def main(folder: Path, seconds: float) -> int:
     fresh = not (folder / "run.db").exists()
     store = create(folder, Config(), "space fake()") if fresh else Store(folder, writing=True)
-    executor = SerialExecutor(lambda: FakeEvaluator(seconds, failing={3, 11}))
+    executor = SerialExecutor(lambda: Slower(seconds))
     with store:
         try:
             run(FakeSearcher(steps=4, kept=6), executor, store, Aloud())

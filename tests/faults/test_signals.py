@@ -54,7 +54,7 @@ def goes_on(folder, unbroken):
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_once_lets_the_trial_end(ram, unbroken, number):
-    child = Child(ram / "run", 0.2)
+    child = Child(ram / "run", 0.1)
     child.wait_for("began 4")
     child.send(number)
     assert child.end() == number
@@ -70,14 +70,14 @@ def test_once_lets_the_trial_end(ram, unbroken, number):
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_twice_ends_it_at_once(ram, unbroken, number):
-    child = Child(ram / "run", 1.0)
+    child = Child(ram / "run", 30.0)
     child.wait_for("began 1")
     child.send(number)
     child.wait_for("once more to stop at once")
     started = time.monotonic()
     child.send(number)
     assert child.end() == 100 + number
-    assert time.monotonic() - started < 0.9
+    assert time.monotonic() - started < 20
     assert len(content(ram / "run")[0]) == 1
     goes_on(ram / "run", unbroken)
 
@@ -85,7 +85,7 @@ def test_twice_ends_it_at_once(ram, unbroken, number):
 def test_a_hangup_that_is_ignored_stops_nothing(ram, unbroken):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
     try:
-        child = Child(ram / "run", 0.01)
+        child = Child(ram / "run", 0.002)
     finally:
         signal.signal(signal.SIGHUP, before)
     child.wait_for("began 4")

@@ -96,9 +96,9 @@ def test_equal_accuracies_and_control_characters():
 
 
 def test_two_thousand_trials_take_no_time():
-    started = time.perf_counter()
+    started = time.process_time()
     render(made(2000), Config())
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
 
 
 def test_fits():
