@@ -8,8 +8,9 @@ For each data set D every searcher goes by the column D_valid_12ep, with each se
 architecture with the best of it after each budget, D_test_200ep is reported: median and quartiles
 over the seeds. KEY=VALUE are settings (those without a section are of `search`), and preset=NAME
 stands for those of a preset. The table is read and its keys are made once, for all runs. One run
-serves all budgets, but for a searcher whose schedule depends on the budget; it ends when it has
-found the best of the table, which nothing could change. Seconds are those of a run. RUNS is a file
+serves all budgets, but for a searcher whose schedule depends on the budget (pnas: one pass, with
+the K that comes nearest); it ends when it has found the best of the table, which nothing could
+change. Seconds are those of a run. RUNS is a file
 of one JSON row for each run, written as they end; runs that it holds are not made again, so that an
 interruption loses nothing.
 """
@@ -35,8 +36,9 @@ from epnas_dsl.experiment.assembly import make_evaluator, make_searcher, settle
 from epnas_dsl.lang import load_space
 from epnas_dsl.runs.evaluator import Evaluator
 from epnas_dsl.search import Searcher
+from epnas_dsl.space.expansion import first_level
 
-SCHEDULED = {"q_learning"}  # how long it is going to search changes what it does from the start
+SCHEDULED = {"q_learning", "pnas"}  # the budget changes what they do from the start
 METRIC, REPORT = "{}_valid_12ep", "{}_test_200ep"
 Job = tuple[str, str, int]  # label of the searcher, data set, seed
 
@@ -139,6 +141,10 @@ def _config(label: str, data: str, seed: int, budget: int) -> Config:
     name, _, more = label.partition(":")
     config = Config(space=given.space)
     words = [f"search.searcher={name}", f"search.seed={seed}", f"search.evaluations={budget}"]
+    if name == "pnas":  # its one pass: what there is at level 1, K of every further level
+        space = load_space(given.space)
+        kept = (budget - len({a.key for a in first_level(space)})) // (space.depth - 1)
+        words += ["search.iterations=1", "search.evaluations=0", f"search.kept={kept}"]
     for word in more.split(",") if more else []:
         if word.startswith("preset="):
             config = preset(config, word.removeprefix("preset="))
