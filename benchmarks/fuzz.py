@@ -51,6 +51,11 @@ def on_time_out(*_: object) -> None:
     raise TimeoutError
 
 
+def peak_mb() -> float:
+    """The most memory that this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def signature(error: Exception) -> str:
     """What failing texts of one kind have in common."""
     if isinstance(error, TimeoutError | RecursionError | MemoryError):
@@ -96,6 +101,8 @@ def work(job: Job) -> Iterator[dict[str, Any]]:
     seconds: defaultdict[str, Counter[float]] = defaultdict(Counter)  # to 3 digits, how often
     bugs: defaultdict[str, list[str]] = defaultdict(list)
     slow: list[tuple[float, str, str]] = []
+    large: list[tuple[float, int, str, str]] = []  # the MB by which it raised the peak, number, ...
+    peak = peak_mb()
     shown = time.time()
 
     def result() -> dict[str, Any]:
@@ -103,8 +110,9 @@ def work(job: Job) -> Iterator[dict[str, Any]]:
             "texts": sum(outcomes.values()),
             "outcomes": outcomes,
             "codes": codes,
-            "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak": peak_mb(),
             "slow": slow,
+            "large": large,
             "seconds": dict(seconds),
             "bugs": dict(bugs),
         }
@@ -125,6 +133,9 @@ def work(job: Job) -> Iterator[dict[str, Any]]:
         if number < first:
             continue
         found = attempt(examine, text)
+        if peak_mb() > peak:
+            large = sorted([*large, (peak_mb() - peak, number, source, text)], reverse=True)[:10]
+            peak = peak_mb()
         if isinstance(found, str):
             if len(bugs[found]) < KEPT:
                 bugs[found].append(f"{number}, {source}: {smaller(examine, text, found)}")
@@ -163,6 +174,7 @@ def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
         for kind, texts in r["bugs"].items():
             bugs[kind] += texts
     slow = sorted((s for r in results for s in r["slow"]), reverse=True)[:10]
+    large = sorted((s for r in results for s in r["large"]), reverse=True)[:10]
     return {
         "texts": sum(r["texts"] for r in results),
         "outcomes": dict(sorted(outcomes.items())),
@@ -173,6 +185,9 @@ def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
             n for r in results for s, n in r["seconds"].get("all", {}).items() if s > LIMIT
         ),
         "slowest": [{"milliseconds": round(1e3 * t), "source": s, "text": x} for t, s, x in slow],
+        "largest": [
+            {"mb": round(m, 1), "number": i, "source": s, "text": x} for m, i, s, x in large
+        ],
         "bugs": {k: sorted(v, key=len)[:KEPT] for k, v in sorted(bugs.items())},
     }
 
@@ -212,6 +227,7 @@ def main() -> int:
                 if given.report:
                     given.report.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     found.pop("slowest")
+    found.pop("largest")
     print(json.dumps(found, indent=1))
     if not so_far:
         return 1
