@@ -164,17 +164,17 @@ def cut(source: Source, tokens: list[Token]) -> tuple[list[Chunk], list[EpnasErr
     brackets = Brackets(source)
     for i, token in enumerate(tokens):
         following = tokens[i + 1].value if i + 1 < len(tokens) else ""
-        if _starts_item(token, following, tokens[i - 1] if i else None, brackets):
+        ends = token.value == ";" and not brackets.open
+        starts = not ends and _starts_item(token, following, tokens[i - 1] if i else None, brackets)
+        if chunks and (starts or ends) and not chunks[-1].following:
+            chunks[-1].following = token
+        if starts:
             if chunks and brackets.open:
                 chunks[-1].broken = True
                 brackets.forget(token)
-            if chunks:
-                chunks[-1].following = token
             chunks.append(Chunk())
-        if token.value == ";" and not brackets.open:
+        if ends:
             continue
-        if not chunks:
-            chunks.append(Chunk())
         chunks[-1].tokens.append(token)
         chunks[-1].broken |= brackets.feed(token)
     if brackets.open:
@@ -190,12 +190,14 @@ def _starts_item(token: Token, following: str, previous: Token | None, brackets:
             return starts_line(token, previous)
         fits = following == "(" if word == "network" else following.isidentifier()
         return word in ITEMS and fits and starts_line(token, previous)
-    fresh = previous is None or previous == ";" or ends_value(previous)
+    if previous is None or previous == ";":
+        return True
+    fresh = ends_value(previous)
     if word in ITEMS or word in STATEMENTS:
         return fresh or starts_line(token, previous)
     if not fresh or not word.isidentifier():
         return False
-    named = token.type == "NAME" and (previous in (None, ";") or starts_line(token, previous))
+    named = token.type == "NAME" and starts_line(token, previous)
     return named or following == ":=" or (following == "=" and starts_line(token, previous))
 
 

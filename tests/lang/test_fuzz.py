@@ -12,7 +12,7 @@ import fuzzing
 import numpy as np
 import pytest
 
-from epnas_dsl.errors import ArchitectureError, EpnasError, LimitError
+from epnas_dsl.errors import ArchitectureError, EpnasError, LimitError, SpaceSyntaxError
 from epnas_dsl.lang import load_architecture, load_space, read_space
 from epnas_dsl.lang.parser import parse_space
 from epnas_dsl.resources import names
@@ -133,6 +133,19 @@ def test_reordered_blocks_have_one_key(name: str, count: int) -> None:
 
 HEAD = "space m op := relu | swish\n"
 TAIL = "return linear(global_avg_pool(x), 10) }"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("space s foo;:=y", "found `;`, expected `:=`"),
+        ("space s foo := y; | z", "`|` does not begin an item"),
+        ("space s;(b=3)", "`(` does not begin an item"),
+    ],
+)
+def test_a_semicolon_ends_an_item(text: str, found: str) -> None:
+    with pytest.raises(SpaceSyntaxError, match=re.escape(found)):
+        parse_space(text)
 
 
 def test_a_statement_after_the_levels_is_read_where_some_are_left_out() -> None:
