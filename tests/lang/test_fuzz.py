@@ -12,7 +12,7 @@ import fuzzing
 import numpy as np
 import pytest
 
-from epnas_dsl.errors import ArchitectureError, EpnasError, LimitError, SpaceSyntaxError
+from epnas_dsl.errors import ArchitectureError, EpnasError, LimitError
 from epnas_dsl.lang import load_architecture, load_space, read_space
 from epnas_dsl.lang.parser import parse_space
 from epnas_dsl.resources import names
@@ -144,7 +144,7 @@ TAIL = "return linear(global_avg_pool(x), 10) }"
     ],
 )
 def test_a_semicolon_ends_an_item(text: str, found: str) -> None:
-    with pytest.raises(SpaceSyntaxError, match=re.escape(found)):
+    with pytest.raises(EpnasError, match=re.escape(found)):
         parse_space(text)
 
 
