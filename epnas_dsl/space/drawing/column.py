@@ -20,6 +20,7 @@ from epnas_dsl.space.drawing.canvas import (
     PAPER,
     check_size,
     label,
+    width_of,
 )
 
 if TYPE_CHECKING:
@@ -46,12 +47,6 @@ _DOTS = {  # where they meet: fill, border, size in points
     BEFORE: (PAPER, FAMILIES["reduction"][1], 5.5),
     AFTER: (FAMILIES["convolution"][1], FAMILIES["convolution"][1], 5.5),
 }
-
-
-def width_of(text: str, size: float = 10) -> float:
-    """About how wide a text is in Helvetica, in points."""
-    narrow = sum(map(text.count, "fijlrt.,;:|()[]I "))
-    return size * (0.57 * len(text) - 0.27 * narrow + 0.27 * text.count("m"))
 
 
 @dataclass(slots=True)
@@ -103,8 +98,8 @@ class Column:
         self.y -= 3
 
     def text(self, x: float, y: float, line: str, size: int = 10, end: bool = False) -> None:
-        """A line of text that begins, or ends, at x; small ones are grey."""
-        wide = width_of(line, size) + 2
+        """A line of text that begins, or ends, at x, in any font; small ones are grey."""
+        wide = 1.2 * width_of(line, size) + 2
         self.node(
             x + (-wide if end else wide) / 2, y, wide, 12, shape="plaintext", style="",
             fontsize=str(size), fontcolor=GREY if size < 10 else INK,

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from itertools import pairwise, takewhile
 
-from epnas_dsl.space.drawing.canvas import PALE, chip, place
-from epnas_dsl.space.drawing.column import Column, width_of
+from epnas_dsl.space.drawing.canvas import PALE, chip, place, width_of
+from epnas_dsl.space.drawing.column import Column
 
 GAP, PAD, LEVEL, ROW, ARROW = 10.0, 8.0, 20.0, 34.0, 6.0  # points between and around things
 SWEEPS = 30

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from epnas_dsl.space.drawing.canvas import TIMES, cell_kind, chip, family
-from epnas_dsl.space.drawing.column import AFTER, BEFORE, FIXED, SKIP, Column, strongest, width_of
+from epnas_dsl.space.drawing.canvas import TIMES, cell_kind, chip, family, width_of
+from epnas_dsl.space.drawing.column import AFTER, BEFORE, FIXED, SKIP, Column, strongest
 from epnas_dsl.space.genotype import print_callee
 from epnas_dsl.space.graph import statement_names
 from epnas_dsl.space.nodes import Node
