@@ -32,7 +32,7 @@ BEFORE, AFTER = "before", "after"  # by one of two architectures only
 _LINES = {  # of a wire or a lane, by the strongest use of it
     CHOSEN: {"color": INK, "penwidth": "1.6"},
     FIXED: {"color": GREY},
-    SKIP: {"color": GREY, "style": "dashed", "penwidth": "0.8"},
+    SKIP: {"color": PALE, "penwidth": "0.8"},
     OPEN: {"color": PALE, "penwidth": "0.7"},
     GONE: {"color": FADED, "penwidth": "0.7"},
     BEFORE: {"color": FAMILIES["reduction"][1], "style": "dashed"},
@@ -43,7 +43,6 @@ _DOTS = {  # where they meet: fill, border, size in points
     FIXED: (GREY, GREY, 4.5),
     SKIP: (GREY, GREY, 4.5),
     OPEN: (PAPER, GREY, 5.5),
-    GONE: (PAPER, FADED, 4.0),
     BEFORE: (PAPER, FAMILIES["reduction"][1], 5.5),
     AFTER: (FAMILIES["convolution"][1], FAMILIES["convolution"][1], 5.5),
 }
@@ -147,6 +146,8 @@ class Column:
         return self.node(x, y, 0, 0, shape="point", style="invis")
 
     def _dot(self, x: float, y: float, use: str) -> str:
+        if use == GONE:
+            return self._point(x, y)
         fill, border, size = _DOTS[use]
         return self.node(x, y, size, size, shape="point", fillcolor=fill, color=border)
 

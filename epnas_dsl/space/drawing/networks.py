@@ -22,7 +22,7 @@ def draw_network(architecture: Architecture, image: Image = (3, 32, 32)) -> Digr
     """Draw the whole network from top to bottom, with the shape of each stage's value.
 
     Equal cells in a row are one box (`normal x 6`), and each kind of cell stands beside the column
-    in detail; what skips a stage is dashed.
+    in detail; what skips a stage is a thin line.
 
     Raises:
         ShapeError: the architecture does not fit such images.

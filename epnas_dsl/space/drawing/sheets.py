@@ -71,7 +71,7 @@ class Row:
     def grid(self) -> tuple[int, float]:
         """How many alternatives stand side by side, and how wide each is."""
         wide = max(
-            (width_of(line) + 11 for text, *_ in self.chips for line in text.split("\n")), default=0
+            (width_of(line) + 14 for text, *_ in self.chips for line in text.split("\n")), default=0
         )
         most = max(1, int((WIDE + GAP) // (wide + GAP))) if wide else 1
         lines = math.ceil(len(self.chips) / most)
@@ -420,7 +420,7 @@ def _labels(term: Term, tree: Tree | None) -> Iterator[str]:
 
 
 def _wrapped(text: str) -> str:
-    text = text.replace("|", " | ") if len(text) > 56 else text
+    text = re.sub(r"\S{57,}", lambda word: word[0].replace("|", " | "), text)
     return "\n".join(textwrap.wrap(text, 56, max_lines=6, placeholder=" \N{HORIZONTAL ELLIPSIS}"))
 
 

@@ -108,7 +108,7 @@ def _breaks(heights: list[float], room: float, most: float) -> list[int]:
     """Where columns begin; a rest that is not much too long stays where it is."""
     starts, used, left = [0], 0.0, sum(heights)
     for i, high in enumerate(heights):
-        if used and used + high > room and used + left > room + most / 4:
+        if used and used + high / 2 > room and used + left > room + most / 4:
             starts.append(i)
             used, room = 0.0, most
         used, left = used + high, left - high
@@ -134,7 +134,8 @@ def _lines(row: Row) -> Iterator[tuple[list[tuple[str, str, str]], float]]:
     columns = row.grid[0] or 1
     for i in range(0, max(1, len(row.chips)), columns):
         line = row.chips[i : i + columns]
-        yield line, LINE + 12 * max((text.count("\n") for text, *_ in line), default=0)
+        more = max((text.count("\n") for text, *_ in line), default=0)
+        yield line, LINE + 12 * more + 4 * bool(more)
 
 
 def _draw_sheets(column: Column, sheets: list[Sheet], start: int, end: int) -> None:
@@ -156,7 +157,7 @@ def _draw_sheets(column: Column, sheets: list[Sheet], start: int, end: int) -> N
 
 def _draw_box(column: Column, sheet: Sheet, above: str | None) -> None:
     """What has no choices, with an arrow from above where it reads nothing but that."""
-    right, middle = width_of(sheet.told) + 16, column.y - LINE / 2
+    right, middle = width_of(sheet.told) + 20, column.y - LINE / 2
     use = strongest(sheet.reads.values() or [FIXED])
     column.node(right / 2, middle, right, LINE, **chip([sheet.told], sheet.kind, use))
     if [*sheet.reads] == [above]:
