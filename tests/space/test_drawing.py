@@ -29,7 +29,15 @@ from epnas_dsl.space.drawing import (
     rendering,
     to_svg,
 )
-from epnas_dsl.space.drawing.canvas import DARK, FADED, FAMILIES, FONT, drawn_bodies, width_of
+from epnas_dsl.space.drawing.canvas import (
+    DARK,
+    FADED,
+    FAMILIES,
+    FONT,
+    WIDER,
+    drawn_bodies,
+    width_of,
+)
 from epnas_dsl.space.drawing.sheets import MARKS
 from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.graph import body_nodes
@@ -319,9 +327,6 @@ def test_svg_stands_alone_and_in_a_page() -> None:
     assert not ids[0] & ids[1]
 
 
-WIDER = 1.15  # than in Helvetica are texts in DejaVu Sans, about
-
-
 def test_texts_are_as_wide_as_their_room_in_every_font() -> None:
     """The font of this machine may be any; one as wide as Helvetica is preferred."""
     root = ElementTree.fromstring(to_svg(draw_space(load_space("smash"))))
@@ -349,15 +354,16 @@ def test_headings_begin_at_the_edge_in_every_font(font: str) -> None:
 
 @pytest.mark.parametrize("name", ["smash", "ofa", "macro(layers=24)", "darts", "nasbench101"])
 def test_a_statement_ends_before_its_number_of_options(name: str) -> None:
-    look = rf'label="([^"]*)(\\[lr])" {SPOT} shape=plaintext.* width=([\d.e+]+)\]'
-    texts = re.findall(look, draw_space(load_space(name)).source)
-    ends = {}
-    for text, side, x, y, wide in texts:
-        if side == "\\l" and " = " in text:
-            ends[y, len(ends)] = float(x) - 36 * float(wide) + WIDER * width_of(text)
-        elif side == "\\r" and text.endswith("options"):
-            end = float(x) + 36 * float(wide) - WIDER * width_of(text, 9)
-            assert end > max(e for (line, n), e in ends.items() if line == y and n == len(ends) - 1)
+    look = rf'label="([^"]* = [^"]*|[^"]* options)\\(\w)" .*{SPOT} .* width=([\d.e+]+)\]'
+    ends: dict[str, list[float]] = {}
+    for text, side, x, y, wide in re.findall(look, draw_space(load_space(name)).source):
+        if side == "l":
+            left = float(x) - 36 * float(wide)
+            ends.setdefault(y, []).append(left + WIDER * width_of(text))
+        else:
+            right = float(x) + 36 * float(wide)
+            assert right - WIDER * width_of(text, 9) > ends[y].pop()
+    assert ends
 
 
 def test_marks_are_no_names_of_values() -> None:

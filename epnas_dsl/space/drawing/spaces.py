@@ -7,7 +7,15 @@ from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.drawing.canvas import PALE, body_title, canvas, chip, drawn_bodies, width_of
+from epnas_dsl.space.drawing.canvas import (
+    PALE,
+    WIDER,
+    body_title,
+    canvas,
+    chip,
+    drawn_bodies,
+    width_of,
+)
 from epnas_dsl.space.drawing.column import FIXED, Column, strongest
 from epnas_dsl.space.drawing.sheets import GAP, Functions, Row, Sheet, count_text, sheets_of
 from epnas_dsl.space.genotype import print_reference
@@ -120,7 +128,7 @@ def _measures(sheets: list[Sheet]) -> tuple[float, float]:
     rows = [r for s in sheets for r in s.rows]
     lead = max((width_of(r.lead) + 14 for r in rows), default=0)
     wide = max((lead + r.grid[0] * (r.grid[1] + GAP) for r in rows), default=0)
-    return lead, max(wide, *(width_of(s.told) + width_of(s.note, 9) + 28 for s in sheets))
+    return lead, max(wide, *(WIDER * (width_of(s.told) + width_of(s.note, 9)) + 16 for s in sheets))
 
 
 def _height(sheet: Sheet) -> float:
