@@ -18,7 +18,6 @@ from epnas_dsl.space.drawing.canvas import (
     INK,
     PALE,
     PAPER,
-    WIDER,
     check_size,
     label,
     width_of,
@@ -99,7 +98,7 @@ class Column:
 
     def text(self, x: float, y: float, line: str, size: int = 10, end: bool = False) -> None:
         """A line of text that begins, or ends, at x, in any font; small ones are grey."""
-        wide = WIDER * width_of(line, size) + 2
+        wide = 1.2 * width_of(line, size) + 2
         self.node(
             x + (-wide if end else wide) / 2, y, wide, 12, shape="plaintext", style="",
             fontsize=str(size), fontcolor=GREY if size < 10 else INK,

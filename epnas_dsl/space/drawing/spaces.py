@@ -128,7 +128,7 @@ def _measures(sheets: list[Sheet]) -> tuple[float, float]:
     rows = [r for s in sheets for r in s.rows]
     lead = max((width_of(r.lead) + 14 for r in rows), default=0)
     wide = max((lead + r.grid[0] * (r.grid[1] + GAP) for r in rows), default=0)
-    return lead, max(wide, *(WIDER * (width_of(s.told) + width_of(s.note, 9)) + 16 for s in sheets))
+    return lead, max(wide, *(WIDER * (width_of(s.told) + width_of(s.note, 9)) + 12 for s in sheets))
 
 
 def _height(sheet: Sheet) -> float:
