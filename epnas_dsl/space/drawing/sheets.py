@@ -71,7 +71,7 @@ class Row:
     def grid(self) -> tuple[int, float]:
         """How many alternatives stand side by side, and how wide each is."""
         wide = max(
-            (width_of(line) + 14 for text, *_ in self.chips for line in text.split("\n")), default=0
+            (width_of(line) + 13 for text, *_ in self.chips for line in text.split("\n")), default=0
         )
         most = max(1, int((WIDE + GAP) // (wide + GAP))) if wide else 1
         lines = math.ceil(len(self.chips) / most)
