@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from graphviz import Digraph
 
 FONT = "Helvetica,Arial,Liberation Sans,DejaVu Sans Condensed,sans-serif"  # about equally wide
-WIDER = 1.12  # the widest of them, and a bit
+WIDER = 1.1  # the widest of them, and a bit
 _EMS = {  # thousandths that characters of Helvetica are wide; of all others 556
     222: "ijl", 278: " \N{NO-BREAK SPACE}!,./:;I[\\]ft|'\N{MIDDLE DOT}", 333: "()-`r{}\"",
     389: "*^", 500: "Jcksvxyz", 584: "+<=>~\N{MULTIPLICATION SIGN}", 611: "FTZ",
