@@ -57,16 +57,26 @@ def architecture(word: str) -> Architecture:
             code="E308",
             hint=f"its best is `{path}:best`",
         )
-    if word.endswith(".space"):
+    if not word.endswith(":") and _is_space(word):
         raise ArchitectureError(
             f"`{path}` is a space, not an architecture", code="E308",
-            hint=f"`epnas sample {path}` prints architectures of it; where nothing is chosen, "
-            f"`{path}:` is the only one",
+            hint=f"`epnas sample {shlex.quote(word)}` prints architectures of it; where nothing is "
+            f"chosen, `{path}:` is the only one",
         )  # fmt: skip
     architecture = load_architecture(word)
     told(architecture.space)
     check_requirements(architecture)
     return architecture
+
+
+def _is_space(word: str) -> bool:
+    from epnas_dsl.lang.loading import find_space, is_file
+
+    with suppress(EpnasError):
+        return find_space(word)[0].suffix == ".space" and (
+            word.endswith(".space") or not is_file(word)
+        )
+    return False
 
 
 def space(word: str) -> SearchSpace:
@@ -129,13 +139,6 @@ def run_of(word: str) -> Path | None:
     """The run's folder in `DIR:best`; None for another kind of word."""
     found = _TRIAL.fullmatch(word)
     return Path(found["run"]) if found else None
-
-
-def is_architecture(word: str) -> bool:
-    """Whether a word that may be a space or an architecture is the latter."""
-    path, _, rest = word.partition("(")
-    is_text = ":" in rest or (":" in path and not Path(path).is_file())
-    return word == "-" or word.endswith(".arch") or is_text
 
 
 def image(text: str | None, arch: str = "") -> tuple[int, int, int]:

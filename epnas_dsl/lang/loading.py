@@ -9,6 +9,7 @@ from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from random import Random
+from textwrap import shorten
 
 from epnas_dsl.errors import (
     ArchitectureError,
@@ -83,6 +84,12 @@ def find_space(reference: str | Path, folder: Path = Path()) -> tuple[Path, dict
         given: dict[str, Value] = {}
         name = str(reference)
     else:
+        if is_architecture(reference):
+            raise ConfigError(
+                f"`{shorten(reference, 60, placeholder=' ..')}` is an architecture, not a space",
+                code="E501", hint="it is for `epnas summary`, `draw`, `diff`, `convert`, `compile` "
+                "and `train`; what stands before the colon of its text is its space",
+            )  # fmt: skip
         name, keywords = parse_reference(reference)
         given = {k.name: _value(k) for k in keywords}
     path = Path(name)
@@ -112,10 +119,17 @@ def _describing(name: str, folder: Path) -> str:
     return ""
 
 
-def is_file(path: Path) -> bool:
+def is_architecture(word: str) -> bool:
+    """Whether a word that may be a space or an architecture is the latter."""
+    path, _, rest = word.partition("(")
+    is_text = ":" in rest or (":" in path and not any(map(is_file, (path, f"{path}.space"))))
+    return word == "-" or word.endswith(".arch") or is_text
+
+
+def is_file(path: str | Path) -> bool:
     """Whether there is such a file; what is too long for a path is none."""
     try:
-        return path.is_file()
+        return Path(path).is_file()
     except (OSError, ValueError):
         return False
 
