@@ -486,6 +486,47 @@ def test_a_picture_keeps_the_mode_of_the_file_and_the_link_to_it(tmp_path: Path)
     assert link.is_symlink()
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may chown")
+def test_a_picture_keeps_the_owner_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "cell.dot"
+    path.write_text("old")
+    os.chown(path, 12345, 23456)
+    path.chmod(0o4750)
+    render("digraph {}", path)
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (12345, 23456, 0o4750)
+    assert path.read_text() == "digraph {}"
+
+
+def test_a_picture_keeps_what_may_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    path = tmp_path / "cell.dot"
+    path.write_text("old")
+    path.chmod(0o640)
+    monkeypatch.setattr(os, "chown", refused)
+    render("digraph {}", path)
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("digraph {}", 0o640)
+
+
+def test_links_in_a_circle_are_refused(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.dot", tmp_path / "two.dot"
+    one.symlink_to(two)
+    two.symlink_to(one)
+    with pytest.raises(ConfigError, match=r"one\.dot` cannot be written: Too many") as caught:
+        render("digraph {}", one)
+    assert caught.value.diagnostics[0].code == "E802"
+    assert sorted(tmp_path.iterdir()) == [one, two]
+    assert one.is_symlink()
+    new = tmp_path / "new.dot"  # a link to what is not there yet makes it
+    link = tmp_path / "link.dot"
+    link.symlink_to(new)
+    render("digraph {}", link)
+    assert link.is_symlink()
+    assert new.read_text() == "digraph {}"
+
+
 def test_a_notebook_gets_a_picture_or_text(monkeypatch: pytest.MonkeyPatch) -> None:
     assert mimebundle(small())["image/svg+xml"].startswith("<svg")
 
