@@ -24,8 +24,10 @@ class Supernet:
     the seed and that alone, so the order in which networks are made changes nothing. Parameters
     are made in the memory format and on the device where they stay: a network that is bound to
     them holds no copy, and converting it to another device would part it from the others.
-    Convolutions and fully connected layers are shared as modules, of batch norms the scales and
-    offsets; the running statistics belong to each network.
+    Convolutions, fully connected layers and pools are shared as modules, of batch norms the scales
+    and offsets. Batch norms, dropout and drop-path are each network's own, so `train()` or `eval()`
+    of one changes no result of another. Other changes of a shared module or parameter (a hook, also
+    by `apply`, `.to()`, `requires_grad_()`) reach all that have it; first `extract` the network.
     """
 
     def __init__(
