@@ -78,10 +78,9 @@ def write_whole(path: Path, save: Callable[[Path], None] | bytes, kept: Path | N
 
 
 def overwrite(path: Path, data: bytes) -> None:
-    """Write a file of the user's, whole or not at all; one that is there keeps its mode.
+    """Write a file of the user's, whole or not at all; links in a circle are an OSError.
 
-    It keeps its owner and group as well, where the system lets us give files away. Links are
-    followed; those that go round in a circle are an OSError.
+    One that is there keeps its mode, and its owner and group where the system allows that.
     """
     target, old = Path(os.path.realpath(path)), None
     with contextlib.suppress(FileNotFoundError):

@@ -53,30 +53,12 @@ def architecture(word: str) -> Architecture:
     path = Path(word.removesuffix(":"))
     if any(is_file(path / name) for name in ("run.db", "runs.toml")):
         raise ArchitectureError(
-            f"`{path}` is a run, not an architecture",
-            code="E308",
-            hint=f"its best is `{path}:best`",
+            f"`{path}` is a run, not an architecture; its best is `{path}:best`", code="E308"
         )
-    if not word.endswith(":") and _is_space(word):
-        raise ArchitectureError(
-            f"`{path}` is a space, not an architecture", code="E308",
-            hint=f"`epnas sample {shlex.quote(word)}` prints architectures of it; where nothing is "
-            f"chosen, `{path}:` is the only one",
-        )  # fmt: skip
     architecture = load_architecture(word)
     told(architecture.space)
     check_requirements(architecture)
     return architecture
-
-
-def _is_space(word: str) -> bool:
-    from epnas_dsl.lang.loading import find_space, is_file
-
-    with suppress(EpnasError):
-        return find_space(word)[0].suffix == ".space" and (
-            word.endswith(".space") or not is_file(word)
-        )
-    return False
 
 
 def space(word: str) -> SearchSpace:

@@ -649,7 +649,7 @@ def test_a_lane_for_what_skips_a_stage() -> None:
     reads += [{"3": SKIP}, {}, {}, {"6": SKIP}]  # the lane of 6 is free again, that of 3 was not
     for i, read in enumerate(reads):
         column.wire(10, -20 * i + 3, read)
-        column.head(str(i), 10, -20 * i - 3)
+        column.heads[str(i)] = 10, -20 * i - 3
     column.finish()
     dots = re.findall(r'fillcolor.* pos="([\d.]+),(-?\d+)"', dot.source)
     assert sorted(dots) == [

@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 
 FONT = "Helvetica,Arial,Liberation Sans,DejaVu Sans Condensed,sans-serif"  # about equally wide
 WIDER = 1.1  # the widest of them, and a bit
-_EMS = {  # thousandths that characters of Helvetica are wide; of all others 556
+_WIDTHS = {c: wide for wide, some in {  # thousandths of the size, in Helvetica; all others 556
     222: "ijl", 278: " \N{NO-BREAK SPACE}!,./:;I[\\]ft|'\N{MIDDLE DOT}", 333: "()-`r{}\"",
     389: "*^", 500: "Jcksvxyz", 584: "+<=>~\N{MULTIPLICATION SIGN}", 611: "FTZ",
     667: "&ABEKPSVXY", 722: "CDHNRUw", 778: "GOQ", 833: "Mm", 944: "%@W\N{HORIZONTAL ELLIPSIS}",
-}  # fmt: skip
-_WIDTHS = {character: wide for wide, some in _EMS.items() for character in some}
+}.items() for c in some}  # fmt: skip
 TIMES = "\N{MULTIPLICATION SIGN}"
 MAX_DRAWN = 2_000  # nodes and edges: the layout of more takes minutes, and nobody could read it
 

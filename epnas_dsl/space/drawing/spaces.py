@@ -46,8 +46,7 @@ def draw_space(
     names = drawn_bodies(space, body)
     head = f"{print_reference(space)}: {', '.join(body_title(space, n) for n in names)}"
     levels = f"at each of {space.depth} levels" if space.depth > 1 else "in all"
-    options = f"options {levels}: {_numbers(space)}"
-    notes = [options, "filled dots are read, open ones may be"]
+    notes = [f"options {levels}: {_numbers(space)}", "filled dots are read, open ones may be"]
     if path:
         notes = [f"the choices of {path.id}"]
     elif not space.decisions:
@@ -142,8 +141,7 @@ def _lines(row: Row) -> Iterator[tuple[list[tuple[str, str, str]], float]]:
     columns = row.grid[0] or 1
     for i in range(0, max(1, len(row.chips)), columns):
         line = row.chips[i : i + columns]
-        more = max((text.count("\n") for text, *_ in line), default=0)
-        yield line, LINE + 12 * more + 4 * bool(more)
+        yield line, LINE + 14 * max((text.count("\n") for text, *_ in line), default=0)
 
 
 def _draw_sheets(column: Column, sheets: list[Sheet], start: int, end: int) -> None:
@@ -152,7 +150,7 @@ def _draw_sheets(column: Column, sheets: list[Sheet], start: int, end: int) -> N
     for sheet in sheets[:start]:
         if any(sheet.value in s.read for s in sheets[start:end]):
             column.text(wide, column.y, sheet.told.partition(" = ")[0], size=9, end=True)
-            column.head(sheet.value, wide + 4, column.y)
+            column.heads[sheet.value] = wide + 4, column.y
             column.y -= 11
     for i in range(start, end):
         if sheets[i].rows:
@@ -172,7 +170,7 @@ def _draw_box(column: Column, sheet: Sheet, above: str | None) -> None:
         column.arrow(STEM, column.y + BELOW, column.y, use)
     else:
         column.wire(right, middle + 4 * bool(sheet.value), sheet.reads)
-    column.head(sheet.value, right, middle - 4 * bool(sheet.reads))
+    column.heads[sheet.value] = right, middle - 4 * bool(sheet.reads)
     column.y -= LINE
 
 
@@ -201,4 +199,4 @@ def _draw_frame(column: Column, sheet: Sheet, lead: float, wide: float) -> None:
         shape="box", style="dashed,rounded", color=PALE,
     )  # fmt: skip
     column.wire(wide + 4, bottom + 4, sheet.reads)
-    column.head(sheet.value, wide + 4, bottom - 4 * bool(sheet.reads))
+    column.heads[sheet.value] = wide + 4, bottom - 4 * bool(sheet.reads)

@@ -77,7 +77,7 @@ def draw_column(column: Column, stages: list[Stage]) -> None:
             column.dot.edge(names[i - 1], names[i])
             del uses[str(i - 1)]
         column.wire(left + wide, column.y - high / 2 + 3, uses)
-        column.head(str(i), left + wide, column.y - high / 2 - 3)
+        column.heads[str(i)] = left + wide, column.y - high / 2 - 3
         column.y -= high + 13
     column.finish()
 
