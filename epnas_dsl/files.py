@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -77,16 +78,24 @@ def write_whole(path: Path, save: Callable[[Path], None] | bytes, kept: Path | N
 
 
 def overwrite(path: Path, data: bytes) -> None:
-    """Write a file of the user's, whole or not at all; one that is there keeps its mode."""
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():  # such as /dev/stdout
+    """Write a file of the user's, whole or not at all; links in a circle are an OSError.
+
+    One that is there keeps its mode, and its owner and group where the system allows that.
+    """
+    target, old = Path(os.path.realpath(path)), None
+    with contextlib.suppress(FileNotFoundError):
+        old = target.stat()
+    if old and not stat.S_ISREG(old.st_mode):  # such as /dev/stdout
         target.write_bytes(data)
         return
     partial = target.with_name(f".{target.name[:64]}.{os.getpid()}")
     try:
         partial.write_bytes(data)
-        if target.exists():
-            partial.chmod(target.stat().st_mode)
+        if old:
+            for owner in ((-1, old.st_gid), (old.st_uid, -1)):
+                with contextlib.suppress(OSError, AttributeError):  # Windows has no chown
+                    os.chown(partial, *owner)
+            partial.chmod(stat.S_IMODE(old.st_mode))
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)

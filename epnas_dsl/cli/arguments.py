@@ -53,16 +53,8 @@ def architecture(word: str) -> Architecture:
     path = Path(word.removesuffix(":"))
     if any(is_file(path / name) for name in ("run.db", "runs.toml")):
         raise ArchitectureError(
-            f"`{path}` is a run, not an architecture",
-            code="E308",
-            hint=f"its best is `{path}:best`",
+            f"`{path}` is a run, not an architecture; its best is `{path}:best`", code="E308"
         )
-    if word.endswith(".space"):
-        raise ArchitectureError(
-            f"`{path}` is a space, not an architecture", code="E308",
-            hint=f"`epnas sample {path}` prints architectures of it; where nothing is chosen, "
-            f"`{path}:` is the only one",
-        )  # fmt: skip
     architecture = load_architecture(word)
     told(architecture.space)
     check_requirements(architecture)
@@ -129,13 +121,6 @@ def run_of(word: str) -> Path | None:
     """The run's folder in `DIR:best`; None for another kind of word."""
     found = _TRIAL.fullmatch(word)
     return Path(found["run"]) if found else None
-
-
-def is_architecture(word: str) -> bool:
-    """Whether a word that may be a space or an architecture is the latter."""
-    path, _, rest = word.partition("(")
-    is_text = ":" in rest or (":" in path and not Path(path).is_file())
-    return word == "-" or word.endswith(".arch") or is_text
 
 
 def image(text: str | None, arch: str = "") -> tuple[int, int, int]:

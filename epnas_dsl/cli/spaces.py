@@ -271,10 +271,11 @@ def draw_command(
     dark: bool,
 ) -> None:
     """Draw a space or an architecture."""
+    from epnas_dsl.lang.loading import is_architecture
     from epnas_dsl.space import drawing
 
     shape = arguments.image(image)
-    if not arguments.is_architecture(what):
+    if not is_architecture(what):
         if network or space or diff:
             raise ConfigError(
                 "--network, --space and --diff are for architectures", code="E530",

@@ -9,6 +9,8 @@ from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from random import Random
+from shlex import quote
+from textwrap import shorten
 
 from epnas_dsl.errors import (
     ArchitectureError,
@@ -83,6 +85,12 @@ def find_space(reference: str | Path, folder: Path = Path()) -> tuple[Path, dict
         given: dict[str, Value] = {}
         name = str(reference)
     else:
+        if is_architecture(reference):
+            raise ConfigError(
+                f"`{shorten(reference, 60, placeholder=' ..')}` is an architecture, not a space",
+                code="E501", hint="it is for `epnas summary`, `draw`, `compile` and `train`; what "
+                "stands before the colon of its text is its space",
+            )  # fmt: skip
         name, keywords = parse_reference(reference)
         given = {k.name: _value(k) for k in keywords}
     path = Path(name)
@@ -112,10 +120,17 @@ def _describing(name: str, folder: Path) -> str:
     return ""
 
 
-def is_file(path: Path) -> bool:
+def is_architecture(word: str) -> bool:
+    """Whether a word that may be a space or an architecture is the latter."""
+    path, _, rest = word.partition("(")
+    is_text = ":" in rest or (":" in path and not any(map(is_file, (path, f"{path}.space"))))
+    return word == "-" or word.endswith(".arch") or is_text
+
+
+def is_file(path: str | Path) -> bool:
     """Whether there is such a file; what is too long for a path is none."""
     try:
-        return path.is_file()
+        return Path(path).is_file()
     except (OSError, ValueError):
         return False
 
@@ -234,12 +249,15 @@ def load_architecture(source: str | Path, space: SearchSpace | None = None) -> A
     text = str(source)
     if isinstance(source, Path) or (":" not in text or text.endswith(".arch")):
         path = Path(source)
-        if not is_file(path):
-            raise ArchitectureError(
-                f"`{text}` is neither an architecture's text nor a file", code="E308",
-                hint="a text begins with the name of its space: `micro: h1 = ..`, or only "
-                "`resnet:` where nothing is chosen",
-            )  # fmt: skip
+        if path.suffix == ".space" or not is_file(path):
+            said, only = "neither an architecture's text nor a file", "resnet"
+            hint = "a text begins with the name of its space: `micro: h1 = ..`"
+            with suppress(EpnasError):
+                if find_space(text)[0].suffix == ".space":
+                    said, only = "a space, not an architecture", text
+                    hint = f"`epnas sample {quote(text)}` prints architectures of it"
+            hint += f"; where nothing is chosen, `{only}:` is the only one"
+            raise ArchitectureError(f"`{text}` is {said}", code="E308", hint=hint)
         text, name, folder = read_text(path), str(path), path.parent
     node = parse_architecture(text, name)
     return match_architecture(node, space or _space_of(node, folder))

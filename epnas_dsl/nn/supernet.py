@@ -24,8 +24,10 @@ class Supernet:
     the seed and that alone, so the order in which networks are made changes nothing. Parameters
     are made in the memory format and on the device where they stay: a network that is bound to
     them holds no copy, and converting it to another device would part it from the others.
-    Convolutions and fully connected layers are shared as modules, of batch norms the scales and
-    offsets; the running statistics belong to each network.
+    Convolutions, fully connected layers and pools are shared as modules, of batch norms the scales
+    and offsets. Batch norms, dropout and drop-path are each network's own, so `train()` or `eval()`
+    of one changes no result of another. Other changes of a shared module or parameter (a hook, also
+    by `apply`, `.to()`, `requires_grad_()`) reach all that have it; first `extract` the network.
     """
 
     def __init__(
@@ -86,7 +88,6 @@ class Supernet:
             if bound is None or id(p) in bound
         }
 
-    @torch.no_grad()
     def merge(self, states: Sequence[Mapping[str, Tensor]]) -> None:
         """Set each parameter that some of the states hold to the mean of its values there.
 
@@ -95,11 +96,7 @@ class Supernet:
         bit.
         """
         for name in sorted({name for state in states for name in state}):
-            mean = torch.stack([state[name] for state in states if name in state]).mean(0)
-            if name in self.parameters:
-                self.parameters[name].copy_(mean)
-            else:
-                self._add(name, mean)
+            self._set(name, torch.stack([x[name] for x in states if name in x]).mean(0))
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Go back to a `state`: parameters that it lacks are made anew when they are used.
@@ -117,15 +114,10 @@ class Supernet:
                 )
             if not bool(torch.isfinite(tensor).all()):
                 raise DataError(f"the weights `{name}` are not all finite", code="E660")
-        known = self.parameters
-        self.parameters, self._makers = {}, {}
+        self.parameters = {n: p for n, p in self.parameters.items() if n in state}
+        self._makers = {}
         for name, tensor in state.items():
-            if name in known:
-                self.parameters[name] = known[name]
-                with torch.no_grad():
-                    known[name].copy_(tensor)
-            else:
-                self._add(name, tensor)
+            self._set(name, tensor)
 
     def is_finite(self) -> bool:
         """Whether no shared weight is infinite or not a number."""
@@ -164,6 +156,13 @@ class Supernet:
         if found is None:
             found = self._add(full, initial(layer, name, shape, self.seed, full))
         return found
+
+    @torch.no_grad()
+    def _set(self, name: str, values: Tensor) -> None:
+        if name in self.parameters:
+            self.parameters[name].copy_(values)
+        else:
+            self._add(name, values)
 
     def _add(self, name: str, values: Tensor) -> nn.Parameter:
         values = values.to(self.device, torch.float32, copy=True)

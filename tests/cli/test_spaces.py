@@ -42,7 +42,7 @@ def test_a_space_that_leaves_nothing_to_choose(epnas) -> None:
     assert trained.status == 0
     missing = epnas("summary", "resnet_cifar")
     assert missing.status == 1
-    assert "only `resnet:` where nothing is chosen" in missing.err
+    assert "where nothing is chosen, `resnet_cifar:` is the only one" in missing.err
     assert epnas("sample", "resnet_cifar(layers=9)").status == 2  # no whole number of blocks
 
 

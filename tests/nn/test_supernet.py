@@ -100,6 +100,41 @@ def test_networks_have_the_modules_in_common_that_hold_nothing_but_shared_weight
     assert fresh.isdisjoint(before)
 
 
+def test_the_mode_of_one_network_is_not_that_of_another() -> None:
+    """What works otherwise in training is each network's own; hooks and freezing are for all."""
+    space = read_space("""
+    space modes()
+    network (image) {
+        x = conv_3x3(image, 8)
+        x = conv_3x3(x) | x
+        return linear(dropout(global_avg_pool(x), 0.5), 10)
+    }
+    """)
+    supernet = Supernet()
+    first, second = (
+        supernet.network(to_layers(to_network(Architecture(space, (i,)), (3, 8, 8))))
+        for i in (0, 1)
+    )
+    assert first.x.conv is second.x.conv
+    expected = first.eval()(IMAGES)
+    second.train()(IMAGES)
+    assert torch.equal(first(IMAGES), expected)
+    second.eval()
+    first.train()
+    second.eval()
+    assert not torch.equal(first(IMAGES), first(IMAGES))
+    assert torch.equal(second(IMAGES), second(IMAGES))
+    calls: list[nn.Module] = []
+    first.x.conv.register_forward_hook(lambda module, *_: calls.append(module))
+    first.register_forward_hook(lambda module, *_: calls.append(module))
+    second(IMAGES)
+    assert calls == [first.x.conv]
+    alone = supernet.extract(to_layers(to_network(Architecture(space, (0,)), (3, 8, 8))), first)
+    alone.requires_grad_(False).double().eval()(IMAGES.double())
+    assert calls == [first.x.conv]
+    assert all(p.requires_grad and p.dtype == torch.float32 for p in first.parameters())
+
+
 def test_passes_change_nothing_in_the_order_of_the_modules() -> None:
     for space in SPACES:
         for layers in programs(space, 2):

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Callable
 from itertools import islice, product
 from pathlib import Path
@@ -28,11 +29,21 @@ from epnas_dsl.space.drawing import (
     rendering,
     to_svg,
 )
-from epnas_dsl.space.drawing.canvas import DARK, FADED, FAMILIES, drawn_bodies
+from epnas_dsl.space.drawing.canvas import (
+    DARK,
+    FADED,
+    FAMILIES,
+    FONT,
+    WIDER,
+    drawn_bodies,
+    width_of,
+)
+from epnas_dsl.space.drawing.sheets import MARKS
 from epnas_dsl.space.expansion import sample
 from epnas_dsl.space.graph import body_nodes
 from epnas_dsl.space.neighbours import neighbours
 
+A, B, C = MARKS[:3]
 TESTS = Path(__file__).parents[1]
 SPACES = ["darts", "macro", "micro", "nasbench201", "pnas"]
 Golden = Callable[[str, str], None]
@@ -225,7 +236,7 @@ def test_a_cell_that_only_one_has() -> None:
 def test_long_spaces_leave_levels_out() -> None:
     source = draw_space(load_space("macro(layers=100)")).source
     assert "levels 4 to 99" in source
-    assert "h100 = conv_1x1(concat(a(h99), b))" in source
+    assert f"h100 = conv_1x1(concat({A}(h99), {B}))" in source
     assert "level 100" in source
     assert "level 50" not in source
 
@@ -314,6 +325,75 @@ def test_svg_stands_alone_and_in_a_page() -> None:
     ids = [set(re.findall(r' id="([^"]+)"', svg)) for svg in (one, two)]
     assert ids[0]
     assert not ids[0] & ids[1]
+
+
+def test_texts_are_as_wide_as_their_room_in_every_font() -> None:
+    """The font of this machine may be any; one as wide as Helvetica is preferred."""
+    root = ElementTree.fromstring(to_svg(draw_space(load_space("smash"))))
+    texts = [e for e in root.iter() if e.tag.endswith("}text")]
+    assert "bank0 = x" in [e.text for e in texts]
+    for e in texts:
+        wide = width_of(e.text or "", float(e.attrib["font-size"]))
+        assert float(e.attrib["textLength"]) == pytest.approx(wide, abs=0.01)
+        assert e.attrib["lengthAdjust"] == "spacingAndGlyphs"
+        assert "Arial,Liberation Sans,DejaVu Sans Condensed," in e.attrib["font-family"]
+    assert width_of("conv_3x3 \u00d7 2", 1000) == 5976  # by Adobe's metrics
+
+
+@pytest.mark.parametrize("font", ["Helvetica", "DejaVu Sans"])
+def test_headings_begin_at_the_edge_in_every_font(font: str) -> None:
+    source = draw_space(load_space("macro(layers=24)")).source.replace(FONT, font)
+    root = ElementTree.fromstring(to_svg(source))
+    starts = [
+        float(e.attrib["x"]) for e in root.iter()
+        if e.attrib.get("font-size") == "11.00" and e.attrib["text-anchor"] == "start"
+    ]  # fmt: skip
+    assert len(starts) == 3
+    assert min(starts) >= 0
+
+
+@pytest.mark.parametrize("name", ["smash", "ofa", "macro(layers=24)", "darts", "nasbench101"])
+def test_a_statement_ends_before_its_number_of_options(name: str) -> None:
+    look = rf'label="([^"]* = [^"]*|[^"]* options)\\(\w)" .*{SPOT} .* width=([\d.e+]+)\]'
+    ends: dict[str, list[float]] = {}
+    for text, side, x, y, wide in re.findall(look, draw_space(load_space(name)).source):
+        if side == "l":
+            left = float(x) - 36 * float(wide)
+            ends.setdefault(y, []).append(left + WIDER * width_of(text))
+        else:
+            right = float(x) + 36 * float(wide)
+            assert right - WIDER * width_of(text, 9) > ends[y].pop()
+    assert ends
+
+
+def test_marks_are_no_names_of_values() -> None:
+    space = read_space("""
+    space marks()
+    op := conv_3x3 | conv_5x5
+    network (image) {
+        a = op(image)
+        b = op(a) + op(image)
+        return linear(global_avg_pool(b), 10)
+    }
+    """)
+    assert f'label="b = {A}(a) + {B}(image)' in draw_space(space).source
+
+
+def test_edges_of_zeros_lie_below_the_others() -> None:
+    one = load_architecture("nasbench201: h1 = avg_pool_3x3(h0); h2 = none(h0) + nor_conv_1x1(h1)")
+    source = draw_cell(one).source
+    assert source.index("label=none") < source.index('label="nor_conv')
+    one = load_architecture("nasbench201: h1 = avg_pool_3x3(h0); h2 = nor_conv_1x1(h0) + none(h1)")
+    source = draw_cell(one).source
+    assert source.index("label=none") < source.index('label="nor_conv')
+
+
+def test_lines_that_cross_are_whole() -> None:
+    """Dashes, and dots of what is not read, would cut those that cross them."""
+    one = sample(load_space("macro(layers=24)"), 1, np.random.default_rng(7))[0]
+    assert "dashed" not in draw_network(one).source
+    dots = re.findall(r'fillcolor="(#\w+)" .*shape=point', draw_space(one.space, path=one).source)
+    assert set(dots) == {"#1a1a1a"}
 
 
 def test_names_are_only_text() -> None:
@@ -406,6 +486,47 @@ def test_a_picture_keeps_the_mode_of_the_file_and_the_link_to_it(tmp_path: Path)
     assert link.is_symlink()
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may chown")
+def test_a_picture_keeps_the_owner_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "cell.dot"
+    path.write_text("old")
+    os.chown(path, 12345, 23456)
+    path.chmod(0o4750)
+    render("digraph {}", path)
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (12345, 23456, 0o4750)
+    assert path.read_text() == "digraph {}"
+
+
+def test_a_picture_keeps_what_may_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    path = tmp_path / "cell.dot"
+    path.write_text("old")
+    path.chmod(0o640)
+    monkeypatch.setattr(os, "chown", refused)
+    render("digraph {}", path)
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("digraph {}", 0o640)
+
+
+def test_links_in_a_circle_are_refused(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.dot", tmp_path / "two.dot"
+    one.symlink_to(two)
+    two.symlink_to(one)
+    with pytest.raises(ConfigError, match=r"one\.dot` cannot be written: Too many") as caught:
+        render("digraph {}", one)
+    assert caught.value.diagnostics[0].code == "E802"
+    assert sorted(tmp_path.iterdir()) == [one, two]
+    assert one.is_symlink()
+    new = tmp_path / "new.dot"  # a link to what is not there yet makes it
+    link = tmp_path / "link.dot"
+    link.symlink_to(new)
+    render("digraph {}", link)
+    assert link.is_symlink()
+    assert new.read_text() == "digraph {}"
+
+
 def test_a_notebook_gets_a_picture_or_text(monkeypatch: pytest.MonkeyPatch) -> None:
     assert mimebundle(small())["image/svg+xml"].startswith("<svg")
 
@@ -480,6 +601,8 @@ def test_long_spaces_fold_into_columns() -> None:
     assert source.count('label="h7\\r"') == 2
     columns = {float(x) for x in re.findall(r'label="h\d+ = .*?pos="([\d.e+]+),', source)}
     assert max(columns) - min(columns) > height / 2
+    frames = re.findall(r'pos="([\d.e+]+),[^"]*" shape=box style="dashed,rounded"', source)
+    assert sorted(Counter(frames).values()) == [8, 8, 8]
 
 
 def test_what_alternatives_read_is_plain() -> None:
@@ -526,7 +649,7 @@ def test_a_lane_for_what_skips_a_stage() -> None:
     reads += [{"3": SKIP}, {}, {}, {"6": SKIP}]  # the lane of 6 is free again, that of 3 was not
     for i, read in enumerate(reads):
         column.wire(10, -20 * i + 3, read)
-        column.head(str(i), 10, -20 * i - 3)
+        column.heads[str(i)] = 10, -20 * i - 3
     column.finish()
     dots = re.findall(r'fillcolor.* pos="([\d.]+),(-?\d+)"', dot.source)
     assert sorted(dots) == [
@@ -654,16 +777,17 @@ def test_what_a_comprehension_chooses_among_has_boxes() -> None:
     space = read_space(FUNCTIONS)
     source = draw_space(space).source
     assert source.count('label="conv_1x1(y)"') == 1
-    assert "z = sum(b(a))" in source
+    assert f"z = sum({B}({A}))" in source
     text = "functions: y = relu(x); z = conv_3x3(x) + conv_5x5(conv_1x1(y)); v = concat(z)"
     path = draw_space(space, path=load_architecture(text, space)).source
-    assert "z = sum(b(x), c(conv_1x1(y)))" in path
+    assert f"z = sum({B}(x), {C}(conv_1x1(y)))" in path
     assert re.search(r'label="conv_1x1\(y\)" .*penwidth=2.2', path)
 
 
 def test_smash_is_drawn_with_its_memory_banks() -> None:
     source = draw_space(load_space("smash")).source
-    assert "bank2 = operation(concat(a), channels=b)" in source
+    assert f"bank2 = operation(concat({A}), channels={B})" in source
+    assert "conv(kernel=3|5|7, dilation=1|2|3)(x) +\\nconv(kernel=3|5|7, dilation" in source
 
 
 def test_cells_in_cells_are_one_stage_with_what_they_stand_in() -> None:

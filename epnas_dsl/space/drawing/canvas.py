@@ -18,7 +18,13 @@ from epnas_dsl.space.search_space import SearchSpace
 if TYPE_CHECKING:
     from graphviz import Digraph
 
-FONT = "Helvetica,Arial,sans-serif"
+FONT = "Helvetica,Arial,Liberation Sans,DejaVu Sans Condensed,sans-serif"  # about equally wide
+WIDER = 1.1  # the widest of them, and a bit
+_WIDTHS = {c: wide for wide, some in {  # thousandths of the size, in Helvetica; all others 556
+    222: "ijl", 278: " \N{NO-BREAK SPACE}!,./:;I[\\]ft|'\N{MIDDLE DOT}", 333: "()-`r{}\"",
+    389: "*^", 500: "Jcksvxyz", 584: "+<=>~\N{MULTIPLICATION SIGN}", 611: "FTZ",
+    667: "&ABEKPSVXY", 722: "CDHNRUw", 778: "GOQ", 833: "Mm", 944: "%@W\N{HORIZONTAL ELLIPSIS}",
+}.items() for c in some}  # fmt: skip
 TIMES = "\N{MULTIPLICATION SIGN}"
 MAX_DRAWN = 2_000  # nodes and edges: the layout of more takes minutes, and nobody could read it
 
@@ -68,6 +74,11 @@ def canvas(name: str, about: str = "") -> Digraph:
     )  # fmt: skip
     dot.attr("edge", color=GREY, arrowsize="0.6")
     return dot
+
+
+def width_of(text: str, size: float = 10) -> float:
+    """How wide a text is in Helvetica, in points."""
+    return size / 1000 * sum(_WIDTHS.get(character, 556) for character in text)
 
 
 def darkened(source: str) -> str:

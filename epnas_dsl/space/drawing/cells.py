@@ -85,6 +85,7 @@ def _block(node: Node) -> str:
 
 # --- difference --------------------------------------------------------------------------------
 
+_JOINS = {"add", "concat", "input"}
 _SAME = {"fillcolor": "#ffffff", "color": "#a6a6a6", "fontcolor": "#595959"}
 _CHANGED = {"fillcolor": "#faeccc", "color": "#c78800", "penwidth": "2"}
 _FIRST = {"fillcolor": "#f9e0cf", "color": "#d55e00", "style": "rounded,filled,dashed"}
@@ -129,16 +130,14 @@ def diff_cells(first: Architecture, second: Architecture, body: str | None = Non
     Raises:
         ConfigError: one of them has no such body (E804).
     """
-    name = f"{first.id} and {second.id}"
     shown = drawn_bodies(first.space, body)
     if body is None:  # one body for several cells may stand against one for each
         known = {n for b in first.space.bodies for n in b.names}
         theirs = [n for n in drawn_bodies(second.space, None) if n in known]
         shown = list(dict.fromkeys([*shown, *theirs]))
-    about = f"{first} becomes {second}"
     looks = {"dashed, orange": first, "bold, blue": second}
     legend = [*(f"{a.space.name}  {a.id}: {x}" for x, a in looks.items()), "both: grey"]
-    dot = canvas(name, about=about)
+    dot = canvas(f"{first.id} and {second.id}", about=f"{first} becomes {second}")
     page = Column(dot)
     page.title(*legend)
     if shown == ["network"] and not first.space.cells and not second.space.cells:
@@ -191,8 +190,8 @@ def _pairs(
                 free = next((
                     n for n in first
                     if _block(n) == block and not pairs[n.name].second
-                    and _is_join(n) == _is_join(node) and likeness(n, node) >= least
-                    and not closes(n, node)
+                    and (n.operation in _JOINS) == (node.operation in _JOINS)
+                    and likeness(n, node) >= least and not closes(n, node)
                 ), None)  # fmt: skip
                 if free:
                     theirs[node.name] = free.name
@@ -205,10 +204,6 @@ def _pairs(
         if pair.second:
             pair.second = replace(pair.second, inputs=tuple(theirs[i] for i in pair.second.inputs))
     return pairs, (first[-1].name, theirs[second[-1].name])
-
-
-def _is_join(node: Node) -> bool:
-    return node.operation in {"add", "concat", "input"}
 
 
 def _paired(pairs: dict[str, _Pair], last: tuple[str, str]) -> Blocks:

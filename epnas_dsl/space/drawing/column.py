@@ -20,6 +20,7 @@ from epnas_dsl.space.drawing.canvas import (
     PAPER,
     check_size,
     label,
+    width_of,
 )
 
 if TYPE_CHECKING:
@@ -31,36 +32,12 @@ BEFORE, AFTER = "before", "after"  # by one of two architectures only
 _LINES = {  # of a wire or a lane, by the strongest use of it
     CHOSEN: {"color": INK, "penwidth": "1.6"},
     FIXED: {"color": GREY},
-    SKIP: {"color": GREY, "style": "dashed", "penwidth": "0.8"},
+    SKIP: {"color": PALE, "penwidth": "0.8"},
     OPEN: {"color": PALE, "penwidth": "0.7"},
     GONE: {"color": FADED, "penwidth": "0.7"},
     BEFORE: {"color": FAMILIES["reduction"][1], "style": "dashed"},
     AFTER: {"color": FAMILIES["convolution"][1], "penwidth": "1.6"},
 }
-_DOTS = {  # where they meet: fill, border, size in points
-    CHOSEN: (INK, INK, 5.5),
-    FIXED: (GREY, GREY, 4.5),
-    SKIP: (GREY, GREY, 4.5),
-    OPEN: (PAPER, GREY, 5.5),
-    GONE: (PAPER, FADED, 4.0),
-    BEFORE: (PAPER, FAMILIES["reduction"][1], 5.5),
-    AFTER: (FAMILIES["convolution"][1], FAMILIES["convolution"][1], 5.5),
-}
-
-
-def width_of(text: str, size: float = 10) -> float:
-    """About how wide a text is in Helvetica, in points."""
-    narrow = sum(map(text.count, "fijlrt.,;:|()[]I "))
-    return size * (0.57 * len(text) - 0.27 * narrow + 0.27 * text.count("m"))
-
-
-@dataclass(slots=True)
-class _Wire:
-    """Of a row: it ends at `x`, and comes from the values read."""
-
-    x: float
-    y: float
-    reads: dict[str, str]
 
 
 @dataclass(slots=True)
@@ -70,6 +47,8 @@ class Column:
     Attributes:
         x, y: the left edge, and where the next row begins; y falls.
         right: the right edge, counted from the left one, as all places in a column are.
+        wires: of rows: where each ends, and the values that it comes from.
+        heads: where the lane of each value begins.
     """
 
     dot: Digraph
@@ -77,7 +56,7 @@ class Column:
     x: float = 0
     y: float = 0
     right: float = 0
-    wires: list[_Wire] = field(default_factory=list)
+    wires: list[tuple[float, float, dict[str, str]]] = field(default_factory=list)
     heads: dict[str, tuple[float, float]] = field(default_factory=dict)
     drawn: int = 0
 
@@ -96,15 +75,14 @@ class Column:
     def title(self, *lines: str) -> None:
         """Lines above all else; they may be wider than the column."""
         for line in lines:
-            if line:
-                self.text(0, self.y, line, size=11)
+            self.text(0, self.y, line, size=11)
             self.y -= 15
         self.right = 0
         self.y -= 3
 
     def text(self, x: float, y: float, line: str, size: int = 10, end: bool = False) -> None:
-        """A line of text that begins, or ends, at x; small ones are grey."""
-        wide = width_of(line, size) + 2
+        """A line of text that begins, or ends, at x, in any font; small ones are grey."""
+        wide = 1.2 * width_of(line, size) + 2
         self.node(
             x + (-wide if end else wide) / 2, y, wide, 12, shape="plaintext", style="",
             fontsize=str(size), fontcolor=GREY if size < 10 else INK,
@@ -114,15 +92,11 @@ class Column:
     def wire(self, x: float, y: float, reads: dict[str, str]) -> None:
         """What ends at (x, y) reads these values, each in its way."""
         if reads:
-            self.wires.append(_Wire(x, y, reads))
+            self.wires.append((x, y, reads))
 
     def arrow(self, x: float, top: float, bottom: float, use: str) -> None:
         """From what ends at the top straight down to what begins at the bottom."""
         self._line([self._point(x, top), self._point(x, bottom)], [use], dir="forward")
-
-    def head(self, value: str, x: float, y: float) -> None:
-        """The lane of a value begins at (x, y)."""
-        self.heads[value] = (x, y)
 
     def finish(self) -> None:
         """Draw lanes and wires: the lane nearest to the column that is free from head to end."""
@@ -130,7 +104,7 @@ class Column:
         left = self.right + 14
         knots: dict[tuple[str, float], tuple[float, str]] = {}
         for value, (x, y) in self.heads.items():
-            uses = [(w.y, w.reads[value]) for w in self.wires if value in w.reads]
+            uses = [(down, reads[value]) for _, down, reads in self.wires if value in reads]
             if not uses:
                 continue
             number = next((i for i, end in enumerate(busy) if end > y + FREE), len(busy))
@@ -142,18 +116,23 @@ class Column:
                 path.append(self._dot(lane, down, use))
                 knots[value, down] = (lane, path[-1])
             self._line(path, [strengths[0], *strengths])
-        for wire in self.wires:
-            met = sorted((*knots[v, wire.y], use) for v, use in wire.reads.items())
+        for x, y, reads in self.wires:
+            met = sorted((*knots[v, y], use) for v, use in reads.items())
             strengths = [strongest(u for *_, u in met[i:]) for i in range(len(met))]
-            path = [self._point(wire.x, wire.y), *(name for _, name, _ in met)]
+            path = [self._point(x, y), *(name for _, name, _ in met)]
             self._line(path, strengths, dir="back")
 
     def _point(self, x: float, y: float) -> str:
         return self.node(x, y, 0, 0, shape="point", style="invis")
 
     def _dot(self, x: float, y: float, use: str) -> str:
-        fill, border, size = _DOTS[use]
-        return self.node(x, y, size, size, shape="point", fillcolor=fill, color=border)
+        """Where a wire meets a lane; what is not read has none."""
+        if use == GONE:
+            return self._point(x, y)
+        color, size = _LINES[use]["color"], 4.5 if use in {FIXED, SKIP} else 5.5
+        color = GREY if color == PALE else color
+        fill = PAPER if use in {OPEN, BEFORE} else color
+        return self.node(x, y, size, size, shape="point", fillcolor=fill, color=color)
 
     def _line(self, places: Sequence[str], strengths: Sequence[str], dir: str = "none") -> None:
         """Pieces from place to place; of a wire, the first ends in an arrow."""

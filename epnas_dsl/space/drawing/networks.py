@@ -11,7 +11,7 @@ from epnas_dsl.space.drawing.column import Column
 from epnas_dsl.space.drawing.rows import GAP, draw_frame
 from epnas_dsl.space.drawing.stages import draw_column, folded, stages_of
 from epnas_dsl.space.graph import to_graph, to_layers, to_network
-from epnas_dsl.space.nodes import Image, Node, nodes
+from epnas_dsl.space.nodes import Image, nodes
 from epnas_dsl.space.shapes import costs, sizes
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def draw_network(architecture: Architecture, image: Image = (3, 32, 32)) -> Digr
     """Draw the whole network from top to bottom, with the shape of each stage's value.
 
     Equal cells in a row are one box (`normal x 6`), and each kind of cell stands beside the column
-    in detail; what skips a stage is dashed.
+    in detail; what skips a stage is a thin line.
 
     Raises:
         ShapeError: the architecture does not fit such images.
@@ -34,7 +34,10 @@ def draw_network(architecture: Architecture, image: Image = (3, 32, 32)) -> Digr
     total = costs(layers, image)
     size = sizes(layers, image)
     listing = nodes(network)
-    shapes = {n.name: _shape(n, size[n.output]) for n in listing}
+    shapes = {
+        n.name: f" {TIMES} ".join(map(str, (n.channels, *(size[n.output] if n.scale else ()))))
+        for n in listing
+    }
     stages = folded(stages_of(space, listing, shapes))
     cells = dict.fromkeys(space.cells[n.cell].name for n in listing if n.instance)
     dot = canvas(f"{space.name} {architecture.id} network", about=architecture.text)
@@ -50,8 +53,3 @@ def draw_network(architecture: Architecture, image: Image = (3, 32, 32)) -> Digr
         right, column.y = max(right, frame.right), frame.y - GAP
     draw_column(Column(dot, "stage", right + 3 * GAP if cells else 0, top), stages)
     return dot
-
-
-def _shape(node: Node, size: tuple[int, int]) -> str:
-    numbers = (node.channels, *size) if node.scale else (node.channels,)
-    return f" {TIMES} ".join(map(str, numbers))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from epnas_dsl.errors import ConfigError
 from epnas_dsl.files import overwrite
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.drawing.canvas import DARK, PAPER, darkened
+from epnas_dsl.space.drawing.canvas import DARK, PAPER, darkened, width_of
 from epnas_dsl.space.drawing.cells import draw_cell
 from epnas_dsl.space.drawing.spaces import draw_space
 from epnas_dsl.space.search_space import SearchSpace
@@ -74,7 +74,8 @@ def render(dot: Digraph | str, path: str | Path, dark: bool = False) -> Path:
 def to_svg(dot: Digraph | str) -> str:
     """An <svg> element that can stand alone or in a page: titled, its ids like no other's.
 
-    Its description is the text of what is drawn. Where nothing renders, it shows the DOT text.
+    Its description is the text of what is drawn, and its words are as wide as those of Helvetica,
+    whatever font shows them. Where nothing renders, it shows the DOT text.
     """
     source = _source(dot)
     data = _rendered(source, "svg")
@@ -87,9 +88,15 @@ def to_svg(dot: Digraph | str) -> str:
     title = re.search(r'class="graph"[^>]*>\s*(<title>.*?</title>)', text, flags=re.DOTALL)
     about = re.search(r'about="((?:[^"\\]|\\.)*)"', source)
     words = html.escape(re.sub(r"\\(.)", r"\1", about[1])) if about else ""
+    text = re.sub(r'(<text [^>]*font-size="([^"]*)"[^>]*)>([^<]*)', _fitted, text)
     head, body = text.split(">", 1)
     body = re.sub(r"<title>.*?</title>\n?", "", body, flags=re.DOTALL)  # names of nodes in DOT
     return f'{head} role="img">\n{title[1] if title else ""}<desc>{words}</desc>{body}'
+
+
+def _fitted(text: re.Match[str]) -> str:
+    wide = width_of(html.unescape(text[3]), float(text[2]))
+    return f'{text[1]} textLength="{wide:.2f}" lengthAdjust="spacingAndGlyphs">{text[3]}'
 
 
 def mimebundle(shown: Architecture | SearchSpace) -> dict[str, str]:

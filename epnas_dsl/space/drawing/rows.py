@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from itertools import pairwise, takewhile
 
-from epnas_dsl.space.drawing.canvas import PALE, chip, place
-from epnas_dsl.space.drawing.column import Column, width_of
+from epnas_dsl.space.drawing.canvas import PALE, chip, place, width_of
+from epnas_dsl.space.drawing.column import Column
 
+ZERO = "rounded,filled,dashed"  # the style of an operation that gives zeros
 GAP, PAD, LEVEL, ROW, ARROW = 10.0, 8.0, 20.0, 34.0, 6.0  # points between and around things
 SWEEPS = 30
 Look = dict[str, str]
@@ -209,7 +210,8 @@ class Rows:
             x = part.x + part.wide / 2 - PAD / 2
             self.column.text(x, top - part.high + PAD + 4, part.name, size=9, end=True)
         for level in part.levels:
-            for name, item in level.items():
+            # Graphviz draws the edges of nodes in their order: those of zeros lie below
+            for name, item in sorted(level.items(), key=lambda x: x[1].look.get("style") != ZERO):
                 if item.look:
                     look = {**item.look, "name": place(self.column.prefix + str(name))}
                     self.column.node(part.x + item.x, top - item.y, item.wide, item.high, **look)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.drawing.canvas import TIMES, family, short
-from epnas_dsl.space.drawing.column import CHOSEN, FIXED, GONE, OPEN, strongest, width_of
+from epnas_dsl.space.drawing.canvas import TIMES, family, short, width_of
+from epnas_dsl.space.drawing.column import CHOSEN, FIXED, GONE, OPEN, strongest
 from epnas_dsl.space.genotype import print_cells, print_term
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import (
@@ -37,6 +37,7 @@ SHOWN = 24  # alternatives of one decision
 MAX_LEVELS = 6
 WIDE, GAP = 340.0, 4.0  # points for the alternatives of a row, and between them
 LEFT_OUT = "left out"
+MARKS = "αβγδεζηθκλμξπρστφψω"  # names of values have no Greek letters
 
 
 def count_text(number: int) -> str:
@@ -70,7 +71,7 @@ class Row:
     def grid(self) -> tuple[int, float]:
         """How many alternatives stand side by side, and how wide each is."""
         wide = max(
-            (width_of(line) + 11 for text, *_ in self.chips for line in text.split("\n")), default=0
+            (width_of(line) + 13 for text, *_ in self.chips for line in text.split("\n")), default=0
         )
         most = max(1, int((WIDE + GAP) // (wide + GAP))) if wide else 1
         lines = math.ceil(len(self.chips) / most)
@@ -266,7 +267,7 @@ class _Reader:
             last.count += 1
             return last.mark
         number = len(self.rows)
-        row.mark = chr(97 + number % 26) + str(number // 26 or "")
+        row.mark = MARKS[number % len(MARKS)] + str(number // len(MARKS) or "")
         self.rows.append(row)
         return row.mark
 
@@ -419,7 +420,7 @@ def _labels(term: Term, tree: Tree | None) -> Iterator[str]:
 
 
 def _wrapped(text: str) -> str:
-    text = text.replace("|", " | ") if len(text) > 56 else text
+    text = re.sub(r"\S{57,}", lambda word: word[0].replace("|", " | "), text)
     return "\n".join(textwrap.wrap(text, 56, max_lines=6, placeholder=" \N{HORIZONTAL ELLIPSIS}"))
 
 

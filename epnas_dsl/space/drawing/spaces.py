@@ -7,8 +7,16 @@ from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from epnas_dsl.space.architecture import Architecture
-from epnas_dsl.space.drawing.canvas import PALE, body_title, canvas, chip, drawn_bodies
-from epnas_dsl.space.drawing.column import FIXED, Column, strongest, width_of
+from epnas_dsl.space.drawing.canvas import (
+    PALE,
+    WIDER,
+    body_title,
+    canvas,
+    chip,
+    drawn_bodies,
+    width_of,
+)
+from epnas_dsl.space.drawing.column import FIXED, Column, strongest
 from epnas_dsl.space.drawing.sheets import GAP, Functions, Row, Sheet, count_text, sheets_of
 from epnas_dsl.space.genotype import print_reference
 from epnas_dsl.space.search_space import SearchSpace
@@ -38,8 +46,7 @@ def draw_space(
     names = drawn_bodies(space, body)
     head = f"{print_reference(space)}: {', '.join(body_title(space, n) for n in names)}"
     levels = f"at each of {space.depth} levels" if space.depth > 1 else "in all"
-    options = f"options {levels}: {_numbers(space)}"
-    notes = [options, "filled dots are read, open ones may be"]
+    notes = [f"options {levels}: {_numbers(space)}", "filled dots are read, open ones may be"]
     if path:
         notes = [f"the choices of {path.id}"]
     elif not space.decisions:
@@ -108,7 +115,7 @@ def _breaks(heights: list[float], room: float, most: float) -> list[int]:
     """Where columns begin; a rest that is not much too long stays where it is."""
     starts, used, left = [0], 0.0, sum(heights)
     for i, high in enumerate(heights):
-        if used and used + high > room and used + left > room + most / 4:
+        if used and used + high / 2 > room and used + left > room + most / 4:
             starts.append(i)
             used, room = 0.0, most
         used, left = used + high, left - high
@@ -120,7 +127,7 @@ def _measures(sheets: list[Sheet]) -> tuple[float, float]:
     rows = [r for s in sheets for r in s.rows]
     lead = max((width_of(r.lead) + 14 for r in rows), default=0)
     wide = max((lead + r.grid[0] * (r.grid[1] + GAP) for r in rows), default=0)
-    return lead, max(wide, *(width_of(s.told) + width_of(s.note, 9) + 16 for s in sheets))
+    return lead, max(wide, *(WIDER * (width_of(s.told) + width_of(s.note, 9)) + 12 for s in sheets))
 
 
 def _height(sheet: Sheet) -> float:
@@ -134,7 +141,7 @@ def _lines(row: Row) -> Iterator[tuple[list[tuple[str, str, str]], float]]:
     columns = row.grid[0] or 1
     for i in range(0, max(1, len(row.chips)), columns):
         line = row.chips[i : i + columns]
-        yield line, LINE + 12 * max((text.count("\n") for text, *_ in line), default=0)
+        yield line, LINE + 14 * max((text.count("\n") for text, *_ in line), default=0)
 
 
 def _draw_sheets(column: Column, sheets: list[Sheet], start: int, end: int) -> None:
@@ -143,7 +150,7 @@ def _draw_sheets(column: Column, sheets: list[Sheet], start: int, end: int) -> N
     for sheet in sheets[:start]:
         if any(sheet.value in s.read for s in sheets[start:end]):
             column.text(wide, column.y, sheet.told.partition(" = ")[0], size=9, end=True)
-            column.head(sheet.value, wide + 4, column.y)
+            column.heads[sheet.value] = wide + 4, column.y
             column.y -= 11
     for i in range(start, end):
         if sheets[i].rows:
@@ -156,14 +163,14 @@ def _draw_sheets(column: Column, sheets: list[Sheet], start: int, end: int) -> N
 
 def _draw_box(column: Column, sheet: Sheet, above: str | None) -> None:
     """What has no choices, with an arrow from above where it reads nothing but that."""
-    right, middle = width_of(sheet.told) + 16, column.y - LINE / 2
+    right, middle = width_of(sheet.told) + 20, column.y - LINE / 2
     use = strongest(sheet.reads.values() or [FIXED])
     column.node(right / 2, middle, right, LINE, **chip([sheet.told], sheet.kind, use))
     if [*sheet.reads] == [above]:
         column.arrow(STEM, column.y + BELOW, column.y, use)
     else:
         column.wire(right, middle + 4 * bool(sheet.value), sheet.reads)
-    column.head(sheet.value, right, middle - 4 * bool(sheet.reads))
+    column.heads[sheet.value] = right, middle - 4 * bool(sheet.reads)
     column.y -= LINE
 
 
@@ -192,4 +199,4 @@ def _draw_frame(column: Column, sheet: Sheet, lead: float, wide: float) -> None:
         shape="box", style="dashed,rounded", color=PALE,
     )  # fmt: skip
     column.wire(wide + 4, bottom + 4, sheet.reads)
-    column.head(sheet.value, wide + 4, bottom - 4 * bool(sheet.reads))
+    column.heads[sheet.value] = wide + 4, bottom - 4 * bool(sheet.reads)

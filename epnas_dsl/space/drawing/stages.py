@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from epnas_dsl.space.drawing.canvas import TIMES, cell_kind, chip, family
-from epnas_dsl.space.drawing.column import AFTER, BEFORE, FIXED, SKIP, Column, strongest, width_of
+from epnas_dsl.space.drawing.canvas import TIMES, cell_kind, chip, family, width_of
+from epnas_dsl.space.drawing.column import AFTER, BEFORE, FIXED, SKIP, Column, strongest
 from epnas_dsl.space.genotype import print_callee
 from epnas_dsl.space.graph import statement_names
 from epnas_dsl.space.nodes import Node
@@ -16,7 +16,7 @@ from epnas_dsl.space.operations import OPERATIONS
 from epnas_dsl.space.search_space import SearchSpace
 from epnas_dsl.space.terms import Function, Statement, Term
 
-MAX_LINES = 6  # of operations in one box
+MAX_LINES, MAX_LETTERS = 6, 64  # of operations in one box, and in a line of it
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class Stage:
             lines = [*lines[:MAX_LINES], f"and {len(lines) - MAX_LINES} more"]
         for line in lines:
             gap = ("   " if told == [self.name] else ", ") if told[-1] else ""
-            if told[-1] and (self.look or len(told[-1] + line) > 56):
+            if told[-1] and (self.look or len(told[-1] + line) > MAX_LETTERS):
                 told.append(line)
             else:
                 told[-1] += gap + line
@@ -60,7 +60,7 @@ class Stage:
 
 
 def draw_column(column: Column, stages: list[Stage]) -> None:
-    """Draw stages one below the other, what skips one as a dashed lane beside them."""
+    """Draw stages one below the other, what skips one as a thin lane beside them."""
     shapes = max(width_of(s.shape, 9) for s in stages)
     left = shapes + 10 if shapes else 0.0
     wide = max(width_of(line) for s in stages for line in s.told()) + 18
@@ -77,7 +77,7 @@ def draw_column(column: Column, stages: list[Stage]) -> None:
             column.dot.edge(names[i - 1], names[i])
             del uses[str(i - 1)]
         column.wire(left + wide, column.y - high / 2 + 3, uses)
-        column.head(str(i), left + wide, column.y - high / 2 - 3)
+        column.heads[str(i)] = left + wide, column.y - high / 2 - 3
         column.y -= high + 13
     column.finish()
 
