@@ -140,7 +140,7 @@ def test_runs_that_wait_keep_the_space_that_they_were_begun_with(tmp_path, monke
         experiment.resume(folder, ray="auto")
     (folder / "runs.toml").write_text("damaged")
     with pytest.raises(RunError, match="damaged") as error:
-        experiment.status(experiment.best_run(folder))
+        experiment.best_run(folder)
     assert error.value.diagnostics[0].code == "E704"
 
 
