@@ -159,6 +159,7 @@ def test_a_search_of_a_table(tmp_path, monkeypatch, searcher):
         assert found.best.architecture == "nasbench201: h1 = nor_conv_3x3(h0)"
         monkeypatch.chdir("/")
         assert timeless(experiment.resume(tmp_path / "run").trials) == timeless(found.trials)
+        assert experiment.image_of(tmp_path / "run") == (3, 32, 32)  # not those of the digits
 
 
 @pytest.mark.parametrize(

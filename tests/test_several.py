@@ -15,6 +15,8 @@ from epnas_dsl import experiment
 from epnas_dsl.cli import main
 from epnas_dsl.config import Config, override
 from epnas_dsl.errors import ConfigError, RunError
+from epnas_dsl.resources import resource
+from epnas_dsl.runs.runner import Stopped
 
 SMALL = [
     "space=micro(blocks=2, channels=4, repeats=1)", "search.kept=2", "search.iterations=1",
@@ -119,6 +121,35 @@ def test_a_folder_that_is_taken_and_settings_that_do_not_go_together(tmp_path):
         with pytest.raises(ConfigError, match="not for Ray"):
             experiment.run(override(Config(), words), tmp_path / "ray")
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_runs_that_wait_keep_the_space_that_they_were_begun_with(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = resource("spaces", "micro").read_text()
+    Path("micro.space").write_text(text)
+    config = override(Config(), [*SMALL, "search.runs=2", "evaluation.final_epochs=0"])
+    with pytest.raises(Stopped):
+        experiment.run(config, Path("runs"), minutes=1e-9)
+    Path("micro.space").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    folder = tmp_path / "runs"
+    assert experiment.resume(folder).trials
+    assert {(path / "search.space").read_text() for path in experiment.folders(folder)} == {text}
+    with pytest.raises(ConfigError, match="not for Ray"):
+        experiment.resume(folder, ray="auto")
+    (folder / "runs.toml").write_text("damaged")
+    with pytest.raises(RunError, match="damaged") as error:
+        experiment.best_run(folder)
+    assert error.value.diagnostics[0].code == "E704"
+
+
+def test_seeds_beyond_those_that_there_are(tmp_path):
+    words = [*SMALL, f"search.seed={2**31 - 1}"]
+    experiment.plan(override(Config(), words))
+    with pytest.raises(ConfigError, match="seeds"):
+        experiment.run(override(Config(), [*words, "search.runs=2"]), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_run_that_fails_leaves_the_others_alone(tmp_path):

@@ -56,6 +56,8 @@ def settle(config: Config) -> Config:
     if evaluations and arm >= evaluations:
         message = f"search.random_arm is {arm} of {evaluations} evaluations: nothing is searched"
         raise ConfigError(message, code="E515", hint="`--set search.random_arm=0`")
+    if config.search.seed + config.search.runs > 1 << 31:
+        raise ConfigError("the seeds of the runs end above 2147483647", code="E515")
     if how.ray:
         prepare()
         if how.workers == 1:

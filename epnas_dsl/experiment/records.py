@@ -107,15 +107,16 @@ def run_config(folder: Path) -> Config:
 
 
 def image_of(folder: Path) -> tuple[int, int, int]:
-    """Channels, height and width of the images of a run."""
+    """Channels, height and width of the images of a run; on a table the usual ones."""
     from epnas_dsl.nn.trained import read_trained
 
     weights = best_run(folder) / FINAL / WEIGHTS
     if weights.is_file():
         return checked(read_trained(weights)[1], weights).image
-    data = run_config(folder).data
+    run = run_config(folder)
     known = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashionmnist": (1, 28, 28)}
-    return known.get(data.name, (3, data.size or 32, data.size or 32))
+    usual = (3, run.data.size or 32, run.data.size or 32)
+    return usual if run.evaluation.evaluator == "table" else known.get(run.data.name, usual)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,7 @@ def resume(
     """
     until = time.monotonic() + 60 * minutes
     if several.is_several(folder):
+        several.refuse_ray(ray)
         several.carry_out(folder, watcher, until)
         return _found(best_run(folder))
     with Store(folder, writing=True) as store:

@@ -20,9 +20,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from epnas_dsl.config import Config, dump_toml, load_config
+from epnas_dsl.config import Config, dump_toml, load_config, override
 from epnas_dsl.errors import ConfigError, EpnasError, RunError
 from epnas_dsl.files import make_folder, refusals, write_whole
 from epnas_dsl.lang.loading import load_space
@@ -41,11 +39,26 @@ def is_several(folder: Path) -> bool:
 
 def folders(folder: Path) -> list[Path]:
     """The folders of the runs, in the order of their seeds."""
-    return [folder / str(i + 1) for i in range(load_config(folder / SETTINGS).search.runs)]
+    return [folder / str(i + 1) for i in range(_settings(folder).search.runs)]
+
+
+def _settings(folder: Path) -> Config:
+    try:
+        return load_config(folder / SETTINGS)
+    except ConfigError as error:
+        message = f"`{folder / SETTINGS}` is damaged: {error.diagnostics[0].message}"
+        raise RunError(message, code="E704") from error
+
+
+def refuse_ray(address: str | None) -> None:
+    """See that several runs stay on this machine (E515)."""
+    if address:
+        hint = "leave out one of `--runs` and `--ray`"
+        raise ConfigError("several runs are for one machine, not for Ray", code="E515", hint=hint)
 
 
 def begin(config: Config, out: Path) -> None:
-    """Lay down what the runs are; the settings come first, so that any start can be gone on with.
+    """Lay the runs down; what they are comes first, so that any start can be gone on with.
 
     Args:
         config: settled, and known to fit its space and data.
@@ -53,15 +66,15 @@ def begin(config: Config, out: Path) -> None:
     Raises:
         RunError: the folder is taken (E701) or cannot be written.
     """
-    if config.evaluation.ray:
-        hint = "leave out one of `--runs` and `--ray`"
-        raise ConfigError("several runs are for one machine, not for Ray", code="E515", hint=hint)
+    refuse_ray(config.evaluation.ray)
     with refusals(out):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             hint = "name another folder with `--out`"
             raise RunError(f"`{out}` exists and is not empty", code="E701", hint=hint)
         make_folder(out)
         write_whole(out / SETTINGS, dump_toml(config).encode())
+    for path in folders(out):  # now, as the file of the space may change, or be found no more
+        _create(config, path)
 
 
 def carry_out(folder: Path, watcher: Watcher | None, until: float) -> None:
@@ -76,13 +89,13 @@ def carry_out(folder: Path, watcher: Watcher | None, until: float) -> None:
         RunError: runs failed; the others are done.
     """
     watcher = watcher or Silence()
-    config = load_config(folder / SETTINGS)
+    config = _settings(folder)
     waiting = [path for path in folders(folder) if not (path / "best.arch").is_file()]
     crew = _Crew(folder, config, waiting, watcher)
     with signals(watcher) as received, contextlib.closing(crew):
         while crew.work(stopping=bool(received) or time.monotonic() > until):
             pass
-    if received or crew.is_stopped:
+    if received or crew.waiting or crew.told:
         raise Stopped(received[0] if received else 0, at_once=False)
     if crew.failures:
         path, error = crew.failures[0]
@@ -97,7 +110,7 @@ class _Crew:
         self.folder, self.config, self.waiting, self.watcher = folder, config, waiting, watcher
         self.failures: list[tuple[Path, EpnasError]] = []
         self._busy: dict[Connection, tuple[SpawnProcess, int, Path]] = {}
-        self._told = self._trials = 0
+        self.told = self._trials = 0
 
     def work(self, stopping: bool) -> bool:
         """Start what there is room for, and listen for a moment; False when nothing is left."""
@@ -106,8 +119,8 @@ class _Crew:
         }
         while free and self.waiting and not stopping:
             self._start(self.waiting.pop(0), free.pop())
-        if stopping and self._busy and not self._told:
-            self._told = 1
+        if stopping and self._busy and not self.told:
+            self.told = 1
             for process, _, _ in self._busy.values():
                 process.terminate()
         for pipe in wait(list(self._busy), timeout=0.2):
@@ -117,11 +130,6 @@ class _Crew:
             except (EOFError, OSError):
                 self._end(pipe)
         return bool(self._busy or (self.waiting and not stopping))
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether runs were stopped, or not begun, before they were done."""
-        return bool(self.waiting) or self._told > 0
 
     def close(self) -> None:
         """End at once whatever still runs; what it recorded is safe."""
@@ -160,7 +168,7 @@ class _Crew:
         process, _, path = self._busy.pop(pipe)
         pipe.close()
         process.join()
-        if process.exitcode and not self._told and path not in {p for p, _ in self.failures}:
+        if process.exitcode and not self.told and path not in {p for p, _ in self.failures}:
             hint = f"`epnas resume {self.folder}` goes on; was it want of memory?"
             error = RunError("its process ended before it was done", code="E713", hint=hint)
             self.failures.append((path, error))
@@ -207,7 +215,5 @@ def _create(config: Config, path: Path) -> None:
     """The run's folder, unless it is there."""
     if not (path / "run.db").is_file():
         space, seed = load_space(config.space), config.search.seed + int(path.name) - 1
-        search = msgspec.structs.replace(config.search, seed=seed, runs=1)
-        how = msgspec.structs.replace(config.evaluation, workers=1)
-        single = msgspec.structs.replace(config, search=search, evaluation=how)
-        create(path, single, space.source, space.changed, space.digest).close()
+        words = [f"search.seed={seed}", "search.runs=1", "evaluation.workers=1"]
+        create(path, override(config, words), space.source, space.changed, space.digest).close()

@@ -128,6 +128,8 @@ def arms(ours, theirs, shift, level=2):
 
 def test_the_search_against_its_random_arm():
     assert against_chance(made(30)) is None
+    assert "search.random_arm=10" in render(made(30), Config())
+    assert "against chance" not in render(made(30), override(Config(), ["search.searcher=random"]))
     trials = arms(40, 30, 0.05)
     found = against_chance(trials)
     a = np.array([t.accuracy for t in trials[1:41]])
