@@ -11,9 +11,10 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
+from itertools import chain, islice
 from typing import NamedTuple, cast
 
-from epnas_dsl.errors import EpnasError
+from epnas_dsl.errors import EpnasError, LimitError
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.builder import MAX_NODES
 from epnas_dsl.space.graph import body_nodes, carrier
@@ -37,6 +38,7 @@ from epnas_dsl.space.terms import (
 )
 
 MAX_PLANS = 1 << 12  # of a statement
+MAX_TERMS = 1 << 16  # of a sum of sums
 
 ZERO = "zero "
 STEP = "step"  # the reduction that a cell's input takes where it is joined with what has taken it
@@ -99,12 +101,15 @@ class Vertices:
             self._zeros.add(made)
             return made
         if role == "add":
-            terms = [t for i in left for t in self._sums.get(i, (i,))]
+            sums = self._sums
+            terms = list(islice(chain.from_iterable([sums.get(i, (i,)) for i in left]), MAX_TERMS))
             if len(terms) == 1:
                 return terms[0]
+            if len(terms) == MAX_TERMS:
+                raise LimitError(f"a sum of {MAX_TERMS:,} values or more", code="E914")
             terms.sort()
             made = self._new(Vertex("add", tuple(terms), True), True)
-            self._sums[made] = tuple(terms)
+            sums[made] = tuple(terms)
             return made
         if role == "concat":
             return self._new(Vertex(label, tuple(sorted(inputs)), True), True)

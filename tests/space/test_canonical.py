@@ -8,7 +8,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from epnas_dsl.errors import EpnasError
+from epnas_dsl.errors import EpnasError, LimitError
 from epnas_dsl.lang import load_architecture, load_space, read_space
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.counting import count_unique
@@ -334,3 +334,17 @@ def test_plans_of_statements_make_the_vertices_of_the_whole_body() -> None:
                     assert same(written_out(*planned), written_out(*whole)), f"{written}\n{a}"
                     looked += 1
     assert looked > 300
+
+
+@pytest.mark.parametrize(("times", "told"), [(15, True), (16, False), (300, False)])
+def test_sums_of_sums_without_end_are_refused(times: int, told: bool) -> None:
+    """Each line doubles how often the first value is added."""
+    space = read_space(f"""space m op := relu | swish
+        network (image) {{ x = conv_3x3(image, 4) {"x = x + x " * times} y = op(x)
+            return linear(global_avg_pool(y), 10) }}""")
+    one, other = enumerate_level(space, 1)
+    if told:
+        assert one.key != other.key
+    else:
+        with pytest.raises(LimitError, match="E914"):
+            _ = one.key
