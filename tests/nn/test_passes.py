@@ -139,6 +139,14 @@ def test_convolutions_of_one_value_are_one() -> None:
     assert "joint_norm" in str(code)
 
 
+def test_a_value_of_the_name_that_a_joined_convolution_had_stays_itself() -> None:
+    body = "joined1_conv = p + dw_conv_5x5(p); return conv_3x3(p) + conv_3x3(p) + joined1_conv"
+    layers = layers_of(body)
+    names = [x.name for x in joined(layers)]
+    assert len(set(names)) == len(names)
+    compare(layers, (joined,), exact=False, last=True)
+
+
 def test_weights_that_are_joined_stay_shared() -> None:
     layers = layers_of("return conv_3x3(p) + conv_3x3(p)")
     supernet = Supernet()
