@@ -126,13 +126,10 @@ def folded(layers: Program) -> tuple[Program, dict[str, str]]:
 
 
 def _join(chains: list[list[Layer]], name: str) -> tuple[list[Layer], list[str]]:
-    """Equal chains as one that is shared out at its end, and the names of what comes out.
-
-    A name that a space gives has no hyphen.
-    """
+    """Equal chains as one that is shared out at its end, and the names of what comes out."""
     widths = [chain[0].channels for chain in chains]
     (value,) = chains[0][0].inputs
-    made: list[Layer] = []
+    made: list[Layer] = []  # with hyphens in their names, as no name of a space has
     for stage in zip(*chains, strict=True):
         kind, settings = stage[0].kind, stage[0].settings
         if kind == "conv":
