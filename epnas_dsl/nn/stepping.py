@@ -111,7 +111,7 @@ class CudaRecorder:
         except RuntimeError:
             # A recording that breaks off does not leave its stream by itself. In some versions of
             # torch its pool takes no other, and the random generator stays in the middle of it.
-            _cuda_recorder.cache_clear()
+            cuda_recorder.cache_clear()
             index = (
                 torch.cuda.current_device() if self._device.index is None else self._device.index
             )
@@ -121,7 +121,7 @@ class CudaRecorder:
         return graph.replay
 
 
-_cuda_recorder = lru_cache(CudaRecorder)
+cuda_recorder = lru_cache(CudaRecorder)  # without it, its pool goes with the last graph
 
 
 def recorder_for(
@@ -142,7 +142,7 @@ def recorder_for(
         _fall_back(f"{processes} processes train together")
         return None
     try:
-        return _cuda_recorder(device)
+        return cuda_recorder(device)
     except RuntimeError as error:
         _fall_back(str(error).splitlines()[0])
         return None

@@ -264,7 +264,7 @@ def test_a_recording_that_breaks_off_costs_no_other(monkeypatch: pytest.MonkeyPa
         default_generators=[random],
     )  # fmt: skip
     monkeypatch.setattr(torch, "cuda", cuda)
-    make, device = stepping._cuda_recorder, torch.device("cpu")
+    make, device = stepping.cuda_recorder, torch.device("cpu")
     make.cache_clear()
     recorder = make(device)
     assert recorder is make(device)
