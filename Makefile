@@ -10,7 +10,8 @@ SEARCH ?= 'micro(blocks=3, channels=8, repeats=1)' --data digits \
 	--set search.kept=12 --set search.iterations=2 --set training.epochs=2 --set training.batch=64 --set training.threads=1
 
 # The paper's search and final training, for a GPU: a call does a piece of so many minutes and ends with
-# status 3 until all is done, `until make gpu-search; do :; done` does the whole.
+# "Error 3" until all is done. The whole, up to its end or to any other error, is
+#   while make gpu-search 2>&1 | tee /dev/stderr | grep -q 'Error 3$'; do :; done
 SPACE ?= micro
 DATA ?= cifar10
 MINUTES ?= 9

@@ -142,8 +142,8 @@ def launches(fit: Fit) -> int:
 
 def row(what: str, value: float | None, unit: str, against: str, target: float | None = None,
         met: bool | None = None) -> dict[str, Any]:  # fmt: skip
-    facts = {"what": what, "value": value, "unit": unit}
-    return {**facts, "against": against, "target": target, "met": met}
+    facts = {"what": what, "value": value, "unit": unit, "against": against}
+    return {**facts, "target": "" if target is None else f"at most {target:g}", "met": met}
 
 
 def ways(bench: Bench, architecture: Architecture, peak: float | None) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from epnas_dsl.errors import NO_MEMORY, ConfigError, DataError
 from epnas_dsl.nn.data import ImageData
 from epnas_dsl.nn.folding import fold_batch_norms
 from epnas_dsl.nn.network import build_network
+from epnas_dsl.nn.stepping import cuda_recorder
 from epnas_dsl.nn.supernet import Supernet
 from epnas_dsl.nn.training import TrainingFailed, train
 from epnas_dsl.space.architecture import Architecture
@@ -267,6 +268,7 @@ def _measure_somehow(
     except Exception as error:
         if not _wants_memory(error):
             raise
+    cuda_recorder.cache_clear()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     settings = msgspec.structs.replace(settings, cuda_graphs="no")

@@ -96,18 +96,22 @@ class CudaRecorder:
         """On the stream of the recording, as PyTorch's notes on CUDA graphs ask for."""
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
-        with torch.random.fork_rng(devices=[self._device]), torch.cuda.stream(self._stream):
-            function()
-        current.wait_stream(self._stream)
+        try:
+            with torch.random.fork_rng(devices=[self._device]), torch.cuda.stream(self._stream):
+                function()
+        finally:
+            current.wait_stream(self._stream)
 
     def record(self, function: Callable[[], object]) -> Callable[[], None]:
         """The replay of a CUDA graph; the graph lives as long as that."""
-        graph = torch.cuda.CUDAGraph()
+        graph, stream = torch.cuda.CUDAGraph(), self._stream
         try:
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+            with torch.cuda.stream(stream), torch.cuda.graph(graph, self._pool, stream):
                 function()
         except RuntimeError:
-            # A recording that breaks off leaves the random generator in the middle of it.
+            # A recording that breaks off does not leave its stream by itself. In some versions of
+            # torch its pool takes no other, and the random generator stays in the middle of it.
+            cuda_recorder.cache_clear()
             index = (
                 torch.cuda.current_device() if self._device.index is None else self._device.index
             )
@@ -117,7 +121,7 @@ class CudaRecorder:
         return graph.replay
 
 
-_cuda_recorder = lru_cache(CudaRecorder)
+cuda_recorder = lru_cache(CudaRecorder)  # without it, its pool goes with the last graph
 
 
 def recorder_for(
@@ -138,7 +142,7 @@ def recorder_for(
         _fall_back(f"{processes} processes train together")
         return None
     try:
-        return _cuda_recorder(device)
+        return cuda_recorder(device)
     except RuntimeError as error:
         _fall_back(str(error).splitlines()[0])
         return None

@@ -129,18 +129,18 @@ def _join(chains: list[list[Layer]], name: str) -> tuple[list[Layer], list[str]]
     """Equal chains as one that is shared out at its end, and the names of what comes out."""
     widths = [chain[0].channels for chain in chains]
     (value,) = chains[0][0].inputs
-    made: list[Layer] = []
+    made: list[Layer] = []  # with hyphens in their names, as no name of a space has
     for stage in zip(*chains, strict=True):
         kind, settings = stage[0].kind, stage[0].settings
         if kind == "conv":
             settings = tuple((k, sum(widths) if k == "out_channels" else v) for k, v in settings)
         parts = tuple(x.name for x in stage) if kind in OWN else ()
-        made.append(Layer(f"{name}_{kind}", kind, (value,), sum(widths), settings, parts=parts))
+        made.append(Layer(f"{name}-{kind}", kind, (value,), sum(widths), settings, parts=parts))
         value = made[-1].name
     given = tuple((f"width{n}", width) for n, width in enumerate(widths))
-    split = Layer(f"{name}_split", "split", (value,), sum(widths), given)
+    split = Layer(f"{name}-split", "split", (value,), sum(widths), given)
     outputs = [
-        Layer(f"{name}_{n}", "part", (split.name,), width, (("index", n),))
+        Layer(f"{name}-{n}", "part", (split.name,), width, (("index", n),))
         for n, width in enumerate(widths)
     ]
     return [*made, split, *outputs], [x.name for x in outputs]

@@ -150,14 +150,19 @@ def training_memory(layers: Iterable[Layer], image: tuple[int, int, int]) -> int
     where: dict[str, str] = {}  # for each value the one in whose memory it lies
     numbers: dict[str, int] = {}
     kept: set[str] = set()
+    learned: set[str] = set()  # the values that a gradient comes to: neither images nor zeros
     notes = 0
     for layer in layers:
         height, width = size[layer.name]
+        if weights(layer)[0] or (layer.kind != "zero" and learned.intersection(layer.inputs)):
+            learned.add(layer.name)
         views = layer.kind in {"channel_slice", "drop_path"} or (
             layer.kind == "add" and len(layer.inputs) == 1
         )
         where[layer.name] = where[layer.inputs[0]] if views else layer.name
         numbers[layer.name] = layer.channels * height * width
+        if layer.name not in learned:
+            continue
         if layer.kind in READS_AGAIN:
             kept.update(where[i] for i in layer.inputs)
         if layer.kind in WRITES:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from functools import lru_cache
 
 import msgspec
 import numpy as np
@@ -154,8 +155,12 @@ def test_memory_for_parts_of_a_batch_suffices(monkeypatch, kind, error):
 
     expected = kind(DATA, SETTINGS, 3).evaluate(FIRST, 0)
     monkeypatch.setattr(evaluators, "train", scarce)
+    recorder = lru_cache(lambda _: object())
+    monkeypatch.setattr(evaluators, "cuda_recorder", recorder)
+    recorder(torch.device("cuda"))
     found = kind(DATA, SETTINGS, 3).evaluate(FIRST, 0)
     assert [t is InParts for t in seen] == [False, True]
+    assert recorder.cache_info().currsize == 0  # or its pool of memory would stay taken
     assert found.keys() == expected.keys()
     assert found["params"] == expected["params"]
     assert math.isfinite(found["loss"])

@@ -139,6 +139,14 @@ def test_convolutions_of_one_value_are_one() -> None:
     assert "joint_norm" in str(code)
 
 
+def test_a_value_of_the_name_that_a_joined_convolution_had_stays_itself() -> None:
+    body = "joined1_conv = p + dw_conv_5x5(p); return conv_3x3(p) + conv_3x3(p) + joined1_conv"
+    layers = layers_of(body)
+    names = [x.name for x in joined(layers)]
+    assert len(set(names)) == len(names)
+    compare(layers, (joined,), exact=False, last=True)
+
+
 def test_weights_that_are_joined_stay_shared() -> None:
     layers = layers_of("return conv_3x3(p) + conv_3x3(p)")
     supernet = Supernet()
@@ -210,9 +218,12 @@ def kept_bytes(network: nn.Module, count: int) -> int:
     return sum(parts.values())
 
 
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("space", [*SPACES, "pooled zeros"])
 def test_the_memory_of_a_training_step_is_what_autograd_keeps(space: str) -> None:
-    (layers,) = programs(space, 1)
+    if space == "pooled zeros":  # no gradient comes to them
+        layers = layers_of("z = none(p); return max_pool_3x3(z) + avg_pool_3x3(relu(z)) + relu(p)")
+    else:
+        (layers,) = programs(space, 1)
     network = Supernet(memory_format=torch.channels_last).network(layers)
     measured = (kept_bytes(network, 5) - kept_bytes(network, 3)) / 2
     assert measured == training_memory(changed(layers), (3, 32, 32))

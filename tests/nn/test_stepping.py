@@ -12,6 +12,8 @@ import shutil
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -235,6 +237,42 @@ def test_who_records(caplog: pytest.LogCaptureFixture) -> None:
         "without CUDA graphs: there are no CUDA graphs on `cpu`",
         "without CUDA graphs: 2 processes train together",
     ]
+
+
+def test_a_recording_that_breaks_off_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    current: list[object] = ["default"]
+
+    @contextmanager
+    def stream(found: object) -> Iterator[None]:
+        before = [*current]
+        current.append(found)
+        try:
+            yield
+        finally:
+            current[:] = before
+
+    @contextmanager
+    def graph(_: object, pool: object, found: object) -> Iterator[None]:
+        current.append(found)
+        yield  # where something is raised, ending the capture raises, too, and the stream stays
+        current.pop()
+
+    random = SimpleNamespace(clone_state=lambda: "clone", graphsafe_set_state=lambda _: None)
+    cuda = SimpleNamespace(
+        Stream=lambda _: object(), graph_pool_handle=object, stream=stream, graph=graph,
+        CUDAGraph=lambda: SimpleNamespace(replay=lambda: None), current_device=lambda: 0,
+        default_generators=[random],
+    )  # fmt: skip
+    monkeypatch.setattr(torch, "cuda", cuda)
+    make, device = stepping.cuda_recorder, torch.device("cpu")
+    make.cache_clear()
+    recorder = make(device)
+    assert recorder is make(device)
+    with pytest.raises(RuntimeError, match="float"):
+        recorder.record(lambda: (_ for _ in ()).throw(RuntimeError("float")))
+    assert current == ["default"]
+    assert make(device)._pool is not recorder._pool
+    make.cache_clear()
 
 
 # --- nothing waits for the device ----------------------------------------------------------------
