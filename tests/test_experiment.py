@@ -131,6 +131,13 @@ def test_a_table_is_read_once_until_it_changes(tmp_path):
     assert make_evaluator(space, config).evaluate(best_of_table(space), 0)["valid"] == 6.5
 
 
+def test_the_keys_of_a_table_are_no_part_of_a_lease(tmp_path):
+    (tmp_path / "t.csv").write_text("arch,valid\n|none~0|+|none~0|none~1|+|none~0|none~1|none~2|,5")
+    words = ["evaluation.evaluator=table", "evaluation.metric=valid", "evaluation.timeout=5"]
+    config = override(Config(), [*words, f"evaluation.table={tmp_path / 't.csv'}"])
+    assert "alike" in vars(make_evaluator(load_space("nasbench201"), config))
+
+
 def best_of_table(space):
     return next(a for a in enumerate_level(space, 1) if "conv_3x3" in a.text)
 

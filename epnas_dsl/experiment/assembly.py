@@ -200,7 +200,7 @@ def make_surrogate(space: SearchSpace, config: Config, usual: int) -> Predictor:
     return search.Ensemble(found, space, how.writings)
 
 
-_tables: dict[tuple[object, ...], Evaluator] = {}  # the last one, for the runs of a comparison
+_tables: dict[tuple[object, ...], TabularEvaluator] = {}  # the last one, for the runs of a comparison
 
 
 def _table(space: SearchSpace, how: EvaluationSettings) -> Evaluator:
@@ -214,6 +214,8 @@ def _table(space: SearchSpace, how: EvaluationSettings) -> Evaluator:
         _tables.clear()
         read = partial(_read_row, space=space)
         _tables[name] = TabularEvaluator(how.table, how.metric, how.report, read)
+    if how.timeout:  # which a trial is not to spend on what all need
+        _ = _tables[name].alike
     return _tables[name]
 
 

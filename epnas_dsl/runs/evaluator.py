@@ -86,7 +86,7 @@ class TabularEvaluator(Evaluator):
         Raises:
             DataError: the table has no architecture that computes the same (E654).
         """
-        rows = self._rows.get(architecture) or self._alike.get(architecture.key, [])
+        rows = self._rows.get(architecture) or self.alike.get(architecture.key, [])
         if not rows:
             message = f"the table `{self._table.source.name}` has no row for `{architecture}`"
             raise DataError(message, code="E654")
@@ -96,7 +96,7 @@ class TabularEvaluator(Evaluator):
         }
 
     @cached_property
-    def _alike(self) -> dict[str, list[int]]:
+    def alike(self) -> dict[str, list[int]]:
         """The rows of each canonical key; made when it is first needed, for it takes a while."""
         found: dict[str, list[int]] = {}
         for i, architecture in enumerate(self._architectures):

@@ -34,7 +34,7 @@ def test_its_own_row_comes_first(table, space):
     evaluator = table(TABLE)
     found = evaluator.evaluate(read_nasbench201(POOL, space), 0)
     assert found == {"valid": 60, "test": 70.5, "accuracy": 0.6}
-    assert "_alike" not in vars(evaluator)  # the keys of all rows were not needed
+    assert "alike" not in vars(evaluator)  # the keys of all rows were not needed
 
 
 def test_several_rows_of_one_architecture_are_averaged(table, space):
@@ -115,5 +115,5 @@ def test_nasbench201_whole(shared_data, space):
     read = partial(read_nasbench201, space=space)
     evaluator = TabularEvaluator(path, "cifar10_valid_12ep", (), read)
     assert len(evaluator._rows) == 15_625
-    assert len(evaluator._alike) == 5_260
+    assert len(evaluator.alike) == 5_260
     assert evaluator.evaluate(Architecture(space, [0]), 0)["accuracy"] > 0.05
