@@ -132,7 +132,8 @@ def test_a_table_is_read_once_until_it_changes(tmp_path):
 
 
 def test_the_keys_of_a_table_are_no_part_of_a_lease(tmp_path):
-    (tmp_path / "t.csv").write_text("arch,valid\n|none~0|+|none~0|none~1|+|none~0|none~1|none~2|,5")
+    row = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|,5"
+    (tmp_path / "t.csv").write_text(f"arch,valid\n{row}\n")
     words = ["evaluation.evaluator=table", "evaluation.metric=valid", "evaluation.timeout=5"]
     config = override(Config(), [*words, f"evaluation.table={tmp_path / 't.csv'}"])
     assert "alike" in vars(make_evaluator(load_space("nasbench201"), config))
