@@ -413,7 +413,7 @@ class Expressions(ABC):
         if len(found) == 1:
             return found[0]
         choice = Choice(tuple(found))
-        check_texts(choice, span, self.met)
+        check_texts(choice, spans, self.met)
         self.alike.choices[choice.digest] = found, spans
         return choice
 
@@ -512,15 +512,16 @@ class Expressions(ABC):
             may = any(p.size > 1 for p in parts)
             fail("E209", f"`{node.name}` {'may have' if may else 'has'} nothing to join here",
                  node.span, "`some of` always has an element" if may else "")  # fmt: skip
-        if not inside:
-            check_subsets(parts, node.span)
         width = self.width(node, env)
         self.alike.shared |= width is not None
         for argument, terms in zip(node.arguments, lists, strict=True):
             if width and not all(map(_is_named, terms)):
                 fail("E243", "only named values can share channels", argument.span,
                      "give it a name: `y = ..`")  # fmt: skip
-        return join("add" if node.name == "sum" else "concat", parts, node.span, width)
+        result = join("add" if node.name == "sum" else "concat", parts, node.span, width)
+        if not inside:
+            check_subsets(result.parts, node.span)
+        return result
 
     def ends(self, node: syntax.Call, env: Env) -> Term:
         """`unused(h)` and `last(h)`"""

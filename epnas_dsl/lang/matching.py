@@ -138,10 +138,15 @@ class _Mismatch(Mismatch):
 
 
 class _Matcher:
-    """Counts its attempts, so that a hostile text cannot keep it busy."""
+    """Counts its attempts, so that a hostile text cannot keep it busy.
+
+    Attributes:
+        printed: whether the text has to be as it is printed: its operands in order.
+    """
 
     def __init__(self) -> None:
         self.attempts = 0
+        self.printed = False
         self.here: Span | None = None
 
     def whole(self, nodes: Sequence[syntax.Expression]) -> Span:
@@ -179,11 +184,15 @@ class _Matcher:
         return found
 
     def statement(self, statement: Statement, node: syntax.Assign | syntax.Return) -> list[int]:
-        try:
-            tree = self.match(statement.term, node.value, {})
-        except _Mismatch as e:
-            raise ArchitectureError(e.message, code="E303", span=e.span, hint=e.hint) from None
-        return disassemble(statement.term, tree)
+        """The choices that make it this text: where there are two, those printed as it."""
+        reason: _Mismatch | None = None
+        for self.printed in (True, False):
+            try:
+                return disassemble(statement.term, self.match(statement.term, node.value, {}))
+            except _Mismatch as e:
+                reason = e
+        assert reason
+        raise ArchitectureError(reason.message, code="E303", span=reason.span, hint=reason.hint)
 
     def match(self, term: Term, node: syntax.Expression, names: Names) -> Tree:
         """The choices that make a term this expression.
@@ -230,7 +239,7 @@ class _Matcher:
         written = _text(node)
         if expected.replace(" ", "") == written.replace(" ", ""):
             return
-        if isinstance(term, Constant) and _number(node) == term.value:
+        if isinstance(term, Constant) and not self.printed and _number(node) == term.value:
             return
         raise _Mismatch(f"`{written}`", node.span, 0, nearest(written, [expected]), [expected])
 
@@ -417,7 +426,7 @@ class _Matcher:
         try:
             trees = self.parts(parts, operands, names, commutes=False)
         except _Mismatch:
-            if term.operator != "add":
+            if term.operator != "add" or self.printed:
                 raise
             trees = self.parts(parts, operands, names, commutes=True)
         return tuple(trees[i] for i in range(len(term.parts)))
@@ -479,7 +488,7 @@ class _Matcher:
             text = node.name if isinstance(node, syntax.Name) else ""
             likely = [fixed.index(text)] if text in fixed else []
             order = (*likely, *range(len(term.elements)))
-            left = [(i, term.elements[i]) for i in order if i not in chosen]
+            left = [(i, term.elements[i]) for i in order if self.is_left(i, chosen)]
             try:
                 i, tree = self.one_of(left, node, names)
             except Mismatch:
@@ -487,6 +496,10 @@ class _Matcher:
             chosen[i] = tree
         self.check_number(term, len(chosen), taken)
         return subset_tree(chosen)
+
+    def is_left(self, element: int, chosen: Mapping[int, Tree]) -> bool:
+        """Whether an element may come after those chosen; as printed they are in order."""
+        return element > max(chosen, default=-1) if self.printed else element not in chosen
 
     def not_chosen(
         self, term: Subset, node: syntax.Expression, chosen: Mapping[int, Tree]
@@ -510,7 +523,7 @@ class _Matcher:
         """`op(s) for s in ..`: every operand is the body with some element for the variable."""
         found: dict[int, Tree] = {}
         for node in taken:
-            left = [(i, e) for i, e in enumerate(term.subset.elements) if i not in found]
+            left = [(i, e) for i, e in enumerate(term.subset.elements) if self.is_left(i, found)]
             if not left:
                 raise _Mismatch(f"`{_text(node)}` is one too many", node.span, 1)
 
