@@ -8,7 +8,7 @@ from typing import Any
 
 from epnas_dsl.errors import EpnasError, Span, nearest
 from epnas_dsl.lang import syntax
-from epnas_dsl.lang.alike import usual_width
+from epnas_dsl.lang.alike import key_of, usual_width
 from epnas_dsl.lang.bindings import (
     KINDS,
     ArrayBinding,
@@ -126,7 +126,7 @@ class Calls(Expressions):
         if not values:
             if not isinstance(callee, Operation):
                 fail("E232", f"`{node.name}` needs a value to work on", node.span)
-            return Operation(callee.name, given)
+            return self.chosen(Operation(callee.name, given), given, node)
         for leaf in leaves:
             self.check_call(leaf, len(values), given, node)
         channels = env.find("channels")
@@ -136,7 +136,17 @@ class Calls(Expressions):
         if isinstance(channels, Bound) and any("channels" in _parameters(f) for f in leaves):
             channels.read = True
         call = Apply(callee, tuple(values), given, width, node.span)
-        self.alike.widths.setdefault(callee.digest, set()).add(usual_width(call))
+        self.alike.widths.setdefault(callee.digest, set()).add(key_of(usual_width(call)))
+        return self.chosen(call, given, node)
+
+    def chosen(
+        self, call: Term, given: tuple[tuple[str, Term], ...], node: syntax.Call
+    ) -> Term:  # fmt: skip
+        """The call, once its numbers that are chosen are noted."""
+        for name, term in given:
+            if term.decisions and not isinstance(getattr(call, "callee", None), Choice):
+                span = next((k.span for k in node.keywords if k.name == name), node.span)
+                self.alike.numbers[call.digest, name] = call, span
         return call
 
     def place(

@@ -103,10 +103,10 @@ def _alone(term: Term) -> Iterator[str]:
                 yield from texts
 
 
-def check_apart(part: Subset | Each, what: str, span: Span) -> None:
+def check_apart(part: Subset | Each, what: str, spans: Sequence[Span]) -> None:
     """Refuse a subset of which two elements may be written the same."""
     seen: set[str] = set()
-    for texts in _elements_texts(part):
+    for texts, span in zip(_elements_texts(part), spans, strict=True):
         for text in sorted(texts & seen):
             fail("E211", f"`{text}` is {what}", span, "a text could not tell which was chosen")
         seen |= texts

@@ -426,11 +426,15 @@ class Expressions(ABC):
     def subset(self, node: syntax.Subset, env: Env) -> Subset:
         """`any of`, `some of`, `2 of`."""
         self.asked = True
-        elements = self.several(node.elements, env)
-        for term in elements:
-            always_there(term, node.elements.span)
+        listed = node.elements
+        nodes = listed.elements if isinstance(listed, syntax.List) else (listed,)
+        lists = self.each(nodes, lambda n: self.several(n, env))
+        elements = [t for terms in lists for t in terms]
+        spans = [n.span for n, terms in zip(nodes, lists, strict=True) for _ in terms]
+        for term, span in zip(elements, spans, strict=True):
+            always_there(term, span)
             if term.kind != "value" or term.many:
-                fail("E228", "a subset is chosen among values", node.elements.span)
+                fail("E228", "a subset is chosen among values", span)
         n = len(elements)
         if isinstance(node.quantity, str):
             if node.quantity == "some" and not n:
@@ -441,7 +445,9 @@ class Expressions(ABC):
             if k > n:
                 fail("E210", f"{k} of {n} elements cannot be chosen", node.span)
             subset = Subset(tuple(elements), k, k)
-        check_apart(subset, "in the list twice", node.elements.span)
+        check_apart(subset, "in the list twice", spans)
+        if subset.least < n and subset.most:
+            self.alike.choices[subset.digest] = elements, spans
         return subset
 
     def comprehension(self, node: syntax.Comprehension, env: Env) -> list[Term]:
@@ -462,7 +468,7 @@ class Expressions(ABC):
                 fail("E242", f"`{node.variable}` is not used, so what is chosen would not matter",
                      node.element.span)  # fmt: skip
             each = Each(node.variable, subset, body)
-            check_apart(each, "written for two elements", node.element.span)
+            check_apart(each, "written for two elements", [node.element.span] * len(subset.elements))
             return [each]
         if isinstance(node.iterable, syntax.Range):
             first, last = self.whole(node.iterable.first, env), self.whole(node.iterable.last, env)

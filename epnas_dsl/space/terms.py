@@ -164,7 +164,7 @@ class Value(Term):
 
     label: str
     optional: bool = False
-    width: str = field(default="", compare=False, repr=False)
+    width: Term | None = field(default=None, compare=False, repr=False)
     span: Span | None = field(default=None, compare=False, repr=False)
 
 
