@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from itertools import product
 
 from epnas_dsl.errors import Diagnostic, Span
-from epnas_dsl.space.genotype import print_callee, print_cells, print_term
+from epnas_dsl.space.genotype import print_callee, print_term
 from epnas_dsl.space.operations import ENTRY, OPERATIONS, WIDTH
 from epnas_dsl.space.operations import Operation as Spec
 from epnas_dsl.space.terms import (
-    Apply, CellCall, Choice, Constant, Formula, Function, Join, Operation, Stack, Term, Tree, Value,
-    Variable, pick,
-)  # fmt: skip
+    Apply,
+    CellCall,
+    Choice,
+    Constant,
+    Formula,
+    Function,
+    Join,
+    Operation,
+    Stack,
+    Term,
+    Tree,
+    Value,
+    Variable,
+    pick,
+)
 
 MAX_COMPARED = 200_000  # pairs of alternatives in one file
 MAX_LISTED = 2_000  # numbers that one argument may be
+PADDED = ("raw_conv", "max_pool", "avg_pool")
 Written = dict[object, list[str]]  # numbers, and how each is written: "" where it is left out
 # What it is and of what, its name and inputs, and for each argument the numbers it may be.
 Form = tuple[object, str, Sequence[str], dict[str, Written]]
-CELL = Spec("", print_cells, ((WIDTH, WIDTH),))  # what a cell and a stack take
 
 
 class Alike:
@@ -29,7 +43,7 @@ class Alike:
         wires: the operations that count as nothing, wherever they stand.
         shared: whether widths follow from behind somewhere, so that none is known.
         choices: alternatives, and elements of subsets.
-        numbers: arguments that are chosen, by name, each with its call.
+        numbers: the names of arguments that are chosen, each with its call.
         widths: of the values that each choice among operations is used on.
     """
 
@@ -37,7 +51,7 @@ class Alike:
         self.stepping = self.shared = False
         self.wires: Collection[str] = ()
         self.choices: dict[bytes, tuple[Sequence[Term], Sequence[Span]]] = {}
-        self.numbers: dict[tuple[bytes, str], tuple[Term, Span]] = {}
+        self.numbers: dict[Span, tuple[str, Operation]] = {}
         self.widths: dict[bytes, set[object]] = {}
 
     def warnings(self) -> Iterator[Diagnostic]:
@@ -55,41 +69,34 @@ class Alike:
                         message = f"`{same[0]}` is the same as `{same[1]}`"
                         yield Diagnostic("W004", message, span)
                 known += forms
-        for (_, name), (call, span) in self.numbers.items():
+        for span, (name, call) in self.numbers.items():
             for *_, options in self.forms(call, None):
-                for first, *others in options.get(name, {}).values():
+                for first, *rest in options[name].values():
                     message = f"`{name}={{}}` is the same as `{name}={first}`"
-                    yield from (Diagnostic("W004", message.format(x), span) for x in others)
+                    yield from (Diagnostic("W004", message.format(x), span) for x in rest)
 
     def forms(self, term: Term, width: object) -> Iterator[Form]:
-        """The calls that an alternative may be, on values of a width or of an unknown one."""
+        """What an alternative may be, on values of a width or of an unknown one."""
         for inner in term.alternatives if isinstance(term, Choice) else ():
             yield from self.forms(inner, width)
-        inputs = term.inputs if isinstance(term, Apply | CellCall | Stack) else ()
-        keys = [self.value(t) for t in inputs]
-        read = [print_term(t, pick(t, 0), {}) for t in inputs]
         if term.kind == "value":
             yield self.value(term), print_term(term, pick(term, 0), {}), [], {}
-        if inputs:
-            width = key_of(usual_width(term) if isinstance(term, Apply) else width_of(inputs[-1]))
+        inputs = term.inputs if isinstance(term, Apply) else ()
+        read = [print_term(t, pick(t, 0), {}) for t in inputs]
+        keys = [self.value(t) for t in inputs]
+        width = key_of(usual_width(term)) if isinstance(term, Apply) else width
         for leaf, given in _calls(term):
-            match leaf:
-                case Operation():
-                    spec = OPERATIONS[leaf.name]
-                    options = self.options(spec, given, width)
-                    key: object = spec.build, *keys
-                    if leaf.name in self.wires and 1 in options.get(ENTRY, [1]):
-                        key = keys[0] if keys else "wire"
-                        options = {n: {1: f[1]} for n, f in options.items() if n == ENTRY}
-                    yield key, leaf.name, read, options
-                case Function():
-                    text = print_callee(leaf, pick(leaf, 0), read, [])
-                    yield (_meaning(leaf), *keys), text, [], {}
-                case CellCall():
-                    yield (leaf.cell, *keys), leaf.cell, read, self.options(CELL, given, width)
-                case Stack():
-                    read = [*read, print_cells(leaf.cells)]
-                    yield (leaf.cells, *keys), "stack", read, self.options(CELL, given, width)
+            if isinstance(leaf, Function):
+                text = print_callee(leaf, pick(leaf, 0), read, [])
+                yield (_meaning(leaf), *keys), text, [], {}
+                continue
+            spec = OPERATIONS[leaf.name]
+            options = self.options(spec, given, width)
+            key: object = spec.build, *keys
+            if leaf.name in self.wires and 1 in options.get(ENTRY, [1]):
+                key = keys[0] if keys else "wire"
+                options = {n: {1: f[1]} for n, f in options.items() if n == ENTRY}
+            yield key, leaf.name, read, options
 
     def options(self, spec: Spec, given: dict[str, Written], width: object) -> dict[str, Written]:
         """What the arguments may be; a number that changes nothing is as if left out."""
@@ -99,11 +106,9 @@ class Alike:
             same[ENTRY] = ENTRY, 1
         if width is not None and not self.shared:
             same[WIDTH] = width, WIDTH
-        for name in found.keys() & same.keys():
-            number, usual = same[name]
-            texts = [t for n in (usual, number) for t in found[name].get(n, [])]
-            others = {n: f for n, f in found[name].items() if n not in same[name]}
-            found[name] = others | ({usual: texts} if texts else {})
+        for name, (number, usual) in same.items():
+            if number in found.get(name, {}):
+                found[name].setdefault(usual, []).extend(found[name].pop(number))
         return found
 
     def value(self, term: Term) -> str:
@@ -113,6 +118,10 @@ class Alike:
                 given = (*leaf.arguments, *term.arguments)
                 if all(n == ENTRY and _numbers(t).keys() == {1} for n, t in given):
                     return self.value(term.inputs[0])
+            case CellCall(width=Term() as width) | Stack(width=Term() as width):
+                usual = width_of(term.inputs[-1])
+                if usual and not self.shared and _numbers(width).keys() == {key_of(usual)}:
+                    return self.value(replace(term, width=None))
             case Join(operator="add"):
                 return f"sum({','.join(sorted(map(self.value, term.parts)))})"
         return term.digest.hex()
@@ -121,12 +130,13 @@ class Alike:
 def _padding(spec: Spec, options: dict[str, Written]) -> object:
     """What a padding of -1 comes to; None where that is not known."""
     windows = [k for n in ("kernel", "kernel_w") for k in options.get(n, ()) if k]
-    steps = [*options.get("dilation", [1])]
-    found: set[object] = {None}
-    if all(isinstance(k, int) for k in (*windows, *steps)):
-        pools = spec.family == "pooling"
-        found = {(k if pools else d * (k - 1)) // 2 for k in windows for d in steps}
-    return found.pop() if len(found) == 1 else None
+    half: set[object] = set()
+    for k, d in product(windows, options.get("dilation", {1: []})):
+        if isinstance(k, int) and isinstance(d, int) and spec.name.startswith(PADDED):
+            half.add((k if spec.family == "pooling" else d * (k - 1)) // 2)
+        else:
+            half.add(None)
+    return half.pop() if len(half) == 1 else None
 
 
 def _same(one: Form, two: Form) -> list[str]:
@@ -144,25 +154,22 @@ def _same(one: Form, two: Form) -> list[str]:
     return [print_callee(Operation(x[1]), (), [*x[2]], given) for x, given in calls]
 
 
-def _calls(term: Term) -> Iterator[tuple[Term, dict[str, Written]]]:
-    """What a term may be a call of, and the numbers given; of another term itself."""
+def _calls(term: Term) -> Iterator[tuple[Operation | Function, dict[str, Written]]]:
+    """The operations and functions that a term may be a call of, and their numbers."""
     callee, given = (term.callee, term.arguments) if isinstance(term, Apply) else (term, ())
-    if isinstance(term, CellCall | Stack) and term.width:
-        given = ((WIDTH, term.width),)
     for leaf in callee.alternatives if isinstance(callee, Choice) else (callee,):
-        own = leaf.arguments if isinstance(leaf, Operation) else ()
-        yield leaf, {n: _numbers(t) for n, t in (*own, *given)}
+        if isinstance(leaf, Operation | Function):
+            yield leaf, {n: _numbers(t) for n, t in (*leaf.arguments, *given)}
 
 
-def _meaning(function: Function) -> str:
-    """What tells a function from others: its body, and the numbers that stand there by name."""
-    given = [
-        (name, t.digest)
-        for name, t in function.arguments
-        if not (isinstance(t, Constant) or (isinstance(t, Variable) and t.name == name))
-    ]
-    labels = [(s.label, s.array, s.term.digest) for s in function.statements]
-    return repr((function.inputs, given, labels, function.result.digest))
+def _meaning(function: Function) -> object:
+    """What tells a function from others: its body, where all that it is given stands in there."""
+    given = function.arguments
+    if not all(isinstance(t, Constant) or t.digest == Variable(n).digest for n, t in given):
+        return function.digest
+    labels = [(s.label, s.array) for s in function.statements]
+    body = function.children[len(given) :]
+    return function.inputs, *labels, *(t.digest for t in body)
 
 
 def _numbers(term: Term) -> Written:

@@ -123,10 +123,15 @@ class Calls(Expressions):
         leaves = callee.alternatives if isinstance(callee, Choice) else (callee,)
         given = self.place(leaves, numbers, named, node)
         self.in_range(node.name if len(leaves) > 1 else _callee_name(leaves[0]), given, node)
+        for name, term in given:
+            span = next((k.span for k in node.keywords if k.name == name), node.span)
+            if term.decisions and isinstance(callee, Operation):
+                whole = Operation(callee.name, (*callee.arguments, *given))
+                self.alike.numbers[span] = name, whole
         if not values:
             if not isinstance(callee, Operation):
                 fail("E232", f"`{node.name}` needs a value to work on", node.span)
-            return self.chosen(Operation(callee.name, given), given, node)
+            return Operation(callee.name, given)
         for leaf in leaves:
             self.check_call(leaf, len(values), given, node)
         channels = env.find("channels")
@@ -137,16 +142,6 @@ class Calls(Expressions):
             channels.read = True
         call = Apply(callee, tuple(values), given, width, node.span)
         self.alike.widths.setdefault(callee.digest, set()).add(key_of(usual_width(call)))
-        return self.chosen(call, given, node)
-
-    def chosen(
-        self, call: Term, given: tuple[tuple[str, Term], ...], node: syntax.Call
-    ) -> Term:  # fmt: skip
-        """The call, once its numbers that are chosen are noted."""
-        for name, term in given:
-            if term.decisions and not isinstance(getattr(call, "callee", None), Choice):
-                span = next((k.span for k in node.keywords if k.name == name), node.span)
-                self.alike.numbers[call.digest, name] = call, span
         return call
 
     def place(

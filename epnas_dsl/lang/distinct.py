@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, product
 
 from epnas_dsl.errors import Span
@@ -103,10 +103,10 @@ def _alone(term: Term) -> Iterator[str]:
                 yield from texts
 
 
-def check_apart(part: Subset | Each, what: str, spans: Sequence[Span]) -> None:
+def check_apart(part: Subset | Each, what: str, spans: Iterable[Span]) -> None:
     """Refuse a subset of which two elements may be written the same."""
     seen: set[str] = set()
-    for texts, span in zip(_elements_texts(part), spans, strict=True):
+    for texts, span in zip(_elements_texts(part), spans, strict=False):
         for text in sorted(texts & seen):
             fail("E211", f"`{text}` is {what}", span, "a text could not tell which was chosen")
         seen |= texts

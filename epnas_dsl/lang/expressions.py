@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from itertools import repeat
 from typing import NoReturn, TypeVar
 
 from epnas_dsl.errors import Diagnostic, EpnasError, SpaceErrors, Span, nearest
@@ -468,7 +469,7 @@ class Expressions(ABC):
                 fail("E242", f"`{node.variable}` is not used, so what is chosen would not matter",
                      node.element.span)  # fmt: skip
             each = Each(node.variable, subset, body)
-            check_apart(each, "written for two elements", [node.element.span] * len(subset.elements))
+            check_apart(each, "written for two elements", repeat(node.element.span))
             return [each]
         if isinstance(node.iterable, syntax.Range):
             first, last = self.whole(node.iterable.first, env), self.whole(node.iterable.last, env)
