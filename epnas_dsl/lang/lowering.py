@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from epnas_dsl.errors import Diagnostic, EpnasError, SpaceErrors, Span, nearest
 from epnas_dsl.lang import syntax
-from epnas_dsl.lang.alike import width_of
+from epnas_dsl.lang.alike import key_of, width_of
 from epnas_dsl.lang.bindings import (
     KINDS,
     ArrayBinding,
@@ -468,6 +468,8 @@ class _Lowerer:
             before = scope.env.names.get(label)
             if isinstance(before, Bound) and isinstance(before.term, Value):
                 bound.level = min(bound.level, before.level)
+                if scope.level > 1 and key_of(before.term.width) != key_of(width_of(term)):
+                    bound.term = Value(label)  # fewer levels leave it as wide as before
             scope.env.names[label] = bound
 
     def check_name(
