@@ -104,15 +104,16 @@ def _alone(term: Term) -> Iterator[str]:
 
 
 def check_apart(part: Subset | Each, what: str, spans: Iterable[Span]) -> None:
-    """Refuse a subset of which two elements may be written the same."""
+    """Refuse a subset of which two elements may be written the same, or one in two ways."""
     seen: set[str] = set()
     for texts, span in zip(_elements_texts(part), spans, strict=False):
-        for text in sorted(texts & seen):
-            fail("E211", f"`{text}` is {what}", span, "a text could not tell which was chosen")
-        seen |= texts
+        for text in texts:
+            if text in seen:
+                fail("E211", f"`{text}` is {what}", span, "a text could not tell which was chosen")
+            seen.add(text)
 
 
-def _elements_texts(part: Subset | Each) -> Iterator[set[str]]:
+def _elements_texts(part: Subset | Each) -> Iterator[list[str]]:
     """What each element of a subset may be written as: all of it, up to some number."""
     subset = part.subset if isinstance(part, Each) else part
     left = MAX_LISTED
@@ -120,7 +121,7 @@ def _elements_texts(part: Subset | Each) -> Iterator[set[str]]:
         texts = _texts(element, {})
         if isinstance(part, Each):
             texts = _texts(part.body, {part.variable: next(texts)})
-        found = set(islice(texts, max(1, left)))
+        found = list(islice(texts, max(1, left)))
         left -= len(found)
         yield found
 

@@ -8,7 +8,7 @@ from epnas_dsl.errors import ArchitectureError, LimitError, Span, nearest
 from epnas_dsl.lang import syntax
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import calculate
-from epnas_dsl.space.genotype import print_cells, print_parts, print_term
+from epnas_dsl.space.genotype import print_cells, print_operand, print_parts, print_term
 from epnas_dsl.space.recognition import Mismatch, first, splits, subset_tree
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import (
@@ -261,7 +261,14 @@ class _Matcher:
         self, options: Iterable[tuple[int, Term]], node: syntax.Expression, names: Names
     ) -> tuple[int, Tree]:
         """The number of the first term that says the same, and the choices in it."""
-        return first(options, lambda o: (o[0], self.match(o[1], node, names)))
+
+        def fit(option: tuple[int, Term]) -> tuple[int, Tree]:
+            tree = self.match(option[1], node, names)
+            if self.printed and not _is_printed(option[1], tree, node, names):
+                raise _Mismatch("written otherwise", node.span, 0)
+            return option[0], tree
+
+        return first(options, fit)
 
     def apply(self, term: Apply, node: syntax.Expression, names: Names) -> Tree:
         if not isinstance(node, syntax.Call):
@@ -608,6 +615,16 @@ def _label(node: syntax.Statement) -> str:
         case syntax.Assign(index=syntax.Number(value=value)):
             return f"{node.name}{value}"
     raise ArchitectureError("only values are given here: `h1 = ..`", code="E303", span=node.span)
+
+
+def _is_printed(term: Term, tree: Tree, node: syntax.Expression, names: Names) -> bool:
+    """Whether an expression is what a term with these choices is printed as."""
+    texts: dict[str, str] = {}
+    for name, element in names.items():
+        texts[name] = print_operand(element, (), texts)
+    written = "".join(node.span.source.text[node.span.start : node.span.end].split())
+    ways = (p(term, tree, texts).replace(" ", "") for p in (print_term, print_operand))
+    return written in ways
 
 
 def _number(node: syntax.Expression) -> Number | None:

@@ -301,7 +301,7 @@ class Builder:
                 scope.slot = first + i
             ref = self._one(term.subset.elements[i], inner, scope)
             scope.values[term.variable] = ref
-            yield self._one(term.body, bodies[n] if n < len(bodies) else (), scope)
+            yield self._one(term.body, bodies[min(n, len(bodies) - 1)], scope)
         scope.slot = max(scope.slot, first + len(term.subset.elements))
         if outer:
             scope.values[term.variable] = outer
