@@ -548,7 +548,8 @@ class _Matcher:
         self.check_number(term.subset, len(found), taken)
         order, bodies = subset_tree(found)
         subset = (order, ((),) * len(order))
-        return (subset, ()) if term.is_product and term.body.size == 1 else (subset, *bodies)
+        same = term.is_product and term.body.size == 1  # one tree stands for each
+        return (subset, *(bodies[:1] or [()])) if same else (subset, *bodies)
 
 
 # --- small things ------------------------------------------------------------------------------
