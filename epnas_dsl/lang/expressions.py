@@ -469,7 +469,7 @@ class Expressions(ABC):
                 fail("E242", f"`{node.variable}` is not used, so what is chosen would not matter",
                      node.element.span)  # fmt: skip
             each = Each(node.variable, subset, body)
-            check_apart(each, "written for two elements", repeat(node.element.span))
+            check_apart(each, "what two choices are written as", repeat(node.element.span))
             return [each]
         if isinstance(node.iterable, syntax.Range):
             first, last = self.whole(node.iterable.first, env), self.whole(node.iterable.last, env)
