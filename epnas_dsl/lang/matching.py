@@ -138,15 +138,11 @@ class _Mismatch(Mismatch):
 
 
 class _Matcher:
-    """Counts its attempts, so that a hostile text cannot keep it busy.
-
-    Attributes:
-        printed: whether the text has to be as it is printed: its operands in order.
-    """
+    """Counts its attempts, so that a hostile text cannot keep it busy."""
 
     def __init__(self) -> None:
         self.attempts = 0
-        self.printed = False
+        self.commutes = False
         self.here: Span | None = None
 
     def whole(self, nodes: Sequence[syntax.Expression]) -> Span:
@@ -184,9 +180,8 @@ class _Matcher:
         return found
 
     def statement(self, statement: Statement, node: syntax.Assign | syntax.Return) -> list[int]:
-        """The choices that make it this text: where there are two, those printed as it."""
         reason: _Mismatch | None = None
-        for self.printed in (True, False):
+        for self.commutes in (False, True):  # as it is printed before any other order
             try:
                 return disassemble(statement.term, self.match(statement.term, node.value, {}))
             except _Mismatch as e:
@@ -239,7 +234,7 @@ class _Matcher:
         written = _text(node)
         if expected.replace(" ", "") == written.replace(" ", ""):
             return
-        if isinstance(term, Constant) and not self.printed and _number(node) == term.value:
+        if isinstance(term, Constant) and self.commutes and _number(node) == term.value:
             return
         raise _Mismatch(f"`{written}`", node.span, 0, nearest(written, [expected]), [expected])
 
@@ -261,14 +256,18 @@ class _Matcher:
         self, options: Iterable[tuple[int, Term]], node: syntax.Expression, names: Names
     ) -> tuple[int, Tree]:
         """The number of the first term that says the same, and the choices in it."""
+        return first(options, lambda o: (o[0], self.printed(o[1], node, names)))
 
-        def fit(option: tuple[int, Term]) -> tuple[int, Tree]:
-            tree = self.match(option[1], node, names)
-            if self.printed and not _is_printed(option[1], tree, node, names):
-                raise _Mismatch("written otherwise", node.span, 0)
-            return option[0], tree
-
-        return first(options, fit)
+    def printed(self, term: Term, node: syntax.Expression, names: Names) -> Tree:
+        """The choices that make a term this expression, and are printed as it if that is asked."""
+        tree, texts = self.match(term, node, names), dict[str, str]()
+        for name, element in names.items():
+            texts[name] = print_operand(element, (), texts)
+        written = node.span.source.text[node.span.start : node.span.end].replace(" ", "")
+        ways = (p(term, tree, texts).replace(" ", "") for p in (print_term, print_operand))
+        if not self.commutes and written not in ways:
+            raise _Mismatch(f"`{written}`", node.span, 0)
+        return tree
 
     def apply(self, term: Apply, node: syntax.Expression, names: Names) -> Tree:
         if not isinstance(node, syntax.Call):
@@ -433,7 +432,7 @@ class _Matcher:
         try:
             trees = self.parts(parts, operands, names, commutes=False)
         except _Mismatch:
-            if term.operator != "add" or self.printed:
+            if not (self.commutes and term.operator == "add"):
                 raise
             trees = self.parts(parts, operands, names, commutes=True)
         return tuple(trees[i] for i in range(len(term.parts)))
@@ -495,7 +494,7 @@ class _Matcher:
             text = node.name if isinstance(node, syntax.Name) else ""
             likely = [fixed.index(text)] if text in fixed else []
             order = (*likely, *range(len(term.elements)))
-            left = [(i, term.elements[i]) for i in order if self.is_left(i, chosen)]
+            left = [(i, term.elements[i]) for i in order if i not in chosen]
             try:
                 i, tree = self.one_of(left, node, names)
             except Mismatch:
@@ -503,10 +502,6 @@ class _Matcher:
             chosen[i] = tree
         self.check_number(term, len(chosen), taken)
         return subset_tree(chosen)
-
-    def is_left(self, element: int, chosen: Mapping[int, Tree]) -> bool:
-        """Whether an element may come after those chosen; as printed they are in order."""
-        return element > max(chosen, default=-1) if self.printed else element not in chosen
 
     def not_chosen(
         self, term: Subset, node: syntax.Expression, chosen: Mapping[int, Tree]
@@ -530,13 +525,13 @@ class _Matcher:
         """`op(s) for s in ..`: every operand is the body with some element for the variable."""
         found: dict[int, Tree] = {}
         for node in taken:
-            left = [(i, e) for i, e in enumerate(term.subset.elements) if self.is_left(i, found)]
+            left = [(i, e) for i, e in enumerate(term.subset.elements) if i not in found]
             if not left:
                 raise _Mismatch(f"`{_text(node)}` is one too many", node.span, 1)
 
             def fit(option: tuple[int, Term], node: syntax.Expression = node) -> tuple[int, Tree]:
                 inner = {**names, term.variable: option[1]}
-                return option[0], self.match(term.body, node, inner)
+                return option[0], self.printed(term.body, node, inner)
 
             try:
                 i, tree = first(left, fit)
@@ -616,16 +611,6 @@ def _label(node: syntax.Statement) -> str:
         case syntax.Assign(index=syntax.Number(value=value)):
             return f"{node.name}{value}"
     raise ArchitectureError("only values are given here: `h1 = ..`", code="E303", span=node.span)
-
-
-def _is_printed(term: Term, tree: Tree, node: syntax.Expression, names: Names) -> bool:
-    """Whether an expression is what a term with these choices is printed as."""
-    texts: dict[str, str] = {}
-    for name, element in names.items():
-        texts[name] = print_operand(element, (), texts)
-    written = "".join(node.span.source.text[node.span.start : node.span.end].split())
-    ways = (p(term, tree, texts).replace(" ", "") for p in (print_term, print_operand))
-    return written in ways
 
 
 def _number(node: syntax.Expression) -> Number | None:
