@@ -51,7 +51,7 @@ class Alike:
         self.stepping = self.shared = False
         self.wires: Collection[str] = ()
         self.choices: dict[bytes, tuple[Sequence[Term], Sequence[Span]]] = {}
-        self.numbers: dict[Span, tuple[str, Operation]] = {}
+        self.numbers: dict[tuple[str, Span], Operation] = {}
         self.widths: dict[bytes, set[object]] = {}
 
     def warnings(self) -> Iterator[Diagnostic]:
@@ -69,7 +69,7 @@ class Alike:
                         message = f"`{same[0]}` is the same as `{same[1]}`"
                         yield Diagnostic("W004", message, span)
                 known += forms
-        for span, (name, call) in self.numbers.items():
+        for (name, span), call in self.numbers.items():
             for *_, options in self.forms(call, None):
                 for first, *rest in options[name].values():
                     message = f"`{name}={{}}` is the same as `{name}={first}`"

@@ -180,10 +180,14 @@ class Expressions(ABC):
             if isinstance(node, syntax.Conditional):
                 test = self.static(node.test, env)
                 return self.several(node.then if test else node.otherwise, env)
-            lists = self.each(node.elements, lambda e: self.several(e, env))
-            return [t for found in lists for t in found]
+            return [term for term, _ in self.spread(node.elements, env)]
         finally:
             self.depth -= 1
+
+    def spread(self, nodes: Iterable[syntax.Expression], env: Env) -> list[tuple[Term, Span]]:
+        """The terms of several expressions, each with its place."""
+        lists = self.each(nodes, lambda n: [(t, n.span) for t in self.several(n, env)])
+        return [pair for pairs in lists for pair in pairs]
 
     def one(self, node: syntax.Expression, env: Env) -> Term:
         """One term; slices and lists are refused."""
@@ -429,10 +433,9 @@ class Expressions(ABC):
         self.asked = True
         listed = node.elements
         nodes = listed.elements if isinstance(listed, syntax.List) else (listed,)
-        lists = self.each(nodes, lambda n: self.several(n, env))
-        elements = [t for terms in lists for t in terms]
-        spans = [n.span for n, terms in zip(nodes, lists, strict=True) for _ in terms]
-        for term, span in zip(elements, spans, strict=True):
+        pairs = self.spread(nodes, env)
+        elements, spans = [term for term, _ in pairs], [place for _, place in pairs]
+        for term, span in pairs:
             always_there(term, span)
             if term.kind != "value" or term.many:
                 fail("E228", "a subset is chosen among values", span)
@@ -509,21 +512,20 @@ class Expressions(ABC):
 
     def join(self, node: syntax.Call, env: Env, inside: bool = False) -> Join:
         """`sum(..)` and `concat(..)`"""
-        lists = self.each(node.arguments, lambda a: self.several(a, env))
-        for argument, terms in zip(node.arguments, lists, strict=True):
-            for part in terms:
-                if part.kind != "value":
-                    fail("E221", f"{KINDS[part.kind]} where a value is needed", argument.span)
-        parts = [t for terms in lists for t in terms]
+        found = self.spread(node.arguments, env)
+        for part, span in found:
+            if part.kind != "value":
+                fail("E221", f"{KINDS[part.kind]} where a value is needed", span)
+        parts = [part for part, _ in found]
         if not inside and all(_may_be_empty(p) for p in parts):
             may = any(p.size > 1 for p in parts)
             fail("E209", f"`{node.name}` {'may have' if may else 'has'} nothing to join here",
                  node.span, "`some of` always has an element" if may else "")  # fmt: skip
         width = self.width(node, env)
         self.alike.shared |= width is not None
-        for argument, terms in zip(node.arguments, lists, strict=True):
-            if width and not all(map(_is_named, terms)):
-                fail("E243", "only named values can share channels", argument.span,
+        for part, span in found:
+            if width and not _is_named(part):
+                fail("E243", "only named values can share channels", span,
                      "give it a name: `y = ..`")  # fmt: skip
         result = join("add" if node.name == "sum" else "concat", parts, node.span, width)
         if not inside:
