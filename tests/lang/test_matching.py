@@ -141,4 +141,6 @@ def test_of_two_ways_to_read_a_text_that_printed_so_is_meant(value: str, text: s
     head = "a = conv_1x1(image, 4); b = conv_1x1(image, 4); c = conv_1x1(image, 4)"
     space = read_space(f"space s\nnetwork (image) {{ {head}; y = {value}; z = a + b + c\n"
                        "return linear(global_avg_pool(y), 10) }")  # fmt: skip
-    assert str(load_architecture(f"s: y = {text}", space)) == f"s: y = {text}"
+    architecture = load_architecture(f"s: y = {text}", space)
+    assert str(architecture) == f"s: y = {text}"
+    assert network_layers(architecture, (3, 8, 8))
