@@ -8,7 +8,7 @@ from typing import Any
 
 from epnas_dsl.errors import EpnasError, Span, nearest
 from epnas_dsl.lang import syntax
-from epnas_dsl.lang.alike import usual_width
+from epnas_dsl.lang.alike import key_of, usual_width
 from epnas_dsl.lang.bindings import (
     KINDS,
     ArrayBinding,
@@ -94,18 +94,16 @@ class Calls(Expressions):
         """The values, the numbers after them, and the named numbers."""
         values: list[Term] = []
         numbers: list[Term] = []
-        lists = self.each(node.arguments, lambda a: self.several(a, env))
-        for argument, terms in zip(node.arguments, lists, strict=True):
-            for term in terms:
-                always_there(term, argument.span)
-                if term.many:
-                    fail("E220", "several values where one is needed", argument.span,
-                         "join them with `sum(..)` or `concat(..)`")  # fmt: skip
-                if term.kind == "operation":
-                    fail("E221", "an operation where a value is needed", argument.span)
-                if term.kind == "value" and numbers:
-                    fail("E230", "values come before numbers", argument.span)
-                (numbers if term.kind == "number" else values).append(term)
+        for term, span in self.spread(node.arguments, env):
+            always_there(term, span)
+            if term.many:
+                fail("E220", "several values where one is needed", span,
+                     "join them with `sum(..)` or `concat(..)`")  # fmt: skip
+            if term.kind == "operation":
+                fail("E221", "an operation where a value is needed", span)
+            if term.kind == "value" and numbers:
+                fail("E230", "values come before numbers", span)
+            (numbers if term.kind == "number" else values).append(term)
         named: dict[str, Term] = {}
         for keyword in node.keywords:
             if keyword.name in named:
@@ -123,6 +121,11 @@ class Calls(Expressions):
         leaves = callee.alternatives if isinstance(callee, Choice) else (callee,)
         given = self.place(leaves, numbers, named, node)
         self.in_range(node.name if len(leaves) > 1 else _callee_name(leaves[0]), given, node)
+        if isinstance(callee, Operation):
+            whole = Operation(callee.name, (*callee.arguments, *given))
+            spans = {k.name: k.span for k in node.keywords}
+            chosen = [(n, spans.get(n, node.span)) for n, t in given if t.decisions]
+            self.alike.numbers |= dict.fromkeys(chosen, whole)
         if not values:
             if not isinstance(callee, Operation):
                 fail("E232", f"`{node.name}` needs a value to work on", node.span)
@@ -136,7 +139,7 @@ class Calls(Expressions):
         if isinstance(channels, Bound) and any("channels" in _parameters(f) for f in leaves):
             channels.read = True
         call = Apply(callee, tuple(values), given, width, node.span)
-        self.alike.widths.setdefault(callee.digest, set()).add(usual_width(call))
+        self.alike.widths.setdefault(callee.digest, set()).add(key_of(usual_width(call)))
         return call
 
     def place(
@@ -208,9 +211,7 @@ class Calls(Expressions):
         self.used.add(node.name)
         parameters = [p.name for p in binding.node.parameters]
         bound: dict[str, Term] = {}
-        lists = self.each(node.arguments, lambda a: self.several(a, env))
-        pairs = zip(node.arguments, lists, strict=True)
-        positional = [(t, a.span) for a, terms in pairs for t in terms]
+        positional = self.spread(node.arguments, env)
         if len(positional) > len(parameters):
             fail("E234", f"`{node.name}` takes {counted(len(parameters), 'argument')}, "
                  f"not {len(positional)}", node.span)  # fmt: skip

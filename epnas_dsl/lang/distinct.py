@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, product
 
 from epnas_dsl.errors import Span
@@ -16,39 +16,59 @@ Met = dict[tuple[bytes, bytes], bool]  # whether they may be written the same
 HEAD = ("name", "operator", "cell", "cells", "array", "variable", "least", "most")
 
 
-def check_subsets(parts: Iterable[Term], span: Span) -> None:
-    """Refuse two subsets of one join that share an element: it could have come from either."""
-    seen: set[str] = set()
-    for part in parts:
-        if not isinstance(part, Subset | Each):
+def check_subsets(parts: Sequence[Term], span: Span) -> None:
+    """Refuse two subsets of one join where an element of one could have come from the other.
+
+    So it could where they share it, or where what stands between takes one of the first instead
+    and leaves one to the second.
+    """
+    free = [i for i, part in enumerate(parts) if isinstance(part, Subset | Each) and _is_free(part)]
+    chosen, between, taken = set[str](), set[str](), False
+    for i in range(free[0], free[-1] + 1) if len(free) > 1 else ():
+        part = parts[i]
+        if i not in free:
+            texts = set(islice(_part_texts(part), MAX_LISTED))
+            between |= texts
+            taken |= bool(texts & chosen)
             continue
-        subset = part.subset if isinstance(part, Each) else part
-        if subset.least < subset.most:
-            own = set().union(*_elements_texts(part))
-            if own & seen:
-                fail("E211", "two subsets that are joined share an element", span,
-                     "a text could not tell from which it was chosen")  # fmt: skip
-            seen |= own
+        texts = set(_part_texts(part))
+        if texts & chosen or (taken and texts & between):
+            fail("E211", "two subsets that are joined share an element", span,
+                 "a text could not tell from which it was chosen")  # fmt: skip
+        chosen |= texts
 
 
-def check_texts(choice: Choice, span: Span, met: Met) -> None:
+def _is_free(part: Subset | Each) -> bool:
+    """Whether it has not always as many elements."""
+    subset = part.subset if isinstance(part, Each) else part
+    return subset.least < subset.most
+
+
+def _part_texts(part: Term) -> Iterator[str]:
+    """What one operand of a part may be written as."""
+    if isinstance(part, Subset | Each):
+        return (text for texts in _elements_texts(part) for text in texts)
+    return _texts(part, {})
+
+
+def check_texts(choice: Choice, spans: Sequence[Span], met: Met) -> None:
     """Refuse a decision of which two alternatives may be written the same.
 
     Alternatives that are too many to be listed are compared part by part.
     """
     seen: set[str] = set()
-    large: list[Term] = []
     most = MAX_LISTED // (1 if choice.size <= MAX_LISTED else len(choice.alternatives))
-    for term in choice.alternatives:
-        listed = term.size <= most
-        for text in _texts(term, {}) if listed else _alone(term):
+    pairs = list(zip(choice.alternatives, spans, strict=True))
+    for term, span in pairs:
+        for text in _texts(term, {}) if term.size <= most else _alone(term):
             if text in seen:
                 fail("E211", f"two alternatives are both written `{text}`", span)
             seen.add(text)
-        large += [] if listed else [term]
-    pairs = product(large, choice.alternatives)
-    if any(one is not two and _meet(one, two, met) for one, two in pairs):
-        fail("E211", "two alternatives may be written the same", span)
+    large = [pair for pair in pairs if pair[0].size > most]
+    for (one, place), (two, span) in product(large, pairs):
+        if one is not two and _meet(one, two, met):
+            later = max(place, span, key=lambda s: s.start)
+            fail("E211", "two alternatives may be written the same", later)
 
 
 def _meet(one: Term, two: Term, met: Met) -> bool:
@@ -83,16 +103,17 @@ def _alone(term: Term) -> Iterator[str]:
                 yield from texts
 
 
-def check_apart(part: Subset | Each, what: str, span: Span) -> None:
-    """Refuse a subset of which two elements may be written the same."""
+def check_apart(part: Subset | Each, what: str, spans: Iterable[Span]) -> None:
+    """Refuse a subset of which two elements may be written the same, or one in two ways."""
     seen: set[str] = set()
-    for texts in _elements_texts(part):
-        for text in sorted(texts & seen):
-            fail("E211", f"`{text}` is {what}", span, "a text could not tell which was chosen")
-        seen |= texts
+    for texts, span in zip(_elements_texts(part), spans, strict=False):
+        for text in texts:
+            if text in seen:
+                fail("E211", f"`{text}` is {what}", span, "a text could not tell which was chosen")
+            seen.add(text)
 
 
-def _elements_texts(part: Subset | Each) -> Iterator[set[str]]:
+def _elements_texts(part: Subset | Each) -> Iterator[list[str]]:
     """What each element of a subset may be written as: all of it, up to some number."""
     subset = part.subset if isinstance(part, Each) else part
     left = MAX_LISTED
@@ -100,7 +121,7 @@ def _elements_texts(part: Subset | Each) -> Iterator[set[str]]:
         texts = _texts(element, {})
         if isinstance(part, Each):
             texts = _texts(part.body, {part.variable: next(texts)})
-        found = set(islice(texts, max(1, left)))
+        found = list(islice(texts, max(1, left)))
         left -= len(found)
         yield found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from itertools import repeat
 from typing import NoReturn, TypeVar
 
 from epnas_dsl.errors import Diagnostic, EpnasError, SpaceErrors, Span, nearest
@@ -179,10 +180,14 @@ class Expressions(ABC):
             if isinstance(node, syntax.Conditional):
                 test = self.static(node.test, env)
                 return self.several(node.then if test else node.otherwise, env)
-            lists = self.each(node.elements, lambda e: self.several(e, env))
-            return [t for found in lists for t in found]
+            return [term for term, _ in self.spread(node.elements, env)]
         finally:
             self.depth -= 1
+
+    def spread(self, nodes: Iterable[syntax.Expression], env: Env) -> list[tuple[Term, Span]]:
+        """The terms of several expressions, each with its place."""
+        lists = self.each(nodes, lambda n: [(t, n.span) for t in self.several(n, env)])
+        return [pair for pairs in lists for pair in pairs]
 
     def one(self, node: syntax.Expression, env: Env) -> Term:
         """One term; slices and lists are refused."""
@@ -413,7 +418,7 @@ class Expressions(ABC):
         if len(found) == 1:
             return found[0]
         choice = Choice(tuple(found))
-        check_texts(choice, span, self.met)
+        check_texts(choice, spans, self.met)
         self.alike.choices[choice.digest] = found, spans
         return choice
 
@@ -426,11 +431,14 @@ class Expressions(ABC):
     def subset(self, node: syntax.Subset, env: Env) -> Subset:
         """`any of`, `some of`, `2 of`."""
         self.asked = True
-        elements = self.several(node.elements, env)
-        for term in elements:
-            always_there(term, node.elements.span)
+        listed = node.elements
+        nodes = listed.elements if isinstance(listed, syntax.List) else (listed,)
+        pairs = self.spread(nodes, env)
+        elements, spans = [term for term, _ in pairs], [place for _, place in pairs]
+        for term, span in pairs:
+            always_there(term, span)
             if term.kind != "value" or term.many:
-                fail("E228", "a subset is chosen among values", node.elements.span)
+                fail("E228", "a subset is chosen among values", span)
         n = len(elements)
         if isinstance(node.quantity, str):
             if node.quantity == "some" and not n:
@@ -441,7 +449,9 @@ class Expressions(ABC):
             if k > n:
                 fail("E210", f"{k} of {n} elements cannot be chosen", node.span)
             subset = Subset(tuple(elements), k, k)
-        check_apart(subset, "in the list twice", node.elements.span)
+        check_apart(subset, "in the list twice", spans)
+        if subset.least < n and subset.most:
+            self.alike.choices[subset.digest] = elements, spans
         return subset
 
     def comprehension(self, node: syntax.Comprehension, env: Env) -> list[Term]:
@@ -462,7 +472,7 @@ class Expressions(ABC):
                 fail("E242", f"`{node.variable}` is not used, so what is chosen would not matter",
                      node.element.span)  # fmt: skip
             each = Each(node.variable, subset, body)
-            check_apart(each, "written for two elements", node.element.span)
+            check_apart(each, "what two choices are written as", repeat(node.element.span))
             return [each]
         if isinstance(node.iterable, syntax.Range):
             first, last = self.whole(node.iterable.first, env), self.whole(node.iterable.last, env)
@@ -502,25 +512,25 @@ class Expressions(ABC):
 
     def join(self, node: syntax.Call, env: Env, inside: bool = False) -> Join:
         """`sum(..)` and `concat(..)`"""
-        lists = self.each(node.arguments, lambda a: self.several(a, env))
-        for argument, terms in zip(node.arguments, lists, strict=True):
-            for part in terms:
-                if part.kind != "value":
-                    fail("E221", f"{KINDS[part.kind]} where a value is needed", argument.span)
-        parts = [t for terms in lists for t in terms]
+        found = self.spread(node.arguments, env)
+        for part, span in found:
+            if part.kind != "value":
+                fail("E221", f"{KINDS[part.kind]} where a value is needed", span)
+        parts = [part for part, _ in found]
         if not inside and all(_may_be_empty(p) for p in parts):
             may = any(p.size > 1 for p in parts)
             fail("E209", f"`{node.name}` {'may have' if may else 'has'} nothing to join here",
                  node.span, "`some of` always has an element" if may else "")  # fmt: skip
-        if not inside:
-            check_subsets(parts, node.span)
         width = self.width(node, env)
         self.alike.shared |= width is not None
-        for argument, terms in zip(node.arguments, lists, strict=True):
-            if width and not all(map(_is_named, terms)):
-                fail("E243", "only named values can share channels", argument.span,
+        for part, span in found:
+            if width and not _is_named(part):
+                fail("E243", "only named values can share channels", span,
                      "give it a name: `y = ..`")  # fmt: skip
-        return join("add" if node.name == "sum" else "concat", parts, node.span, width)
+        result = join("add" if node.name == "sum" else "concat", parts, node.span, width)
+        if not inside:
+            check_subsets(result.parts, node.span)
+        return result
 
     def ends(self, node: syntax.Call, env: Env) -> Term:
         """`unused(h)` and `last(h)`"""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from epnas_dsl.errors import Diagnostic, EpnasError, SpaceErrors, Span, nearest
 from epnas_dsl.lang import syntax
-from epnas_dsl.lang.alike import width_of
+from epnas_dsl.lang.alike import key_of, width_of
 from epnas_dsl.lang.bindings import (
     KINDS,
     ArrayBinding,
@@ -112,9 +112,12 @@ class _Lowerer:
             self.keep(lambda i=item: self.declare(i))
         sharing, treated = self.settings(items)
         cells = [i for i in items if isinstance(i, syntax.Cell)]
+        self.reached = self.reach()
+        names = [n for cell in cells for n in cell.names if n.name in self.reached]
         alike = self.expressions.alike
-        alike.stepping = any(n.stride != 1 for cell in cells for n in cell.names)
-        alike.wires = {name for name, role in treated.items() if role == "wire"}
+        alike.stepping = any(n.stride != 1 for n in names)
+        if not alike.stepping:
+            alike.wires = {name for name, role in treated.items() if role == "wire"}
         bodies = [b for cell in cells for b in self.cell(cell)]
         networks = [i for i in items if isinstance(i, syntax.Network)]
         for extra in networks[1:]:
@@ -327,9 +330,11 @@ class _Lowerer:
         before = len(self.errors)
         scope = _Scope(kind, env)
         self.names(inputs, "input")
+        channels = env.names.get("channels")  # to which a cell brings what it reads
+        width = channels.term if isinstance(channels, Bound) else None
         for name in inputs:
             scope.labels[name.name] = name.name
-            env.names[name.name] = Bound(Value(name.name), span=name.span)
+            env.names[name.name] = Bound(Value(name.name, width=width), span=name.span)
         self.statements(statements, scope, env, last=True)
         self.unread(scope.env.names)
         if scope.result is None and len(self.errors) == before:
@@ -463,6 +468,8 @@ class _Lowerer:
             before = scope.env.names.get(label)
             if isinstance(before, Bound) and isinstance(before.term, Value):
                 bound.level = min(bound.level, before.level)
+                if scope.level > 1 and key_of(before.term.width) != key_of(width_of(term)):
+                    bound.term = Value(label)  # fewer levels leave it as wide as before
             scope.env.names[label] = bound
 
     def check_name(
@@ -528,7 +535,7 @@ class _Lowerer:
             levels = f"level {idle[0]} has" if len(idle) == 1 else f"levels {', '.join(idle)} have"
             warn("W003", f"{levels} one option only", first or place)
 
-    def reached(self) -> set[str]:
+    def reach(self) -> set[str]:
         """What the network speaks of, be it in a branch not taken, and what that speaks of."""
         items: dict[str, syntax.Item] = {}
         for item in self.node.items:
@@ -547,11 +554,10 @@ class _Lowerer:
     def warnings(self) -> list[Diagnostic]:
         """What is not wrong but looks like a mistake."""
         words = {"Production": "production", "Function": "function", "CellName": "cell"}
-        used = self.reached()
         found = [
             Diagnostic("W001", f"the {words[kind]} `{name}` is never used", span)
             for kind, name, span in self.declared
-            if name not in used
+            if name not in self.reached
         ]
         self.unread(self.top.names)
         return found + self.expressions.warnings

@@ -8,7 +8,7 @@ from epnas_dsl.errors import ArchitectureError, LimitError, Span, nearest
 from epnas_dsl.lang import syntax
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import calculate
-from epnas_dsl.space.genotype import print_cells, print_parts, print_term
+from epnas_dsl.space.genotype import print_cells, print_operand, print_parts, print_term
 from epnas_dsl.space.recognition import Mismatch, first, splits, subset_tree
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import (
@@ -142,6 +142,7 @@ class _Matcher:
 
     def __init__(self) -> None:
         self.attempts = 0
+        self.commutes = False
         self.here: Span | None = None
 
     def whole(self, nodes: Sequence[syntax.Expression]) -> Span:
@@ -179,11 +180,14 @@ class _Matcher:
         return found
 
     def statement(self, statement: Statement, node: syntax.Assign | syntax.Return) -> list[int]:
-        try:
-            tree = self.match(statement.term, node.value, {})
-        except _Mismatch as e:
-            raise ArchitectureError(e.message, code="E303", span=e.span, hint=e.hint) from None
-        return disassemble(statement.term, tree)
+        reason: _Mismatch | None = None
+        for self.commutes in (False, True):  # as it is printed before any other order
+            try:
+                return disassemble(statement.term, self.match(statement.term, node.value, {}))
+            except _Mismatch as e:
+                reason = e
+        assert reason
+        raise ArchitectureError(reason.message, code="E303", span=reason.span, hint=reason.hint)
 
     def match(self, term: Term, node: syntax.Expression, names: Names) -> Tree:
         """The choices that make a term this expression.
@@ -230,7 +234,7 @@ class _Matcher:
         written = _text(node)
         if expected.replace(" ", "") == written.replace(" ", ""):
             return
-        if isinstance(term, Constant) and _number(node) == term.value:
+        if isinstance(term, Constant) and self.commutes and _number(node) == term.value:
             return
         raise _Mismatch(f"`{written}`", node.span, 0, nearest(written, [expected]), [expected])
 
@@ -252,7 +256,18 @@ class _Matcher:
         self, options: Iterable[tuple[int, Term]], node: syntax.Expression, names: Names
     ) -> tuple[int, Tree]:
         """The number of the first term that says the same, and the choices in it."""
-        return first(options, lambda o: (o[0], self.match(o[1], node, names)))
+        return first(options, lambda o: (o[0], self.printed(o[1], node, names)))
+
+    def printed(self, term: Term, node: syntax.Expression, names: Names) -> Tree:
+        """The choices that make a term this expression, and are printed as it if that is asked."""
+        tree, texts = self.match(term, node, names), dict[str, str]()
+        for name, element in names.items():
+            texts[name] = print_operand(element, (), texts)
+        written = node.span.source.text[node.span.start : node.span.end].replace(" ", "")
+        ways = (p(term, tree, texts).replace(" ", "") for p in (print_term, print_operand))
+        if not self.commutes and written not in ways:
+            raise _Mismatch(f"`{written}`", node.span, 0)
+        return tree
 
     def apply(self, term: Apply, node: syntax.Expression, names: Names) -> Tree:
         if not isinstance(node, syntax.Call):
@@ -417,7 +432,7 @@ class _Matcher:
         try:
             trees = self.parts(parts, operands, names, commutes=False)
         except _Mismatch:
-            if term.operator != "add":
+            if not (self.commutes and term.operator == "add"):
                 raise
             trees = self.parts(parts, operands, names, commutes=True)
         return tuple(trees[i] for i in range(len(term.parts)))
@@ -516,7 +531,7 @@ class _Matcher:
 
             def fit(option: tuple[int, Term], node: syntax.Expression = node) -> tuple[int, Tree]:
                 inner = {**names, term.variable: option[1]}
-                return option[0], self.match(term.body, node, inner)
+                return option[0], self.printed(term.body, node, inner)
 
             try:
                 i, tree = first(left, fit)
@@ -528,7 +543,8 @@ class _Matcher:
         self.check_number(term.subset, len(found), taken)
         order, bodies = subset_tree(found)
         subset = (order, ((),) * len(order))
-        return (subset, ()) if term.is_product and term.body.size == 1 else (subset, *bodies)
+        same = term.is_product and term.body.size == 1  # one tree stands for each
+        return (subset, *(bodies[:1] or [()])) if same else (subset, *bodies)
 
 
 # --- small things ------------------------------------------------------------------------------

@@ -301,7 +301,7 @@ class Builder:
                 scope.slot = first + i
             ref = self._one(term.subset.elements[i], inner, scope)
             scope.values[term.variable] = ref
-            yield self._one(term.body, bodies[n] if n < len(bodies) else (), scope)
+            yield self._one(term.body, bodies[min(n, len(bodies) - 1)], scope)
         scope.slot = max(scope.slot, first + len(term.subset.elements))
         if outer:
             scope.values[term.variable] = outer
@@ -461,8 +461,8 @@ class Builder:
             same = node.channels == first.channels or term.operator == "concat"
             if node.scale != first.scale or not same:
                 raise ShapeError(
-                    f"`{_written(refs[0], first)}` has {_shape(first)} and "
-                    f"`{_written(ref, node)}` has {_shape(node)}; "
+                    f"`{self._written(refs[0], scope)}` has {_shape(first)} and "
+                    f"`{self._written(ref, scope)}` has {_shape(node)}; "
                     f"they cannot be {'added' if term.operator == 'add' else 'joined'}",
                     code="E401",
                     hint="a 1x1 convolution or a stride brings them together",
@@ -479,6 +479,16 @@ class Builder:
             tuple([r.label for r in refs]), term.span,
         )  # fmt: skip
         return self.add(node, scope.calls)
+
+    def _written(self, ref: Ref, scope: Scope) -> str:
+        """What a value is called in the text; one without a name is what its call makes."""
+        node, value = self.nodes[ref.node], scope.values.get(ref.label)
+        calls = self.calls[ref.node][len(scope.calls) :]
+        if value and (value.node == ref.node or not calls):
+            return ref.label
+        if calls or re.fullmatch(r"op\d+|output", ref.label):
+            return f"{calls[0].callee if calls else node.text.partition('(')[0]}(..)"
+        return node.block if re.fullmatch(r"cell\d+", ref.label) else ref.label
 
     def _step(self, ref: Ref, scope: Scope) -> Ref:
         """A cell's input that is joined with what has taken the stride takes it as well."""
@@ -718,12 +728,6 @@ def _paths(names: Iterable[str]) -> Iterator[str]:
     for name in names:
         parts = name.split(".")
         yield from (".".join(parts[:n]) for n in range(1, len(parts) + 1))
-
-
-def _written(ref: Ref, node: Node) -> str:
-    """What a value is called in the text; one without a name is what its operation makes."""
-    unnamed = node.text and re.fullmatch(r"op\d+|output", ref.label)
-    return f"{node.text.partition('(')[0]}(..)" if unnamed else ref.label
 
 
 def _shape(node: Node | Read) -> str:

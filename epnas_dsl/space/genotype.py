@@ -127,7 +127,7 @@ def print_parts(
     parts: Iterable[Term], trees: Iterable[Tree], names: Names, operator: str = ""
 ) -> Iterable[str]:
     """The operands of a join, chosen subsets spread out; `operator` is that of the join."""
-    write = _operand_of_sum if operator == "add" else print_term
+    write = print_operand if operator == "add" else print_term
     for part, tree in zip(parts, trees, strict=True):
         match part:
             case Subset():
@@ -136,8 +136,8 @@ def print_parts(
             case Each():
                 (chosen, _), *bodies = tree or (((), ()),)
                 for n, i in enumerate(chosen):
-                    element = _operand_of_sum(part.subset.elements[i], (), names)
-                    body = bodies[n] if n < len(bodies) else ()
+                    element = print_operand(part.subset.elements[i], (), names)
+                    body = bodies[min(n, len(bodies) - 1)]
                     yield write(part.body, body, {**names, part.variable: element})
             case Unused():
                 yield f"unused({part.array})"
@@ -145,8 +145,8 @@ def print_parts(
                 yield write(part, tree, names)
 
 
-def _operand_of_sum(term: Term, tree: Tree, names: Names) -> str:
-    """A term as an operand: a sum keeps its own operands together, `sum(a, b)`."""
+def print_operand(term: Term, tree: Tree, names: Names) -> str:
+    """A term as an operand of a sum: a sum keeps its own operands together, `sum(a, b)`."""
     while isinstance(term, Choice):
         term, tree = term.alternatives[tree[0]], tree[1]
     if isinstance(term, Join) and term.operator == "add":

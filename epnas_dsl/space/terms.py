@@ -164,7 +164,7 @@ class Value(Term):
 
     label: str
     optional: bool = False
-    width: str = field(default="", compare=False, repr=False)
+    width: Term | None = field(default=None, compare=False, repr=False)
     span: Span | None = field(default=None, compare=False, repr=False)
 
 
@@ -622,8 +622,8 @@ def disassemble(term: Term, tree: Tree) -> list[int]:
     """The numbers chosen at a term's `decisions`: the inverse of `assemble`."""
     if term.is_decision:
         return [rank(term, tree)]
-    if not term.decisions:
-        return []
+    if term.size == 1:
+        return [0] * term.decisions
     pairs = zip(term.children, tree, strict=True)
     return [number for child, inner in pairs for number in disassemble(child, inner)]
 

@@ -531,6 +531,63 @@ def test_operations_that_are_the_same_where_widths_are_known(body: str, found: l
     assert warned(body, items) == found
 
 
+WIRES = "treat skip_connect as wire\ntreat identity as wire\n"
+CELLS = """def f(a, n=3) { return conv(a, n) }
+def g(a, n=3) { return conv(a, n) }
+cell inner (p) { return relu(p) | conv_3x3(p) }
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("sum(some of [x, skip_connect(x)])", ["`skip_connect(x)` is the same as `x`"]),
+        ("sum(2 of [x, skip_connect(x)])", []),
+        ("sum(relu(s) for s in 1 of [conv_3x3(x), conv(x, 3), y])",
+         ["`conv(x, kernel=3)` is the same as `conv_3x3(x)`"]),
+        ("relu(x) | skip_connect(relu(x)) | relu(identity(x))",
+         ["`skip_connect(relu(x))` is the same as `relu(x)`",
+          "`relu(identity(x))` is the same as `relu(x)`"]),
+        ("x | skip_connect(x, stride=2)", []),
+        ("raw_conv(x, 3) | raw_conv(x, 3, padding=1) | raw_conv(x, 3, padding=0)",
+         ["`raw_conv(x, kernel=3, padding=1)` is the same as `raw_conv(x, kernel=3)`"]),
+        ("raw_conv(x, 3, kernel_w=1) | raw_conv(x, 3, kernel_w=1, padding=1)", []),
+        ("raw_conv(x, 3|5) | raw_conv(x, 5, padding=1)", []),
+        ("max_pool(x, 3, padding=-1|0|1)", ["`padding=1` is the same as `padding=-1`"]),
+        ("conv_3x3(x, 4|4.0)", ["`channels=4.0` is the same as `channels=4`"]),
+        ("f(x) | g(x) | f(x, 5)", ["`g(x)` is the same as `f(x)`"]),
+        ("inner(x) | inner(x, channels=8) | inner(x, channels=4)",
+         ["`inner(x, channels=8)` is the same as `inner(x)`"]),
+        ("stack(x, [inner]) | stack(x, [inner], channels=8)",
+         ["`stack(x, [inner], channels=8)` is the same as `stack(x, [inner])`"]),
+    ],
+)  # fmt: skip
+def test_what_is_the_same_in_other_words(body: str, found: list[str]) -> None:
+    assert warned(body, WIRES + CELLS) == found
+
+
+@pytest.mark.parametrize(("cells", "stack"), [("n", "n"), ("n, r/2", "n"), ("n, r/2", "r")])
+def test_a_cell_that_nothing_uses_has_no_stride(cells: str, stack: str) -> None:
+    cell = f"{WIRES}cell {cells} (p) {{ a = p | identity(p)\nreturn relu(conv_3x3(a)) }}"
+    found = ["`identity(p)` is the same as `p`"] if stack == "n" else []
+    assert warned(f"stack(x, [{stack}])", cell) == found
+
+
+@pytest.mark.parametrize(
+    ("body", "same"),
+    [
+        ("w = 8 | 16; x = conv_3x3(image, w); y = conv_3x3(x) | conv_3x3(x, w)", True),
+        ("w = 8 | 16; x = conv_3x3(image, w); w = 8 | 4; y = conv_3x3(x) | conv_3x3(x, w)", False),
+        ("""x = conv_3x3(image, 8)
+        level i in 1..2 { x = conv_3x3(x, 8*i) | conv_5x5(x, 8*i) }
+        y = conv_3x3(x) | conv_3x3(x, 16)""", False),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_given_again_is_another_number(body: str, same: bool) -> None:
+    text = f"space s\nnetwork (image) {{ {body}; return linear(global_avg_pool(y), 10) }}"
+    assert [d.code for d in check("s.space", text)[1]] == ["W004"] * same
+
+
 def test_a_number_named_as_a_default_is_not_the_default() -> None:
     choice = "def f(x, stride) { return conv_3x3(x, stride=stride) | conv_3x3(x) }"
     assert warned("f(y, stride=1|2)", choice) == []

@@ -1,10 +1,14 @@
 """The text of every architecture is read back as that architecture, and no two have one text."""
 
 import itertools
+import random
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
-from epnas_dsl.lang import load_architecture, read_space
+from epnas_dsl.lang import check, load_architecture, read_space
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.counting import count_unordered
 from epnas_dsl.space.expansion import enumerate_level
@@ -71,3 +75,72 @@ def test_an_element_that_leaves_nothing_to_choose_is_chosen_whole(element: str) 
     for architecture in found:
         assert load_architecture(str(architecture), space) == architecture
         assert costs(network_layers(architecture, (3, 8, 8)), (3, 8, 8)).params
+
+
+def expression(generator: random.Random, depth: int, names: Sequence[str] = "abcde") -> str:
+    """A value: sums, subsets, alternatives and comprehensions in each other."""
+    inner = partial(expression, generator, depth - 1)
+    kind = generator.randrange(7 if depth else 1)
+    if kind == 0:
+        return generator.choice(names)
+    if kind == 1:
+        return f"{generator.choice(['relu', 'op', 'f'])}({inner(names)})"
+    if kind == 2:
+        return f"({inner(names)} {generator.choice('||+')} {inner(names)})"
+    quantity = generator.choice(["any of", "some of", "1 of", "2 of"])
+    elements = ", ".join(inner(names) for _ in range(generator.randint(2, 3)))
+    part = f"{quantity} [{elements}]"
+    if kind == 3 and "t" not in names:
+        plain = generator.sample(["a", "b", "c", "relu(a)", "a + b", "b + a"], 3)
+        part = f"{inner((*names, 't'))} + t for t in {quantity} [{', '.join(plain)}]"
+        return f"sum({part})"
+    parts = [part, *(inner(names) for _ in range(generator.randint(0, 2)))]
+    generator.shuffle(parts)
+    return f"{generator.choice(['sum'] * 5 + ['concat'])}({', '.join(parts)})"
+
+
+@pytest.mark.parametrize("start", range(0, 300, 100))
+def test_every_text_of_a_space_without_errors_is_read_back(start: int) -> None:
+    found = Counter[str]()
+    for seed in range(start, start + 100):
+        generator = random.Random(seed)
+        value = " | ".join(expression(generator, 3) for _ in range(generator.randint(1, 2)))
+        values = "; ".join(f"{x} = conv_1x1(image, 4)" for x in "abcde")
+        space, diagnostics = check("s", f"""space s
+        op := relu | swish
+        def f(x) {{ return x + op(x) | op(x) }}
+        network (image) {{
+            {values}; y = {value}; z = conv_1x1(y, 4)
+            return linear(global_avg_pool(z), 10)
+        }}""")  # fmt: skip
+        found.update({d.code for d in diagnostics} if not space else ["read"])
+        if space and space.level_size(1) < 300:
+            architectures = set(enumerate_level(space, 1))
+            texts = {str(a): a for a in architectures}
+            assert len(texts) == len(architectures)
+            for text, architecture in texts.items():
+                assert load_architecture(text, space) == architecture, value
+    assert found["read"] > 15
+    assert found["E211"] > 10
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a + b | b + a", "b + a"),
+        ("sum(some of [a, b]) | b + a", "b + a"),
+        ("sum(s + (a | b) for s in some of [a, b])", "sum(sum(b, a))"),
+        ("sum(some of [sum(b), c, a]) | b", "b"),
+        ("sum(some of [sum(b), c, a]) | b", "sum(sum(b))"),
+        ("concat(some of [a, b]) | concat(b, a)", "concat(b, a)"),
+        ("conv_3x3(a, 8 | 8.0)", "conv_3x3(a, channels=8.0)"),
+        ("sum(sum(2 of [b, t]) for t in some of [b, c])", "sum(b, b) + sum(b, c)"),
+    ],
+)
+def test_of_two_ways_to_read_a_text_that_printed_so_is_meant(value: str, text: str) -> None:
+    head = "a = conv_1x1(image, 4); b = conv_1x1(image, 4); c = conv_1x1(image, 4)"
+    space = read_space(f"space s\nnetwork (image) {{ {head}; y = {value}; z = a + b + c\n"
+                       "return linear(global_avg_pool(y), 10) }")  # fmt: skip
+    architecture = load_architecture(f"s: y = {text}", space)
+    assert str(architecture) == f"s: y = {text}"
+    assert network_layers(architecture, (3, 8, 8))
