@@ -9,7 +9,7 @@ from epnas_dsl.lang import syntax
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import calculate
 from epnas_dsl.space.genotype import print_cells, print_parts, print_term
-from epnas_dsl.space.recognition import Mismatch, first, splits, subset_tree
+from epnas_dsl.space.recognition import Mismatch, any_of, subset_tree
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import (
     Apply,
@@ -35,6 +35,7 @@ from epnas_dsl.space.terms import (
 
 MAX_ATTEMPTS = 20_000
 _JOINED = {"add": "added", "concat": "joined"}
+Expressions = list[syntax.Expression]
 Names = Mapping[str, Term]  # what the variables of comprehensions stand for
 
 
@@ -252,7 +253,7 @@ class _Matcher:
         self, options: Iterable[tuple[int, Term]], node: syntax.Expression, names: Names
     ) -> tuple[int, Tree]:
         """The number of the first term that says the same, and the choices in it."""
-        return first(options, lambda o: (o[0], self.match(o[1], node, names)))
+        return next(any_of(options, lambda o: [(o[0], self.match(o[1], node, names))]))
 
     def apply(self, term: Apply, node: syntax.Expression, names: Names) -> Tree:
         if not isinstance(node, syntax.Call):
@@ -451,11 +452,11 @@ class _Matcher:
             message = f"an operand is missing{such} {_few(_part_texts(part))}"
             raise _Mismatch(message, self.whole(operands), 1)
 
-        def give(split: tuple[list[syntax.Expression], list[syntax.Expression]]) -> dict[int, Tree]:
+        def give(split: tuple[Expressions, Expressions]) -> Iterator[dict[int, Tree]]:
             tree = self.part(part, split[0], names)
-            return {index: tree, **self.parts(rest, split[1], names, commutes)}
+            yield {index: tree, **self.parts(rest, split[1], names, commutes)}
 
-        return first(splits(part, operands, len(rest), commutes), give)
+        return next(any_of(_splits(part, operands, len(rest), commutes), give))
 
     def part(self, part: Term, taken: list[syntax.Expression], names: Names) -> Tree:
         match part:
@@ -514,12 +515,14 @@ class _Matcher:
             if not left:
                 raise _Mismatch(f"`{_text(node)}` is one too many", node.span, 1)
 
-            def fit(option: tuple[int, Term], node: syntax.Expression = node) -> tuple[int, Tree]:
+            def fit(
+                option: tuple[int, Term], node: syntax.Expression = node
+            ) -> Iterator[tuple[int, Tree]]:
                 inner = {**names, term.variable: option[1]}
-                return option[0], self.match(term.body, node, inner)
+                yield option[0], self.match(term.body, node, inner)
 
             try:
-                i, tree = first(left, fit)
+                i, tree = next(any_of(left, fit))
             except _Mismatch as best:
                 if best.of_variable:
                     raise self.not_chosen(term.subset, best.of_variable, found) from None
@@ -532,6 +535,18 @@ class _Matcher:
 
 
 # --- small things ------------------------------------------------------------------------------
+
+
+def _splits(
+    part: Term, given: Expressions, rest: int, commutes: bool
+) -> Iterator[tuple[Expressions, Expressions]]:
+    """What a part of a join may take of what is given, and what it leaves to the `rest` parts."""
+    if part.many:
+        for k in [len(given)] if not rest else range(len(given), -1, -1):
+            yield given[:k], given[k:]
+        return
+    for k in range(len(given) if commutes else min(1, len(given))):
+        yield [given[k]], given[:k] + given[k + 1 :]
 
 
 def _after_levels(first: Statement, label: str, rest: list[Statement]) -> Statement:

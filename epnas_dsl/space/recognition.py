@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice, product
-from typing import TypeVar
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 
 from epnas_dsl.errors import ArchitectureError, LimitError, Span, nearest
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import evaluate
 from epnas_dsl.space.builder import NOMINAL_WIDTH
-from epnas_dsl.space.graph import body_nodes
+from epnas_dsl.space.graph import body_nodes, statement_names
 from epnas_dsl.space.nodes import Graph, Node, nodes
 from epnas_dsl.space.operations import WIDTH
 from epnas_dsl.space.search_space import Body, SearchSpace
@@ -44,7 +44,6 @@ from epnas_dsl.space.terms import (
     Variable,
     decisions,
     disassemble,
-    inside,
     pick,
 )
 
@@ -74,7 +73,7 @@ def from_graph(space: SearchSpace, graphs: Mapping[str, Graph]) -> Architecture:
     noted = {
         name: graph.graph["choices"] for name, graph in graphs.items() if "choices" in graph.graph
     }
-    with suppress(ArchitectureError):
+    with suppress(ArchitectureError, Mismatch):
         return _from_choices(space, noted, listings)
     return from_nodes(space, listings, True)
 
@@ -128,35 +127,40 @@ def from_nodes(
     present = {_block(n) for listing in given.values() for n in listing}
     least = max([1, *(s.level for _, s in space.statements if s.label in present)])
     levels = {width: i for i, width in enumerate(space.widths)}.values()
-    told: ArchitectureError | None = None
+    told: _Mismatch | None = None
     for level in (i for i in levels if i >= least):  # the blocks of a level may have no nodes
         try:
             return _at_level(space, level, given, whole)
-        except ArchitectureError as error:  # it may be of the level that is not said whole
-            told = error if not told or error.diagnostics[0].code == "E314" else told
+        except _Mismatch as reason:  # it may be of the level that is not said whole
+            told = reason if not told or reason.code == "E314" else told
     assert told
-    first = told.diagnostics[0]
-    terms = inside(*(s.term for _, s in space.statements))
-    if first.code == "E313" and any(isinstance(t, Function) and t.decisions for t in terms):
-        raise ArchitectureError(
-            f"the nodes alone do not say what its functions chose, or else {first.message}",
-            code="E314", span=first.span, hint="the text of the architecture, or its JSON, does",
-        )  # fmt: skip
-    raise told
+    raise ArchitectureError(told.message, code=told.code, span=told.span, hint=told.hint)
 
 
 def _at_level(
     space: SearchSpace, level: int, given: Mapping[Body, Sequence[Node]], whole: bool
 ) -> Architecture:
-    found: dict[Statement, Tree] = {}
+    here = [s for _, s in space.statements if s.level <= level]
+    numbers = {s: [0] * len(decisions(s.term)) for s in here}
+
+    def architecture() -> Architecture:
+        return Architecture(space, [n for chosen in numbers.values() for n in chosen])
+
     for body, listing in given.items():
-        ends = whole or body.result.term.decisions > 0
-        found.update(_Body(body, listing, level, ends).recognised())
-    choices = [n for _, s in space.statements if s in found for n in disassemble(s.term, found[s])]
-    architecture = Architecture(space, choices)
-    for body, listing in given.items():
-        _compare(body, listing, body_nodes(architecture, body.name, dead=True), whole)
-    return architecture
+        comparison = _Body(body, listing, level, whole or body.result.term.decisions > 0)
+
+        def same(
+            trees: dict[Statement, Tree], comparison: _Body = comparison,
+            listing: Sequence[Node] = listing,
+        ) -> Iterator[None]:  # fmt: skip
+            comparison.count(len(listing))
+            numbers.update((s, disassemble(s.term, tree)) for s, tree in trees.items())
+            name = comparison.body.name
+            made = body_nodes(architecture(), name, dead=True)
+            yield _compare(comparison.body, listing, made, whole)
+
+        next(any_of(comparison.recognised(), same))
+    return architecture()
 
 
 def _block(node: Node) -> str:
@@ -173,33 +177,6 @@ class Mismatch(Exception):
 
     depth = -1
     code = ""
-
-
-def first(options: Iterable[N], fit: Callable[[N], T]) -> T:
-    """What comes of the first option that fits.
-
-    Raises:
-        Mismatch: none does, for the deepest of their reasons; of no depth where there is none.
-    """
-    reasons: list[Mismatch] = []
-    for option in options:
-        try:
-            return fit(option)
-        except Mismatch as reason:
-            reasons.append(reason)
-    raise max(reasons, key=lambda reason: reason.depth, default=Mismatch())
-
-
-def splits(
-    part: Term, given: list[N], rest: int, commutes: bool
-) -> Iterator[tuple[list[N], list[N]]]:
-    """What a part of a join may take of what is given, and what it leaves to the `rest` parts."""
-    if part.many:
-        for k in [len(given)] if not rest else range(len(given), -1, -1):
-            yield given[:k], given[k:]
-        return
-    for k in range(len(given) if commutes else min(1, len(given))):
-        yield [given[k]], given[:k] + given[k + 1 :]
 
 
 def subset_tree(chosen: Mapping[int, Tree]) -> Tree:
@@ -219,7 +196,7 @@ class _Mismatch(Mismatch):
         self.span: Span | None = node.span if node else None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Scope:
     """What is known inside one body or function: which nodes values are, which numbers.
 
@@ -230,13 +207,96 @@ class _Scope:
 
     values: dict[str, str] = field(default_factory=dict)
     numbers: dict[str, Number] = field(default_factory=dict)
-    arrays: dict[str, list[str]] = field(default_factory=dict)
-    choices: dict[str, Term] = field(default_factory=dict)
-    terms: dict[str, tuple[Term, _Scope | None]] = field(default_factory=dict)
+    arrays: dict[str, list[str]] = field(default_factory=dict, compare=False)
+    choices: dict[str, Term] = field(default_factory=dict, compare=False)
+    terms: dict[str, tuple[Term, _Scope | None]] = field(default_factory=dict, compare=False)
 
-    def copy(self) -> _Scope:
-        """The same, with values and numbers of its own."""
-        return replace(self, values=dict(self.values), numbers=dict(self.numbers))
+    def where(self, label: str, node: str | None) -> _Scope:
+        """The same, but for the node that one label stands for."""
+        if self.values.get(label) == node:
+            return self
+        values = {x: n for x, n in self.values.items() if x != label}
+        return replace(self, values={**values, label: node} if node else values)
+
+
+Ways = Iterator[tuple[Tree, _Scope]]  # the choices that fit, each with what is known then
+
+
+class _Way(NamedTuple):
+    """How far a comparison has come.
+
+    Attributes:
+        done: what has been compared; how, makes no difference to the rest.
+    """
+
+    done: Hashable
+    trees: dict[Any, Tree]
+    scope: _Scope
+
+
+def any_of(options: Iterable[N], fit: Callable[[N], Iterable[T]]) -> Iterator[T]:
+    """All that comes of the options.
+
+    Raises:
+        Mismatch: nothing does, for the deepest of the reasons; of no depth where there is none.
+    """
+    deepest, fits = Mismatch(), False
+    for option in options:
+        try:
+            for found in fit(option):
+                fits = True
+                yield found
+        except Mismatch as reason:
+            deepest = max(deepest, reason, key=lambda r: r.depth)
+    if not fits:
+        raise deepest
+
+
+def _search(start: _Way, onward: Callable[[_Way], Iterator[_Way] | None]) -> Iterator[_Way]:
+    """The ways that lead to an end, depth first; of those that come to the same, one.
+
+    Args:
+        onward: the next steps of a way; None at an end.
+
+    Raises:
+        Mismatch: there are none, for the deepest of the reasons.
+    """
+    deepest, ends = Mismatch(), False
+    met: dict[Hashable, list[_Scope]] = {}
+    waiting = [iter([start])]
+    while waiting:
+        try:
+            for way in waiting[-1]:
+                known = met.setdefault(way.done, [])
+                if way.scope in known:
+                    continue
+                known.append(way.scope)
+                following = onward(way)
+                if following:
+                    waiting.append(following)
+                    break
+                ends = True
+                yield way
+            else:
+                waiting.pop()
+        except Mismatch as reason:
+            deepest = max(deepest, reason, key=lambda r: r.depth)
+    if not ends:
+        raise deepest
+
+
+def _in_turn(steps: Sequence[Callable[[_Scope], Ways]], scope: _Scope) -> Ways:
+    """One step after the other, each with what is known after the one before."""
+
+    def onward(way: _Way) -> Iterator[_Way] | None:
+        n = len(way.trees)
+        if n == len(steps):
+            return None
+        ways = steps[n](way.scope)
+        return (_Way(n + 1, {**way.trees, n: tree}, after) for tree, after in ways)
+
+    for way in _search(_Way(0, {}, scope), onward):
+        yield tuple(way.trees.values()), way.scope
 
 
 def _scope(statements: Sequence[Statement], inputs: Sequence[str]) -> _Scope:
@@ -253,76 +313,88 @@ def _scope(statements: Sequence[Statement], inputs: Sequence[str]) -> _Scope:
 
 
 class _Body:
-    """Compares the statements of a body with the nodes of its graph."""
+    """Compares the statements of a body with the nodes of its graph.
+
+    What is compared gives all ways to choose that fit, or a Mismatch where there are none.
+    """
 
     def __init__(self, body: Body, listing: Sequence[Node], level: int, ends: bool) -> None:
         self.body = body
-        self.present = [s for s in (*body.statements, body.result) if s.level <= level]
+        self.names = {s: name for name, s in statement_names(body, level).items()}
         self.nodes = {n.name: n for n in listing}
         self.roots = roots(listing)
         self.result = listing[-1].name if listing and ends else ""
         self.attempts = 0
 
-    def recognised(self) -> dict[Statement, Tree]:
-        """The choice tree of each decided statement.
-
-        Raises:
-            ArchitectureError: there are none, or not all can be told.
-        """
-        scope = _scope(self.present[:-1], self.body.inputs)
-        versions: dict[str, list[str]] = {x: [x] for x in self.body.inputs}
-        for s in self.present[:-1]:
-            if s.term.kind != "number":
-                seen = versions.setdefault(s.label, [])
-                seen.append(f"{s.label}_{len(seen) + 1}" if seen else s.label)
-        found: dict[Statement, Tree] = {}
-        unsaid: ArchitectureError | None = None
-        for label in versions:
-            self.bind(label, versions, scope)
+    def recognised(self) -> Iterator[dict[Statement, Tree]]:
+        """The choice tree of each decided statement."""
+        statements = list(self.names)
+        scope = _scope(statements[:-1], self.body.inputs)
+        scope.values.update((x, x) for x in self.body.inputs)
+        before: list[str | None] = []
+        for s in statements:
+            before.append(scope.values.pop(s.label, None))
+            root = self.roots.get(self.names[s])
+            if s.term.kind != "number" and root:
+                scope.values[s.label] = root.name
         if self.result:
             scope.values["return"] = self.result
-        for statement in reversed(self.present):
-            target = scope.values.get(statement.label)
-            if versions.get(statement.label):  # what is read below is an earlier value
-                versions[statement.label].pop()
-                self.bind(statement.label, versions, scope)
-            if statement.term.decisions:
-                try:
-                    found[statement] = self.statement(statement, target, scope)
-                except ArchitectureError as error:  # what is another is told before what is unsaid
-                    if error.diagnostics[0].code != "E314":
-                        raise
-                    unsaid = unsaid or error
-            elif target and statement.term.kind != "number":
-                with suppress(_Mismatch):  # it may still tell what the values are that it reads
-                    self.first([target], partial(self.match, statement.term, scope=scope), scope)
-        if unsaid:
-            raise unsaid
-        return found
+        for trees, _ in self.statements(self.body.name, statements, scope, before):
+            yield {s: t for s, t in zip(statements, trees, strict=True) if s.term.decisions}
 
-    def bind(self, label: str, versions: Mapping[str, list[str]], scope: _Scope) -> None:
-        """A label stands for its newest value, at the node of that name where there is one."""
-        scope.values.pop(label, None)
-        newest = versions[label][-1] if versions[label] else ""
-        if newest in self.roots or newest in self.body.inputs:
-            scope.values[label] = self.roots[newest].name if newest in self.roots else newest
+    def statements(
+        self, name: str, statements: Sequence[Statement], scope: _Scope,
+        before: Sequence[str | None] = (),
+    ) -> Ways:  # fmt: skip
+        """The choices in statements, from the last, which all others are read below, to the first.
 
-    def statement(self, statement: Statement, target: str | None, scope: _Scope) -> Tree:
+        Args:
+            name: of the body or function.
+            before: the node that each one's label stood for before, in a body; what a function
+                makes has names that do not tell.
+        """
+
+        def onward(way: _Way) -> Iterator[_Way] | None:
+            assert isinstance(way.done, int)
+            if way.done:
+                i = way.done - 1
+                return self.statement(i, statements[i], way, before[i] if before else "")
+            for i in range(len(statements) - 1, -1, -1):
+                if statements[i].term.decisions and i not in way.trees:
+                    raise _Mismatch(
+                        f"the graph does not say what `{name}.{statements[i].label}` is", None,
+                        hint="a graph tells nothing of what its result does not depend on",
+                        code="E314",
+                    )  # fmt: skip
+            return None
+
+        for way in _search(_Way(len(statements), {}, scope), onward):
+            yield tuple(way.trees.get(i, ()) for i in range(len(statements))), way.scope
+
+    def statement(self, i: int, s: Statement, way: _Way, before: str | None) -> Iterator[_Way]:
+        """The ways of one statement; one that is not said, or has no node, is passed over."""
+        scope, ways = way.scope, None
+        if s.term.kind == "number":
+            if s.label in scope.numbers:
+                ways = self.number(s.term, scope.numbers[s.label], None, scope)
+        else:
+            target = scope.values.get(s.label)
+            if s.label not in scope.terms:  # what is read below is an earlier value
+                scope = scope.where(s.label, before or None)
+            ways = self.match(s.term, target, scope) if target else None
         try:
-            if statement.term.kind == "number" and statement.label in scope.numbers:
-                return self.number(statement.term, scope.numbers[statement.label], scope, None)
-            if target:
-                return self.match(statement.term, target, scope)
-        except _Mismatch as e:
-            raise ArchitectureError(e.message, code=e.code, span=e.span, hint=e.hint) from None
-        raise ArchitectureError(
-            f"the graph does not say what `{self.body.name}.{statement.label}` is", code="E314",
-            hint="a graph tells nothing of what its result does not depend on",
-        )  # fmt: skip
+            for tree, after in ways or ():
+                yield _Way(i, {**way.trees, i: tree} if s.term.decisions else way.trees, after)
+            if ways:
+                return
+        except Mismatch as reason:  # a fixed value of a body may be given as another
+            if reason.code != "E314" and (s.term.decisions or before == ""):
+                raise
+        yield _Way(i, way.trees, scope)
 
     # --- values
 
-    def match(self, term: Term, target: str, scope: _Scope) -> Tree:
+    def match(self, term: Term, target: str, scope: _Scope) -> Ways:
         """The choices that make this term the node of that name."""
         self.count()
         node = self.nodes[target]
@@ -330,11 +402,9 @@ class _Body:
             case Choice():
                 return self.choice(term, target, scope)
             case Value():
-                self.same(term.label, target, scope)
-                return ()
+                return self.same(term.label, target, scope)
             case Last():
-                self.same(scope.arrays[term.array][-1], target, scope)
-                return ()
+                return self.same(scope.arrays[term.array][-1], target, scope)
             case Apply():
                 return self.apply(term, node, scope)
             case Join():
@@ -345,306 +415,317 @@ class _Body:
                 if called != " ".join(cells) or len(node.inputs) != len(term.inputs):
                     raise _Mismatch(f"`{called}` where `{' '.join(cells)}` stands", node)
                 pairs = zip(term.inputs, node.inputs, strict=True)
-                trees = [self.match(t, i, scope) for t, i in pairs]
+                steps = [partial(self.match, t, i) for t, i in pairs]
                 if term.width:
-                    trees.append(self.width(term.width, node, scope))
-                return tuple(trees)
+                    steps.append(partial(self.width, term.width, node))
+                return _in_turn(steps, scope)
         raise TypeError(term)
 
-    def count(self) -> None:
-        self.attempts += 1
+    def count(self, attempts: int = 1) -> None:
+        self.attempts += attempts
         if self.attempts > MAX_ATTEMPTS:
             raise LimitError("this graph takes too long to compare with its space", code="E913")
 
-    def width(self, term: Term, node: Node, scope: _Scope) -> Tree:
+    def width(self, term: Term, node: Node, scope: _Scope) -> Ways:
         known = dict(node.settings)
         if WIDTH in known:
-            return self.number(term, known[WIDTH], scope, node)
+            return self.number(term, known[WIDTH], node, scope)
         if term.decisions:
-            raise ArchitectureError(
-                f"the graph does not say how wide `{node.name}` is", code="E314", span=node.span,
+            raise _Mismatch(
+                f"the graph does not say how wide `{node.name}` is", node, code="E314",
                 hint="the text of the architecture, or its JSON, does",
             )  # fmt: skip
-        return ()
+        return iter([((), scope)])
 
-    def same(self, label: str, target: str, scope: _Scope) -> None:
+    def same(self, label: str, target: str, scope: _Scope) -> Ways:
         if label not in scope.values and label in scope.terms:  # it must be able to stand there
             term, around = scope.terms[label]
-            self.match(term, target, (around or scope).copy())
-        if scope.values.setdefault(label, target) != target:
+            next(self.match(term, target, around or scope))
+        if scope.values.get(label, target) != target:
             raise _Mismatch(f"`{target}` where `{label}` stands", self.nodes[target])
+        yield (), scope.where(label, target)
 
-    def first(self, options: Iterable[N], fit: Callable[[N], T], scope: _Scope) -> T:
-        """As `first`; what an option that does not fit made known is forgotten."""
-
-        def undone(option: N) -> T:
-            before = dict(scope.values), dict(scope.numbers)
-            try:
-                return fit(option)
-            except Mismatch:
-                scope.values, scope.numbers = before
-                raise
-
-        return first(options, undone)
-
-    def choice(self, term: Choice, target: str, scope: _Scope) -> Tree:
+    def choice(self, term: Choice, target: str, scope: _Scope) -> Ways:
         try:
-            return self.one_of(_likely(term.alternatives, target, scope), target, scope)
-        except _Mismatch as best:
-            if best.depth == 0 and all(isinstance(a, Value) for a in term.alternatives):
+            yield from self.one_of(enumerate(term.alternatives), target, scope)
+        except Mismatch as best:
+            if best.depth <= 0 and all(isinstance(a, Value) for a in term.alternatives):
                 raise _reads(target, term.alternatives, self.nodes[target]) from None
             raise
 
-    def one_of(
-        self, options: Iterable[tuple[int, Term]], target: str, scope: _Scope
-    ) -> tuple[int, Tree]:
-        """The number of the first term that is the node of that name, and the choices in it."""
-        return self.first(options, lambda o: (o[0], self.match(o[1], target, scope)), scope)
+    def one_of(self, options: Iterable[tuple[int, Term]], target: str, scope: _Scope) -> Ways:
+        """The numbers of the terms that are the node of that name, and the choices in them."""
 
-    def apply(self, term: Apply, node: Node, scope: _Scope) -> Tree:
-        callee, inputs, arguments = self.callee(term, term.callee, node, scope)
-        if isinstance(inputs, int):  # of an operation: the node reads them
-            if len(node.inputs) != inputs:
-                raise _Mismatch(f"`{node.operation}` of {len(node.inputs)} values", node, 1)
-            reads: list[str | None] = list(node.inputs)
-        else:
-            reads = list(inputs)
-        trees = [callee]
-        for inner, read in zip(term.inputs, reads, strict=True):
-            if read is None and inner.decisions:
-                raise _Mismatch(
-                    f"nothing reads what `{node.name}` is made of", node, 1, code="E314"
-                )
-            try:
-                trees.append(self.match(inner, read, scope) if read is not None else ())
-            except _Mismatch as e:
-                e.depth += 2
-                e.span = e.span or node.span
-                raise
-        return (*trees, *arguments)
+        def fit(option: tuple[int, Term]) -> Ways:
+            ways = self.match(option[1], target, scope)
+            return (((option[0], tree), after) for tree, after in ways)
 
-    def callee(
-        self, term: Apply, callee: Term, node: Node, scope: _Scope
-    ) -> tuple[Tree, int | list[str | None], list[Tree]]:
-        """The choices in an operation; how many values it reads, or which; those in arguments."""
+        return any_of(_likely(options, target, scope), fit)
+
+    def apply(self, term: Apply, node: Node, scope: _Scope) -> Ways:
+        def read(found: tuple[Tree, _Scope]) -> Ways:
+            (callee, reads, arguments), known = found
+            pairs = zip(term.inputs, reads, strict=True)
+            steps = [partial(self.read, inner, name, node) for inner, name in pairs]
+            return (((callee, *t, *arguments), after) for t, after in _in_turn(steps, known))
+
+        return any_of(self.callee(term, term.callee, node, scope), read)
+
+    def read(self, term: Term, target: str | None, node: Node, scope: _Scope) -> Ways:
+        """What a node reads; None: a function that does not read it."""
+        if target is None and term.decisions:
+            raise _Mismatch(f"nothing reads what `{node.name}` is made of", node, 1, code="E314")
+        try:
+            yield from self.match(term, target, scope) if target else iter([((), scope)])
+        except _Mismatch as e:
+            e.depth += 2
+            e.span = e.span or node.span
+            raise
+
+    def callee(self, term: Apply, callee: Term, node: Node, scope: _Scope) -> Ways:
+        """The choices in an operation, the values that it reads, the choices in arguments."""
         if isinstance(callee, Choice):
-            options = enumerate(callee.alternatives)
+
+            def fit(option: tuple[int, Term]) -> Ways:
+                ways = self.callee(term, option[1], node, scope)
+                return ((((option[0], tree), *rest), after) for (tree, *rest), after in ways)
+
             try:
-                i, (tree, inputs, arguments) = self.first(
-                    options, lambda o: (o[0], self.callee(term, o[1], node, scope)), scope
-                )
+                yield from any_of(enumerate(callee.alternatives), fit)
             except _Mismatch as best:
                 if best.depth > 0:
                     raise
                 names = list(dict.fromkeys(callees(callee)))
                 message = f"`{node.operation}` is not one of {', '.join(names)}"
                 raise _Mismatch(message, node, 0, nearest(node.operation, names)) from None
-            return (i, tree), inputs, arguments
+            return
         if isinstance(callee, Function):
-            return self.function(term, callee, node, scope)
+            yield from self.function(term, callee, node, scope)
+            return
         assert isinstance(callee, Operation)
         if node.operation != callee.name:
             raise _Mismatch(f"`{node.operation}` where `{callee.name}` stands", node, 0,
                             nearest(node.operation, [callee.name]))  # fmt: skip
-        known = dict(node.settings)
-        written = {n for n, _ in (*callee.arguments, *term.arguments)}
+        known, arguments = dict(node.settings), (*callee.arguments, *term.arguments)
+        written = {n for n, _ in arguments}
         if more := known.keys() - written - {WIDTH}:
             raise _Mismatch(f"`{node.operation}` has no `{min(more)}=` here", node, 1)
         missing = [n for n in written if n not in known]
         if missing:
             raise _Mismatch(f"`{node.operation}` needs `{missing[0]}=`", node, 1)
+        if len(node.inputs) != len(term.inputs):
+            raise _Mismatch(f"`{node.operation}` of {len(node.inputs)} values", node, 1)
+        steps = [partial(self.number, t, known[n], node) for n, t in arguments]
         if term.width and WIDTH not in known and node.width.isdecimal():
-            self.number(term.width, int(node.width), scope, node)
-        own = [self.number(t, known[n], scope, node) for n, t in callee.arguments]
-        given = [self.number(t, known[n], scope, node) for n, t in term.arguments]
-        return tuple(own), len(term.inputs), given
+            steps.append(partial(self.number, term.width, int(node.width), node))
+        own = len(callee.arguments)
+        for trees, after in _in_turn(steps, scope):
+            yield (trees[:own], node.inputs, trees[own : len(arguments)]), after
 
-    def function(
-        self, term: Apply, function: Function, node: Node, scope: _Scope
-    ) -> tuple[Tree, list[str | None], list[Tree]]:
+    def function(self, term: Apply, function: Function, node: Node, scope: _Scope) -> Ways:
         """The body of a function is compared like that of a cell; its names are its own."""
         inner = _scope(function.statements, function.inputs)
+        inner.values["return"] = node.name
         made = {s.label for s in function.statements}
         for label, read in zip(function.inputs, term.inputs, strict=True):
             if label not in made:
                 inner.terms[label] = read, scope
-        for name, argument in (*function.arguments, *term.arguments):
+        arguments = (*function.arguments, *term.arguments)
+        for name, argument in arguments:
             inner.choices[name] = argument
             inner.numbers.pop(name, None)  # `channels` of the cell, where a function has its own
             if not argument.decisions:
                 with suppress(KeyError):
                     inner.numbers[name] = evaluate(argument, (), scope.numbers)
-        trees = [self.match(function.result, node.name, inner)]
-        for s in reversed(function.statements):
-            if s.term.kind == "number":
-                trees += self.arguments([(s.label, s.term)], inner, inner, node)
-                continue
-            target = inner.values.pop(s.label, None)  # what is read below is an earlier value
-            if target is None and s.term.decisions:
-                raise _Mismatch(
-                    f"nothing reads `{s.label}` of `{function.name}`", node, 1, code="E314"
-                )
-            trees.append(self.match(s.term, target, inner) if target else ())
-        own = self.arguments(function.arguments, inner, scope, node)
-        given = self.arguments(term.arguments, inner, scope, node)
-        reads = [inner.values.get(x) for x in function.inputs]
-        return (*own, *reversed(trees)), reads, given
+        own = len(function.arguments)
 
-    def arguments(
-        self, arguments: Sequence[tuple[str, Term]], inner: _Scope, scope: _Scope, node: Node
-    ) -> list[Tree]:
-        found: list[Tree] = []
-        for name, term in arguments:
-            if term.decisions and name not in inner.numbers:
-                raise _Mismatch(f"nothing tells what `{name}` is", node, 1, code="E314")
-            decided = term.decisions and name in inner.numbers
-            found.append(self.number(term, inner.numbers[name], scope, node) if decided else ())
-        return found
+        def outside(found: tuple[Tree, _Scope]) -> Ways:
+            trees, known = found
+            steps = [partial(self.argument, n, t, known, node) for n, t in arguments]
+            reads = [known.values.get(x) for x in function.inputs]
+            for given, after in _in_turn(steps, scope):
+                yield ((*given[:own], *trees), reads, given[own:]), after
 
-    def number(self, term: Term, value: Number | None, scope: _Scope, node: Node | None) -> Tree:
+        statements = (*function.statements, Statement("return", function.result))
+        return any_of(self.statements(function.name, statements, inner), outside)
+
+    def argument(self, name: str, term: Term, inner: _Scope, node: Node, scope: _Scope) -> Ways:
+        if name in inner.numbers:
+            return self.number(term, inner.numbers[name], node, scope)
+        if term.decisions:
+            raise _Mismatch(f"nothing tells what `{name}` is", node, 1, code="E314")
+        return iter([((), scope)])
+
+    def number(self, term: Term, value: Number | None, node: Node | None, scope: _Scope) -> Ways:
         """The choices that give a number this value."""
         if value is None:
             raise _Mismatch("a number is missing", node, 1)
-        if isinstance(term, Variable):
-            if scope.numbers.setdefault(term.name, value) != value:
-                raise _Mismatch(f"{value} where {scope.numbers[term.name]} stands", node, 1)
-            return ()
-        for i in range(min(term.size, MAX_NUMBERS)):
-            tree = pick(term, i)
-            known = self.solved(term, tree, value, scope.numbers, scope)
-            if known is not None:
-                scope.numbers = known
-                return tree
-        raise _Mismatch(f"{value} does not fit here", node, 1)
+        ways = (
+            (tree, scope if known == scope.numbers else replace(scope, numbers=known))
+            for tree in (pick(term, i) for i in range(min(term.size, MAX_NUMBERS)))
+            for known in self.solved(term, tree, value, scope.numbers, scope)
+        )
+        found = next(ways, None)
+        if not found:
+            raise _Mismatch(f"{value} does not fit here", node, 1)
+        yield found
+        yield from ways
 
     def solved(
         self, term: Term, tree: Tree, value: Number, numbers: dict[str, Number], scope: _Scope
-    ) -> dict[str, Number] | None:
+    ) -> Iterator[dict[str, Number]]:
         """The numbers, chosen ones that were not known included, for which this is the value."""
         self.count()
+        if isinstance(term, Variable) and term.name not in numbers:
+            yield {**numbers, term.name: value}
+            return
         try:
-            return numbers if evaluate(term, tree, numbers) == value else None
+            if evaluate(term, tree, numbers) == value:
+                yield numbers
         except KeyError as unknown:
             name = str(unknown.args[0])
-        chosen = scope.choices.get(name)
-        if chosen is None:
-            return numbers  # unseen here; looked at when the architecture is built again
-        for i in range(min(chosen.size, MAX_NUMBERS)):
-            with suppress(KeyError):
-                known = {**numbers, name: evaluate(chosen, pick(chosen, i), numbers)}
-                found = self.solved(term, tree, value, known, scope)
-                if found is not None:
-                    return found
-        return None
+            if name not in scope.choices:
+                yield numbers  # unseen here; looked at when the architecture is built again
+            for known in self.settings(name, numbers, scope):
+                yield from self.solved(term, tree, value, known, scope)
+
+    def settings(
+        self, name: str, numbers: dict[str, Number], scope: _Scope
+    ) -> Iterator[dict[str, Number]]:
+        """What a number may be that is chosen, or made of chosen ones, with what those are."""
+        term = scope.choices.get(name)
+        for i in range(min(term.size, MAX_NUMBERS) if term else 0):
+            try:
+                yield {**numbers, name: evaluate(term, pick(term, i), numbers)}
+            except KeyError as unknown:
+                for known in self.settings(str(unknown.args[0]), numbers, scope):
+                    yield {**known, name: evaluate(term, pick(term, i), known)}
 
     # --- sums and concatenations
 
-    def join(self, term: Join, node: Node, scope: _Scope) -> Tree:
-        several = node.operation == term.operator
-        ways = product([[*node.inputs], [node.name]] if several else [[node.name]], (False, True))
-        parts = list(enumerate(term.parts))
+    def join(self, term: Join, node: Node, scope: _Scope) -> Ways:
+        alone = [[node.name]]
+        several = [[*node.inputs], *alone] if node.operation == term.operator else alone
         try:
-            trees = self.first(ways, lambda way: self.parts(parts, way[0], scope, way[1]), scope)
-        except _Mismatch as e:
-            e.span = e.span or node.span
-            raise
-        return tuple(trees[i] for i in range(len(parts)))
+            yield from any_of(several, lambda targets: self.parts(term.parts, targets, scope))
+        except Mismatch as e:
+            reason = e if isinstance(e, _Mismatch) else _Mismatch("a value is missing", node)
+            reason.span = reason.span or node.span
+            raise reason from None
 
-    def parts(
-        self, parts: list[tuple[int, Term]], targets: list[str], scope: _Scope, commutes: bool
-    ) -> dict[int, Tree]:
-        """Give every value to a part; parts of several values take what fits."""
-        single = [(i, p) for i, p in parts if not p.many]
-        if commutes and len(single) != len(parts):
-            parts = single + [(i, p) for i, p in parts if p.many]
-        if not parts:
-            if targets:
-                raise _Mismatch(f"`{targets[0]}` is one too many", self.nodes[targets[0]])
-            return {}
-        (index, part), rest = parts[0], parts[1:]
+    def parts(self, parts: Sequence[Term], targets: Sequence[str], scope: _Scope) -> Ways:
+        """Every value is that of a part, or of an element of one, each of another."""
+        order = sorted(enumerate(parts), key=lambda p: p[1].many)
 
-        def give(split: tuple[list[str], list[str]]) -> dict[int, Tree]:
-            tree = self.part(part, split[0], scope)
-            return {index: tree, **self.parts(rest, split[1], scope, commutes)}
+        def onward(way: _Way) -> Iterator[_Way] | None:
+            n = len(way.trees)
+            if n == len(targets):
+                self.check_numbers(parts, way.trees, targets)
+                return None
+            free = [(i, p) for i, p in order if p.many or (i, 0) not in way.trees]
+            likely = _likely(free, targets[n], way.scope)
+            if not likely:
+                raise _Mismatch(f"`{targets[n]}` is one too many", self.nodes[targets[n]])
+            return any_of(likely, lambda part: self.taken(*part, targets[n], way))
 
-        try:
-            return self.first(splits(part, targets, len(rest), commutes), give, scope)
-        except Mismatch as best:
-            if isinstance(part, Value) and part.optional and part.label not in self.roots:
-                return {index: (), **self.parts(rest, targets, scope, commutes)}
-            raise best if best.depth >= 0 else _Mismatch("a value is missing", None) from None
+        for way in _search(_Way(frozenset(), {}, scope), onward):
+            chosen: list[dict[int, Tree]] = [{} for _ in parts]
+            for (i, j), tree in way.trees.items():
+                chosen[i][j] = tree
+            yield tuple(map(_part_tree, parts, chosen)), way.scope
 
-    def part(self, part: Term, taken: list[str], scope: _Scope) -> Tree:
+    def taken(self, i: int, part: Term, target: str, way: _Way) -> Iterator[_Way]:
+        """The ways in which a value is that of one part, or of an element that is not taken."""
         match part:
             case Subset():
-                return self.subset(part, taken, scope)
+                ways = self.element(i, part.elements, target, way.trees, way.scope)
             case Each():
-                return self.each(part, taken, scope)
+                ways = self.each(i, part, target, way)
             case Unused():
-                self.chosen([Value(x) for x in scope.arrays.get(part.array, [])], taken, scope)
-                return ()
-        return self.match(part, taken[0], scope)
-
-    def subset(self, term: Subset, taken: list[str], scope: _Scope) -> Tree:
-        chosen = self.chosen(term.elements, taken, scope)
-        self.check_number(term, chosen, taken)
-        return subset_tree(chosen)
-
-    def chosen(self, elements: Sequence[Term], taken: list[str], scope: _Scope) -> dict[int, Tree]:
-        """Which elements these nodes are, each another one, and the choices in them."""
-        found: dict[int, Tree] = {}
-        for target in taken:
-            i, found[i] = self.element(elements, target, found, scope)
-        return found
+                elements = [Value(x) for x in way.scope.arrays.get(part.array, [])]
+                ways = self.element(i, elements, target, way.trees, way.scope)
+            case _:
+                ways = (((0, t), after) for t, after in self.match(part, target, way.scope))
+        for (j, tree), after in ways:
+            trees = {**way.trees, (i, j): tree}
+            yield _Way(frozenset(trees), trees, after)
 
     def element(
-        self, elements: Sequence[Term], target: str, taken: Mapping[int, object], scope: _Scope
-    ) -> tuple[int, Tree]:
-        """The first element not taken that this node can be."""
+        self, i: int, elements: Sequence[Term], target: str, taken: Container[tuple[int, int]],
+        scope: _Scope,
+    ) -> Ways:  # fmt: skip
+        """The elements not taken that this node can be."""
+        left = [(j, e) for j, e in enumerate(elements) if (i, j) not in taken]
         try:
-            left = [o for o in _likely(elements, target, scope) if o[0] not in taken]
-            return self.one_of(left, target, scope)
+            yield from self.one_of(left, target, scope)
         except Mismatch as e:
             raise e if e.code == "E314" else _reads(target, elements, self.nodes[target]) from None
 
-    def each(self, term: Each, taken: list[str], scope: _Scope) -> Tree:
-        """`op(s) for s in ..`: what the body reads is the element."""
-        elements: dict[int, Tree] = {}
-        bodies: dict[int, Tree] = {}
-        outer = scope.values.pop(term.variable, None)
-        for target in taken:
-            body = self.match(term.body, target, scope)
-            read = scope.values.pop(term.variable, None)
-            if read is None:
-                raise _Mismatch(f"`{target}` reads none of the elements", self.nodes[target])
-            try:
-                i, elements[i] = self.element(term.subset.elements, read, elements, scope)
-            except _Mismatch as e:
-                e.depth, e.span = max(e.depth, 2), self.nodes[target].span
-                raise
-            bodies[i] = body
-        if outer:
-            scope.values[term.variable] = outer
-        self.check_number(term.subset, elements, taken)
-        subset = subset_tree(elements)
-        if term.is_product and term.body.size == 1:
-            return (subset, ())
-        return (subset, *(bodies[i] for i in subset[0]))
+    def each(self, i: int, term: Each, target: str, way: _Way) -> Ways:
+        """`op(s) for s in ..`: what the body reads is the element; or any, where it reads none."""
+        elements = term.subset.elements
+        outer = way.scope.values.get(term.variable)
 
-    def check_number(self, term: Subset, chosen: Mapping[int, Tree], taken: list[str]) -> None:
-        if not term.least <= len(chosen) <= term.most:
-            need = str(term.least) if term.least == term.most else f"at least {term.least}"
-            last = self.nodes[taken[-1]] if taken else None
-            raise _Mismatch(f"{len(chosen)} values where {need} are needed", last, 1)
+        def fit(found: tuple[Tree, _Scope]) -> Ways:
+            body, after = found
+            read, scope = after.values.get(term.variable), after.where(term.variable, outer)
+            ways: Ways
+            if read:
+                ways = self.element(i, elements, read, way.trees, scope)
+            else:
+                ways = (
+                    ((j, pick(e, 0)), scope)
+                    for j, e in enumerate(elements)
+                    if (i, j) not in way.trees
+                )
+            return (((j, (tree, body)), known) for (j, tree), known in ways)
+
+        try:
+            yield from any_of(
+                self.match(term.body, target, way.scope.where(term.variable, None)), fit
+            )
+        except _Mismatch as e:
+            e.depth, e.span = max(e.depth, 2), self.nodes[target].span
+            raise
+
+    def check_numbers(
+        self, parts: Sequence[Term], taken: Iterable[tuple[int, int]], targets: Sequence[str]
+    ) -> None:
+        """Refuse parts of which too many or too few values are there."""
+        counts = Counter(i for i, _ in taken)
+        for i, part in enumerate(parts):
+            term = part.subset if isinstance(part, Each) else part
+            last = self.nodes[targets[-1]] if targets else None
+            if isinstance(term, Subset) and not term.least <= counts[i] <= term.most:
+                need = str(term.least) if term.least == term.most else f"at least {term.least}"
+                raise _Mismatch(f"{counts[i]} values where {need} are needed", last, 1)
+            left_out = isinstance(part, Value) and part.optional and part.label not in self.roots
+            if not (part.many or counts[i] or left_out):
+                raise _Mismatch("a value is missing", None)
 
 
-def _likely(terms: Sequence[Term], target: str, scope: _Scope) -> list[tuple[int, Term]]:
-    """The terms with their positions, the value known to be that node first."""
+def _part_tree(part: Term, chosen: Mapping[int, Tree]) -> Tree:
+    """The choice tree of a part of a join from those of its elements."""
+    match part:
+        case Subset():
+            return subset_tree(chosen)
+        case Each():
+            subset = subset_tree({j: tree for j, (tree, _) in chosen.items()})
+            fixed = part.is_product and part.body.size == 1
+            return (subset, ()) if fixed else (subset, *(chosen[j][1] for j in subset[0]))
+        case Unused():
+            return ()
+    return chosen.get(0, ())
 
-    def unknown(pair: tuple[int, Term]) -> bool:
-        return not (isinstance(pair[1], Value) and scope.values.get(pair[1].label) == target)
 
-    return sorted(enumerate(terms), key=unknown)
+def _likely(
+    options: Iterable[tuple[int, Term]], target: str, scope: _Scope
+) -> list[tuple[int, Term]]:
+    """The options without values known to be other nodes, those known to be this one first."""
+    known = [
+        (scope.values.get(t.label) if isinstance(t, Value) else None, (i, t)) for i, t in options
+    ]
+    return [o for n, o in known if n == target] + [o for n, o in known if n is None]
 
 
 def _reads(target: str, elements: Sequence[Term], node: Node) -> _Mismatch:
@@ -708,11 +789,10 @@ def _made(built: Sequence[Node]) -> dict[str, Node]:
     return roots(built) | roots([node for node in built if node.name in alive])
 
 
-def _differs(body: Body, label: str, node: Node) -> ArchitectureError:
-    return ArchitectureError(
-        f"`{body.name}.{label}` is another one in every architecture of the space", code="E313",
-        span=node.span, hint="`epnas show SPACE` tells what is chosen; the rest is fixed",
-    )  # fmt: skip
+def _differs(body: Body, label: str, node: Node) -> _Mismatch:
+    message = f"`{body.name}.{label}` is another one in every architecture of the space"
+    hint = "`epnas show SPACE` tells what is chosen; the rest is fixed"
+    return _Mismatch(message, node, 0, hint)
 
 
 def digests(listing: Sequence[Node], leaves: set[str] | None = None) -> dict[str, bytes]:
