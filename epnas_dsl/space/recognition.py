@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, reduce
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -203,6 +203,7 @@ class _Scope:
     Attributes:
         terms: what stands behind the labels that are given once, with the scope that it reads
             (None: this one).
+        again: the labels that are given more than once.
     """
 
     values: dict[str, str] = field(default_factory=dict)
@@ -210,6 +211,7 @@ class _Scope:
     arrays: dict[str, list[str]] = field(default_factory=dict, compare=False)
     choices: dict[str, Term] = field(default_factory=dict, compare=False)
     terms: dict[str, tuple[Term, _Scope | None]] = field(default_factory=dict, compare=False)
+    again: set[str] = field(default_factory=set, compare=False)
 
     def where(self, label: str, node: str | None) -> _Scope:
         """The same, but for the node that one label stands for."""
@@ -307,7 +309,9 @@ def _scope(statements: Sequence[Statement], inputs: Sequence[str]) -> _Scope:
             scope.arrays.setdefault(s.array, []).append(s.label)
         if s.term.kind == "number":
             scope.choices[s.label] = s.term
-        elif times[s.label] == 1:
+        elif times[s.label] > 1:
+            scope.again.add(s.label)
+        else:
             scope.terms[s.label] = s.term, None
     return scope
 
@@ -320,7 +324,8 @@ class _Body:
 
     def __init__(self, body: Body, listing: Sequence[Node], level: int, ends: bool) -> None:
         self.body = body
-        self.names = {s: name for name, s in statement_names(body, level).items()}
+        self.names = statement_names(body, level)
+        self.places = {name: i for i, name in enumerate(self.names)}
         self.nodes = {n.name: n for n in listing}
         self.roots = roots(listing)
         self.result = listing[-1].name if listing and ends else ""
@@ -328,15 +333,14 @@ class _Body:
 
     def recognised(self) -> Iterator[dict[Statement, Tree]]:
         """The choice tree of each decided statement."""
-        statements = list(self.names)
+        statements = list(self.names.values())
         scope = _scope(statements[:-1], self.body.inputs)
         scope.values.update((x, x) for x in self.body.inputs)
         before: list[str | None] = []
-        for s in statements:
+        for name, s in self.names.items():
             before.append(scope.values.pop(s.label, None))
-            root = self.roots.get(self.names[s])
-            if s.term.kind != "number" and root:
-                scope.values[s.label] = root.name
+            if s.term.kind != "number" and name in self.roots:
+                scope.values[s.label] = self.roots[name].name
         if self.result:
             scope.values["return"] = self.result
         for trees, _ in self.statements(self.body.name, statements, scope, before):
@@ -344,52 +348,60 @@ class _Body:
 
     def statements(
         self, name: str, statements: Sequence[Statement], scope: _Scope,
-        before: Sequence[str | None] = (),
+        before: Sequence[str | None] | None = None,
     ) -> Ways:  # fmt: skip
         """The choices in statements, from the last, which all others are read below, to the first.
 
         Args:
             name: of the body or function.
-            before: the node that each one's label stood for before, in a body; what a function
-                makes has names that do not tell.
+            before: the node that each one's label stands for before it; None: names do not tell.
         """
 
         def onward(way: _Way) -> Iterator[_Way] | None:
-            assert isinstance(way.done, int)
             if way.done:
                 i = way.done - 1
-                return self.statement(i, statements[i], way, before[i] if before else "")
-            for i in range(len(statements) - 1, -1, -1):
-                if statements[i].term.decisions and i not in way.trees:
-                    raise _Mismatch(
-                        f"the graph does not say what `{name}.{statements[i].label}` is", None,
-                        hint="a graph tells nothing of what its result does not depend on",
-                        code="E314",
-                    )  # fmt: skip
+                return self.statement(name, i, statements[i], way, before)
+            unsaid = [s.label for i, s in enumerate(statements)
+                      if s.term.decisions and i not in way.trees]  # fmt: skip
+            if unsaid:
+                raise _Mismatch(
+                    f"the graph does not say what `{name}.{unsaid[-1]}` is", None, code="E314",
+                    hint="a graph tells nothing of what its result does not depend on",
+                )  # fmt: skip
             return None
 
         for way in _search(_Way(len(statements), {}, scope), onward):
             yield tuple(way.trees.get(i, ()) for i in range(len(statements))), way.scope
 
-    def statement(self, i: int, s: Statement, way: _Way, before: str | None) -> Iterator[_Way]:
-        """The ways of one statement; one that is not said, or has no node, is passed over."""
+    def statement(
+        self, name: str, i: int, s: Statement, way: _Way, before: Sequence[str | None] | None
+    ) -> Iterator[_Way]:
+        """The ways of one statement; one of which the graph does not tell is passed over."""
         scope, ways = way.scope, None
-        if s.term.kind == "number":
-            if s.label in scope.numbers:
-                ways = self.number(s.term, scope.numbers[s.label], None, scope)
-        else:
-            target = scope.values.get(s.label)
-            if s.label not in scope.terms:  # what is read below is an earlier value
-                scope = scope.where(s.label, before or None)
-            ways = self.match(s.term, target, scope) if target else None
+        node = self.nodes.get(scope.values.get(s.label, ""))
+        value = scope.numbers.get(s.label) if s.term.kind == "number" else None
+        if s.label in scope.again:
+            scope = scope.where(s.label, before[i] if before else None)
+        if before and node and self.places.get(_block(node), 0) > i:
+            raise _Mismatch(f"`{node.name}` where `{s.label}` stands", node)
         try:
+            if value is not None:
+                ways = self.number(s.term, value, None, scope)
+            elif node:
+                ways = self.match(s.term, node.name, scope)
             for tree, after in ways or ():
                 yield _Way(i, {**way.trees, i: tree} if s.term.decisions else way.trees, after)
             if ways:
                 return
-        except Mismatch as reason:  # a fixed value of a body may be given as another
-            if reason.code != "E314" and (s.term.decisions or before == ""):
+        except Mismatch as reason:
+            if reason.code != "E314" and (s.term.decisions or not node):
                 raise
+            if (
+                not s.term.decisions
+                and node
+                and (node.operation != "input" or node.name in self.body.inputs)
+            ):
+                raise _differs(name, s.label, node) from None
         yield _Way(i, way.trees, scope)
 
     # --- values
@@ -440,7 +452,9 @@ class _Body:
     def same(self, label: str, target: str, scope: _Scope) -> Ways:
         if label not in scope.values and label in scope.terms:  # it must be able to stand there
             term, around = scope.terms[label]
-            next(self.match(term, target, around or scope))
+            if not around:
+                around = reduce(lambda known, x: known.where(x, None), scope.again, scope)
+            next(self.match(term, target, around))
         if scope.values.get(label, target) != target:
             raise _Mismatch(f"`{target}` where `{label}` stands", self.nodes[target])
         yield (), scope.where(label, target)
@@ -762,11 +776,11 @@ def _compare(body: Body, given: Sequence[Node], built: Sequence[Node], whole: bo
         if node.operation == "input":
             continue
         if not twin or ours[twin.name] != theirs[node.name]:
-            raise _differs(body, label, node)
+            raise _differs(body.name, label, node)
         asked = zip(listings, (ours, theirs), (twin, node), strict=True)
         twice, once = (Counter(d[n] for n in _below(x, top.name, leaves)) for x, d, top in asked)
         if twice != once:  # two of a kind are not one that is read twice
-            raise _differs(body, label, node)
+            raise _differs(body.name, label, node)
 
 
 def _below(listing: Mapping[str, Node], top: str, leaves: set[str]) -> set[str]:
@@ -789,8 +803,8 @@ def _made(built: Sequence[Node]) -> dict[str, Node]:
     return roots(built) | roots([node for node in built if node.name in alive])
 
 
-def _differs(body: Body, label: str, node: Node) -> _Mismatch:
-    message = f"`{body.name}.{label}` is another one in every architecture of the space"
+def _differs(name: str, label: str, node: Node) -> _Mismatch:
+    message = f"`{name}.{label}` is another one in every architecture of the space"
     hint = "`epnas show SPACE` tells what is chosen; the rest is fixed"
     return _Mismatch(message, node, 0, hint)
 
