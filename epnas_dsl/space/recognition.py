@@ -204,6 +204,8 @@ class _Scope:
         terms: what stands behind the labels that are given once, with the scope that it reads
             (None: this one).
         again: the labels that are given more than once.
+        named: whether a node tells by its name which of the statements made it, as in a body.
+        passes: whether nothing is made here, only passed on.
     """
 
     values: dict[str, str] = field(default_factory=dict)
@@ -212,6 +214,8 @@ class _Scope:
     choices: dict[str, Term] = field(default_factory=dict, compare=False)
     terms: dict[str, tuple[Term, _Scope | None]] = field(default_factory=dict, compare=False)
     again: set[str] = field(default_factory=set, compare=False)
+    named: bool = False
+    passes: bool = field(default=False, compare=False)
 
     def where(self, label: str, node: str | None) -> _Scope:
         """The same, but for the node that one label stands for."""
@@ -234,6 +238,18 @@ class _Way(NamedTuple):
     done: Hashable
     trees: dict[Any, Tree]
     scope: _Scope
+
+
+class _Told(NamedTuple):
+    """What the names of nodes tell of a statement of a body.
+
+    Attributes:
+        before: the node for which its label stood before.
+        passes: whether it made none.
+    """
+
+    before: str | None
+    passes: bool
 
 
 def any_of(options: Iterable[N], fit: Callable[[N], Iterable[T]]) -> Iterator[T]:
@@ -325,7 +341,6 @@ class _Body:
     def __init__(self, body: Body, listing: Sequence[Node], level: int, ends: bool) -> None:
         self.body = body
         self.names = statement_names(body, level)
-        self.places = {name: i for i, name in enumerate(self.names)}
         self.nodes = {n.name: n for n in listing}
         self.roots = roots(listing)
         self.result = listing[-1].name if listing and ends else ""
@@ -336,31 +351,28 @@ class _Body:
         statements = list(self.names.values())
         scope = _scope(statements[:-1], self.body.inputs)
         scope.values.update((x, x) for x in self.body.inputs)
-        before: list[str | None] = []
+        told = []
         for name, s in self.names.items():
-            before.append(scope.values.pop(s.label, None))
-            if s.term.kind != "number" and name in self.roots:
+            made = name in self.roots or s is self.body.result
+            told.append(_Told(scope.values.pop(s.label, None), not made))
+            if name in self.roots and s.term.kind != "number":
                 scope.values[s.label] = self.roots[name].name
         if self.result:
             scope.values["return"] = self.result
-        for trees, _ in self.statements(self.body.name, statements, scope, before):
+        scope = replace(scope, named=True)
+        for trees, _ in self.statements(self.body.name, statements, scope, told):
             yield {s: t for s, t in zip(statements, trees, strict=True) if s.term.decisions}
 
     def statements(
         self, name: str, statements: Sequence[Statement], scope: _Scope,
-        before: Sequence[str | None] | None = None,
+        told: Sequence[_Told] = (),
     ) -> Ways:  # fmt: skip
-        """The choices in statements, from the last, which all others are read below, to the first.
-
-        Args:
-            name: of the body or function.
-            before: the node that each one's label stands for before it; None: names do not tell.
-        """
+        """The choices in the statements of a body or function, from the last to the first."""
 
         def onward(way: _Way) -> Iterator[_Way] | None:
             if way.done:
                 i = way.done - 1
-                return self.statement(name, i, statements[i], way, before)
+                return self.statement(name, i, statements[i], way, told[i] if told else None)
             unsaid = [s.label for i, s in enumerate(statements)
                       if s.term.decisions and i not in way.trees]  # fmt: skip
             if unsaid:
@@ -374,16 +386,16 @@ class _Body:
             yield tuple(way.trees.get(i, ()) for i in range(len(statements))), way.scope
 
     def statement(
-        self, name: str, i: int, s: Statement, way: _Way, before: Sequence[str | None] | None
+        self, name: str, i: int, s: Statement, way: _Way, told: _Told | None
     ) -> Iterator[_Way]:
         """The ways of one statement; one of which the graph does not tell is passed over."""
         scope, ways = way.scope, None
         node = self.nodes.get(scope.values.get(s.label, ""))
         value = scope.numbers.get(s.label) if s.term.kind == "number" else None
         if s.label in scope.again:
-            scope = scope.where(s.label, before[i] if before else None)
-        if before and node and self.places.get(_block(node), 0) > i:
-            raise _Mismatch(f"`{node.name}` where `{s.label}` stands", node)
+            scope = scope.where(s.label, told and told.before)
+        if told:
+            scope = replace(scope, passes=told.passes)
         try:
             if value is not None:
                 ways = self.number(s.term, value, None, scope)
@@ -410,6 +422,8 @@ class _Body:
         """The choices that make this term the node of that name."""
         self.count()
         node = self.nodes[target]
+        if scope.passes and isinstance(term, Stack | CellCall):
+            raise _Mismatch(f"`{target}` is not made here", node)
         match term:
             case Choice():
                 return self.choice(term, target, scope)
@@ -454,6 +468,7 @@ class _Body:
             term, around = scope.terms[label]
             if not around:
                 around = reduce(lambda known, x: known.where(x, None), scope.again, scope)
+                around = replace(around, passes=scope.passes or scope.named)
             next(self.match(term, target, around))
         if scope.values.get(label, target) != target:
             raise _Mismatch(f"`{target}` where `{label}` stands", self.nodes[target])
@@ -517,7 +532,7 @@ class _Body:
             yield from self.function(term, callee, node, scope)
             return
         assert isinstance(callee, Operation)
-        if node.operation != callee.name:
+        if node.operation != callee.name or scope.passes:
             raise _Mismatch(f"`{node.operation}` where `{callee.name}` stands", node, 0,
                             nearest(node.operation, [callee.name]))  # fmt: skip
         known, arguments = dict(node.settings), (*callee.arguments, *term.arguments)
@@ -539,7 +554,7 @@ class _Body:
     def function(self, term: Apply, function: Function, node: Node, scope: _Scope) -> Ways:
         """The body of a function is compared like that of a cell; its names are its own."""
         inner = _scope(function.statements, function.inputs)
-        inner.values["return"] = node.name
+        inner = replace(inner, passes=scope.passes, values={"return": node.name})
         made = {s.label for s in function.statements}
         for label, read in zip(function.inputs, term.inputs, strict=True):
             if label not in made:
@@ -619,7 +634,8 @@ class _Body:
 
     def join(self, term: Join, node: Node, scope: _Scope) -> Ways:
         alone = [[node.name]]
-        several = [[*node.inputs], *alone] if node.operation == term.operator else alone
+        makes = node.operation == term.operator and not scope.passes
+        several = [[*node.inputs], *alone] if makes else alone
         try:
             yield from any_of(several, lambda targets: self.parts(term.parts, targets, scope))
         except Mismatch as e:
