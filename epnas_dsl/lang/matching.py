@@ -9,6 +9,7 @@ from epnas_dsl.lang import syntax
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import calculate
 from epnas_dsl.space.genotype import print_cells, print_parts, print_term
+from epnas_dsl.space.operations import OPERATIONS
 from epnas_dsl.space.recognition import Mismatch, any_of, subset_tree
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import (
@@ -204,7 +205,7 @@ class _Matcher:
             case Join():
                 return self.join(term, node, names)
             case Operation() | Function():
-                return self.callee(term, node, [], [], names)
+                return self.callee(term, node, None, names)
             case Constant() | Formula():
                 try:
                     return self.formula(term, node, names)
@@ -260,37 +261,33 @@ class _Matcher:
             what = _text(node)
             raise _Mismatch(f"`{what}` is no operation on a value, such as "
                             f"`{_example(term)}`", node.span, 0)  # fmt: skip
-        n = len(term.inputs)
-        callee_tree: Tree | None = None
         if isinstance(term.callee, Choice):
-            callee_tree = self.callee_choice(term.callee, node, term, names)
+            tree = self.callee_choice(term.callee, node, term, names)
+            callee = term.callee.alternatives[tree[0]]
         else:
-            given = [k for k, _ in term.arguments]
-            callee_tree = self.callee(term.callee, node, node.arguments[n:], given, names)
-        if len(node.arguments) < n:
-            raise _Mismatch(f"`{node.name}` works on {n} value{'s' if n > 1 else ''}", node.span, 2)
-        trees = [callee_tree]
-        for inner, argument in zip(term.inputs, node.arguments, strict=False):
+            callee, tree = term.callee, self.callee(term.callee, node, term, names)
+        given, n = _given(callee, node, term), len(term.inputs)
+        trees = [tree]
+        for i, inner in enumerate(term.inputs):
+            if _input(callee, i) not in given:
+                values = f"{n} value{'s' if n > 1 else ''}"
+                raise _Mismatch(f"`{node.name}` works on {values}", node.span, 2)
             try:
-                trees.append(self.match(inner, argument, names))
+                trees.append(self.match(inner, given[_input(callee, i)][0], names))
             except _Mismatch as e:
                 e.depth += 2
                 raise
-        keywords = {k.name: k.value for k in node.keywords}
         for name, inner in term.arguments:
-            value = keywords.get(name)
-            if value is None:
+            if name not in given:
                 raise _Mismatch(f"`{node.name}` needs `{name}=`", node.span, 2)
-            trees.append(self.match(inner, value, names))
+            trees.append(self.match(inner, given[name][0], names))
         return tuple(trees)
 
     def callee_choice(self, term: Choice, node: syntax.Call, applied: Apply, names: Names) -> Tree:
         misses: list[_Mismatch] = []
-        rest = node.arguments[len(applied.inputs) :]
-        given = [k for k, _ in applied.arguments]
         for i, alternative in enumerate(term.alternatives):
             try:
-                return (i, self.callee(alternative, node, rest, given, names))
+                return (i, self.callee(alternative, node, applied, names))
             except _Mismatch as e:
                 misses.append(e)
         best = max(misses, key=lambda e: e.depth)
@@ -304,9 +301,8 @@ class _Matcher:
                         nearest(node.name, options))  # fmt: skip
 
     def callee(
-        self, term: Term, node: syntax.Expression, rest: Sequence[syntax.Expression],
-        given: Sequence[str], names: Names,
-    ) -> Tree:  # fmt: skip
+        self, term: Term, node: syntax.Expression, applied: Apply | None, names: Names
+    ) -> Tree:
         """An operation or a function by its name, its own arguments and its body."""
         if isinstance(term, Choice):
             raise TypeError(term)
@@ -315,28 +311,21 @@ class _Matcher:
         if name != term.name:
             raise _Mismatch(f"`{_name(node)}` where `{term.name}` fits", _span(node), 0,
                             nearest(name, [term.name]))  # fmt: skip
-        keywords = _keywords(node)
-        own = [n for n, _ in term.arguments]
-        for k in keywords.values():
-            if k.name not in own and k.name not in given:
-                raise _Mismatch(f"`{name}` has no `{k.name}` here", k.span, 1,
-                                nearest(k.name, [*own, *given]))  # fmt: skip
+        given = _given(term, node, applied)
+        known = [n for n, _ in (*term.arguments, *(applied.arguments if applied else ()))]
+        inputs = [_input(term, i) for i in range(len(applied.inputs) if applied else 0)]
+        for key, (_, span) in given.items():
+            if key not in known and key not in inputs:
+                raise _Mismatch(f"`{name}` has no `{key}` here", span, 1, nearest(key, known))
         trees: list[Tree] = []
-        positional = list(rest)
         for argument, inner in term.arguments:
-            if argument in keywords:
-                value = keywords[argument].value
-            elif positional:
-                value = positional.pop(0)
-            else:
+            if argument not in given:
                 raise _Mismatch(f"`{name}` needs `{argument}=`", node.span, 1)
             try:
-                trees.append(self.match(inner, value, names))
+                trees.append(self.match(inner, given[argument][0], names))
             except _Mismatch as e:
                 e.depth += 1
                 raise
-        if positional:
-            raise _Mismatch(f"`{name}` takes fewer arguments", positional[0].span, 1)
         if isinstance(term, Function):
             trees += self.function_body(term, node)
         elif isinstance(node, syntax.Call) and node.body is not None:
@@ -589,6 +578,30 @@ def _keywords(node: syntax.Expression) -> dict[str, syntax.Keyword]:
             raise _Mismatch(f"`{keyword.name}` is given twice", keyword.span, 1)
         found[keyword.name] = keyword
     return found
+
+
+def _input(callee: Term, i: int) -> str:
+    """What an input of an operation or a function is called."""
+    return callee.inputs[i] if isinstance(callee, Function) else f"input {i + 1}"
+
+
+def _given(
+    callee: Term, node: syntax.Expression, applied: Apply | None
+) -> dict[str, tuple[syntax.Expression, Span]]:
+    """What a call gives, by name: that without one is for what is not named, in its order."""
+    found = {n: (k.value, k.span) for n, k in _keywords(node).items()}
+    if isinstance(callee, Function):
+        order = list(callee.parameters)
+    else:
+        assert isinstance(callee, Operation)
+        order = [_input(callee, i) for i in range(len(applied.inputs) if applied else 0)]
+        order += [n for n, _ in OPERATIONS[callee.name].parameters]
+    free = [n for n in order if n not in found]
+    arguments = node.arguments if isinstance(node, syntax.Call) else ()
+    if len(arguments) > len(free):
+        span = arguments[len(free)].span
+        raise _Mismatch(f"`{callee.name}` takes fewer arguments", span, 1)
+    return found | {n: (a, a.span) for n, a in zip(free, arguments, strict=False)}
 
 
 def _start(span: Span, text: str) -> Span:

@@ -217,13 +217,18 @@ class Statement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Function(Term):
-    """A function of the space, possibly with arguments, that waits for its inputs."""
+    """A function of the space, possibly with arguments, that waits for its inputs.
+
+    Attributes:
+        parameters: what it takes, inputs or arguments or left out, in order.
+    """
 
     name: str
     inputs: tuple[str, ...]
     arguments: tuple[tuple[str, Term], ...]
     statements: tuple[Statement, ...]
     result: Term
+    parameters: tuple[str, ...] = field(default=(), compare=False)
     kind: ClassVar[str] = "operation"
 
     @property
