@@ -144,6 +144,7 @@ class _Matcher:
 
     def __init__(self) -> None:
         self.attempts = 0
+        self.commutes = False
         self.here: Span | None = None
 
     def whole(self, nodes: Sequence[syntax.Expression]) -> Span:
@@ -181,8 +182,12 @@ class _Matcher:
         return found
 
     def statement(self, statement: Statement, node: syntax.Assign | syntax.Return) -> list[int]:
+        def read(commutes: bool) -> Iterator[Tree]:
+            self.commutes = commutes
+            yield self.match(statement.term, node.value, {})
+
         try:
-            tree = self.match(statement.term, node.value, {})
+            tree = next(any_of((False, True), read))  # as it is printed before any other order
         except _Mismatch as e:
             raise ArchitectureError(e.message, code="E303", span=e.span, hint=e.hint) from None
         return disassemble(statement.term, tree)
@@ -311,11 +316,13 @@ class _Matcher:
         if name != term.name:
             raise _Mismatch(f"`{_name(node)}` where `{term.name}` fits", _span(node), 0,
                             nearest(name, [term.name]))  # fmt: skip
-        given = _given(term, node, applied)
+        given, named = _given(term, node, applied), _keywords(node)
         known = [n for n, _ in (*term.arguments, *(applied.arguments if applied else ()))]
         inputs = [_input(term, i) for i in range(len(applied.inputs) if applied else 0)]
         for key, (_, span) in given.items():
             if key not in known and key not in inputs:
+                if key not in named:
+                    raise _Mismatch(f"`{name}` takes fewer arguments", span, 1)
                 raise _Mismatch(f"`{name}` has no `{key}` here", span, 1, nearest(key, known))
         trees: list[Tree] = []
         for argument, inner in term.arguments:
@@ -407,7 +414,7 @@ class _Matcher:
         try:
             trees = self.parts(parts, operands, names, commutes=False)
         except _Mismatch:
-            if term.operator != "add":
+            if not (self.commutes and term.operator == "add"):
                 raise
             trees = self.parts(parts, operands, names, commutes=True)
         return tuple(trees[i] for i in range(len(term.parts)))
