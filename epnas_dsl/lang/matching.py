@@ -10,7 +10,7 @@ from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import calculate
 from epnas_dsl.space.genotype import print_cells, print_parts, print_term
 from epnas_dsl.space.operations import OPERATIONS
-from epnas_dsl.space.recognition import Mismatch, any_of, subset_tree
+from epnas_dsl.space.recognition import Mismatch, first, subset_tree
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import (
     Apply,
@@ -182,12 +182,12 @@ class _Matcher:
         return found
 
     def statement(self, statement: Statement, node: syntax.Assign | syntax.Return) -> list[int]:
-        def read(commutes: bool) -> Iterator[Tree]:
+        def read(commutes: bool) -> Tree:
             self.commutes = commutes
-            yield self.match(statement.term, node.value, {})
+            return self.match(statement.term, node.value, {})
 
         try:
-            tree = next(any_of((False, True), read))  # as it is printed before any other order
+            tree = first((False, True), read)  # as it is printed before any other order
         except _Mismatch as e:
             raise ArchitectureError(e.message, code="E303", span=e.span, hint=e.hint) from None
         return disassemble(statement.term, tree)
@@ -259,7 +259,7 @@ class _Matcher:
         self, options: Iterable[tuple[int, Term]], node: syntax.Expression, names: Names
     ) -> tuple[int, Tree]:
         """The number of the first term that says the same, and the choices in it."""
-        return next(any_of(options, lambda o: [(o[0], self.match(o[1], node, names))]))
+        return first(options, lambda o: (o[0], self.match(o[1], node, names)))
 
     def apply(self, term: Apply, node: syntax.Expression, names: Names) -> Tree:
         if not isinstance(node, syntax.Call):
@@ -271,21 +271,21 @@ class _Matcher:
             callee = term.callee.alternatives[tree[0]]
         else:
             callee, tree = term.callee, self.callee(term.callee, node, term, names)
-        given, n = _given(callee, node, term), len(term.inputs)
+        n = len(term.inputs)
+        values, given = _given(callee, node, n)
+        if len(values) < n:
+            raise _Mismatch(f"`{node.name}` works on {n} value{'s' if n > 1 else ''}", node.span, 2)
         trees = [tree]
-        for i, inner in enumerate(term.inputs):
-            if _input(callee, i) not in given:
-                values = f"{n} value{'s' if n > 1 else ''}"
-                raise _Mismatch(f"`{node.name}` works on {values}", node.span, 2)
+        for inner, argument in zip(term.inputs, values, strict=True):
             try:
-                trees.append(self.match(inner, given[_input(callee, i)][0], names))
+                trees.append(self.match(inner, argument, names))
             except _Mismatch as e:
                 e.depth += 2
                 raise
         for name, inner in term.arguments:
             if name not in given:
                 raise _Mismatch(f"`{node.name}` needs `{name}=`", node.span, 2)
-            trees.append(self.match(inner, given[name][0], names))
+            trees.append(self.match(inner, given[name], names))
         return tuple(trees)
 
     def callee_choice(self, term: Choice, node: syntax.Call, applied: Apply, names: Names) -> Tree:
@@ -316,20 +316,19 @@ class _Matcher:
         if name != term.name:
             raise _Mismatch(f"`{_name(node)}` where `{term.name}` fits", _span(node), 0,
                             nearest(name, [term.name]))  # fmt: skip
-        given, named = _given(term, node, applied), _keywords(node)
+        _, given = _given(term, node, len(applied.inputs) if applied else 0)
         known = [n for n, _ in (*term.arguments, *(applied.arguments if applied else ()))]
-        inputs = [_input(term, i) for i in range(len(applied.inputs) if applied else 0)]
-        for key, (_, span) in given.items():
-            if key not in known and key not in inputs:
-                if key not in named:
-                    raise _Mismatch(f"`{name}` takes fewer arguments", span, 1)
-                raise _Mismatch(f"`{name}` has no `{key}` here", span, 1, nearest(key, known))
+        for key in given.keys() - set(known):
+            keyword = _keywords(node).get(key)
+            if not keyword:
+                raise _Mismatch(f"`{name}` takes fewer arguments", given[key].span, 1)
+            raise _Mismatch(f"`{name}` has no `{key}` here", keyword.span, 1, nearest(key, known))
         trees: list[Tree] = []
         for argument, inner in term.arguments:
             if argument not in given:
                 raise _Mismatch(f"`{name}` needs `{argument}=`", node.span, 1)
             try:
-                trees.append(self.match(inner, given[argument][0], names))
+                trees.append(self.match(inner, given[argument], names))
             except _Mismatch as e:
                 e.depth += 1
                 raise
@@ -448,11 +447,11 @@ class _Matcher:
             message = f"an operand is missing{such} {_few(_part_texts(part))}"
             raise _Mismatch(message, self.whole(operands), 1)
 
-        def give(split: tuple[Expressions, Expressions]) -> Iterator[dict[int, Tree]]:
+        def give(split: tuple[Expressions, Expressions]) -> dict[int, Tree]:
             tree = self.part(part, split[0], names)
-            yield {index: tree, **self.parts(rest, split[1], names, commutes)}
+            return {index: tree, **self.parts(rest, split[1], names, commutes)}
 
-        return next(any_of(_splits(part, operands, len(rest), commutes), give))
+        return first(_splits(part, operands, len(rest), commutes), give)
 
     def part(self, part: Term, taken: list[syntax.Expression], names: Names) -> Tree:
         match part:
@@ -511,14 +510,12 @@ class _Matcher:
             if not left:
                 raise _Mismatch(f"`{_text(node)}` is one too many", node.span, 1)
 
-            def fit(
-                option: tuple[int, Term], node: syntax.Expression = node
-            ) -> Iterator[tuple[int, Tree]]:
+            def fit(option: tuple[int, Term], node: syntax.Expression = node) -> tuple[int, Tree]:
                 inner = {**names, term.variable: option[1]}
-                yield option[0], self.match(term.body, node, inner)
+                return option[0], self.match(term.body, node, inner)
 
             try:
-                i, tree = next(any_of(left, fit))
+                i, tree = first(left, fit)
             except _Mismatch as best:
                 if best.of_variable:
                     raise self.not_chosen(term.subset, best.of_variable, found) from None
@@ -587,28 +584,23 @@ def _keywords(node: syntax.Expression) -> dict[str, syntax.Keyword]:
     return found
 
 
-def _input(callee: Term, i: int) -> str:
-    """What an input of an operation or a function is called."""
-    return callee.inputs[i] if isinstance(callee, Function) else f"input {i + 1}"
-
-
 def _given(
-    callee: Term, node: syntax.Expression, applied: Apply | None
-) -> dict[str, tuple[syntax.Expression, Span]]:
-    """What a call gives, by name: that without one is for what is not named, in its order."""
-    found = {n: (k.value, k.span) for n, k in _keywords(node).items()}
+    callee: Term, node: syntax.Expression, n: int
+) -> tuple[Expressions, dict[str, syntax.Expression]]:
+    """The `n` values that a call gives, or less; its numbers, those without a name in order."""
     if isinstance(callee, Function):
-        order = list(callee.parameters)
+        inputs, order = callee.inputs, callee.parameters
     else:
-        assert isinstance(callee, Operation)
-        order = [_input(callee, i) for i in range(len(applied.inputs) if applied else 0)]
-        order += [n for n, _ in OPERATIONS[callee.name].parameters]
-    free = [n for n in order if n not in found]
+        inputs = tuple(f"input {i}" for i in range(n))
+        order = (*inputs, *(x for x, _ in OPERATIONS[_head(callee)].parameters))
+    found = {name: k.value for name, k in _keywords(node).items()}
+    free = [x for x in order if x not in found]
     arguments = node.arguments if isinstance(node, syntax.Call) else ()
     if len(arguments) > len(free):
         span = arguments[len(free)].span
-        raise _Mismatch(f"`{callee.name}` takes fewer arguments", span, 1)
-    return found | {n: (a, a.span) for n, a in zip(free, arguments, strict=False)}
+        raise _Mismatch(f"`{_head(callee)}` takes fewer arguments", span, 1)
+    found |= zip(free, arguments, strict=False)
+    return [found.pop(x) for x in inputs if x in found], found
 
 
 def _start(span: Span, text: str) -> Span:

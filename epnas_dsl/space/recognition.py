@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial, reduce
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -142,25 +142,21 @@ def _at_level(
 ) -> Architecture:
     here = [s for _, s in space.statements if s.level <= level]
     numbers = {s: [0] * len(decisions(s.term)) for s in here}
-
-    def architecture() -> Architecture:
-        return Architecture(space, [n for chosen in numbers.values() for n in chosen])
-
     for body, listing in given.items():
-        comparison = _Body(body, listing, level, whole or body.result.term.decisions > 0)
+        ways = _Body(body, listing, level, whole or body.result.term.decisions > 0).recognised()
+        next(any_of(ways, partial(_built, space, numbers, body, listing, whole)))
+    return Architecture(space, [n for chosen in numbers.values() for n in chosen])
 
-        def same(
-            trees: dict[Statement, Tree], comparison: _Body = comparison,
-            listing: Sequence[Node] = listing,
-        ) -> Iterator[None]:  # fmt: skip
-            comparison.count(len(listing))
-            numbers.update((s, disassemble(s.term, tree)) for s, tree in trees.items())
-            name = comparison.body.name
-            made = body_nodes(architecture(), name, dead=True)
-            yield _compare(comparison.body, listing, made, whole)
 
-        next(any_of(comparison.recognised(), same))
-    return architecture()
+def _built(
+    space: SearchSpace, numbers: dict[Statement, list[int]], body: Body, listing: Sequence[Node],
+    whole: bool, trees: Mapping[Statement, Tree],
+) -> Iterator[None]:  # fmt: skip
+    """Note the numbers chosen in a body, if they make these nodes."""
+    numbers.update((s, disassemble(s.term, tree)) for s, tree in trees.items())
+    architecture = Architecture(space, [n for chosen in numbers.values() for n in chosen])
+    _compare(body, listing, body_nodes(architecture, body.name, dead=True), whole)
+    yield
 
 
 def _block(node: Node) -> str:
@@ -240,16 +236,9 @@ class _Way(NamedTuple):
     scope: _Scope
 
 
-class _Told(NamedTuple):
-    """What the names of nodes tell of a statement of a body.
-
-    Attributes:
-        before: the node for which its label stood before.
-        passes: whether it made none.
-    """
-
-    before: str | None
-    passes: bool
+def first(options: Iterable[N], fit: Callable[[N], T]) -> T:
+    """What comes of the first option that fits, or the deepest reason why none does."""
+    return next(any_of(options, lambda option: [fit(option)]))
 
 
 def any_of(options: Iterable[N], fit: Callable[[N], Iterable[T]]) -> Iterator[T]:
@@ -344,6 +333,7 @@ class _Body:
         self.nodes = {n.name: n for n in listing}
         self.roots = roots(listing)
         self.result = listing[-1].name if listing and ends else ""
+        self.before: list[str | None] = []  # for each statement: what had its label before
         self.attempts = 0
 
     def recognised(self) -> Iterator[dict[Statement, Tree]]:
@@ -351,28 +341,24 @@ class _Body:
         statements = list(self.names.values())
         scope = _scope(statements[:-1], self.body.inputs)
         scope.values.update((x, x) for x in self.body.inputs)
-        told = []
         for name, s in self.names.items():
-            made = name in self.roots or s is self.body.result
-            told.append(_Told(scope.values.pop(s.label, None), not made))
+            self.before.append(scope.values.pop(s.label, None))
             if name in self.roots and s.term.kind != "number":
                 scope.values[s.label] = self.roots[name].name
         if self.result:
             scope.values["return"] = self.result
         scope = replace(scope, named=True)
-        for trees, _ in self.statements(self.body.name, statements, scope, told):
+        for trees, _ in self.statements(self.body.name, statements, scope):
+            self.count(len(self.nodes))
             yield {s: t for s, t in zip(statements, trees, strict=True) if s.term.decisions}
 
-    def statements(
-        self, name: str, statements: Sequence[Statement], scope: _Scope,
-        told: Sequence[_Told] = (),
-    ) -> Ways:  # fmt: skip
+    def statements(self, name: str, statements: Sequence[Statement], scope: _Scope) -> Ways:
         """The choices in the statements of a body or function, from the last to the first."""
 
         def onward(way: _Way) -> Iterator[_Way] | None:
             if way.done:
                 i = way.done - 1
-                return self.statement(name, i, statements[i], way, told[i] if told else None)
+                return self.statement(name, i, statements[i], way)
             unsaid = [s.label for i, s in enumerate(statements)
                       if s.term.decisions and i not in way.trees]  # fmt: skip
             if unsaid:
@@ -385,17 +371,17 @@ class _Body:
         for way in _search(_Way(len(statements), {}, scope), onward):
             yield tuple(way.trees.get(i, ()) for i in range(len(statements))), way.scope
 
-    def statement(
-        self, name: str, i: int, s: Statement, way: _Way, told: _Told | None
-    ) -> Iterator[_Way]:
+    def statement(self, name: str, i: int, s: Statement, way: _Way) -> Iterator[_Way]:
         """The ways of one statement; one of which the graph does not tell is passed over."""
         scope, ways = way.scope, None
         node = self.nodes.get(scope.values.get(s.label, ""))
         value = scope.numbers.get(s.label) if s.term.kind == "number" else None
         if s.label in scope.again:
-            scope = scope.where(s.label, told and told.before)
-        if told:
-            scope = replace(scope, passes=told.passes)
+            scope = scope.where(s.label, self.before[i] if scope.named else None)
+        if scope.named:
+            scope = replace(
+                scope, passes=list(self.names)[i] not in self.roots and s.label != "return"
+            )
         try:
             if value is not None:
                 ways = self.number(s.term, value, None, scope)
@@ -406,13 +392,10 @@ class _Body:
             if ways:
                 return
         except Mismatch as reason:
-            if reason.code != "E314" and (s.term.decisions or not node):
-                raise
-            if (
-                not s.term.decisions
-                and node
-                and (node.operation != "input" or node.name in self.body.inputs)
-            ):
+            if s.term.decisions or not node:
+                if reason.code != "E314":
+                    raise
+            elif node.operation != "input" or node.name in self.body.inputs:
                 raise _differs(name, s.label, node) from None
         yield _Way(i, way.trees, scope)
 
@@ -437,13 +420,13 @@ class _Body:
                 return self.join(term, node, scope)
             case Stack() | CellCall():
                 cells = term.cells if isinstance(term, Stack) else (term.cell,)
-                called = node.text.partition("(")[0]
+                called, settings = node.text.partition("(")[0], dict(node.settings)
                 if called != " ".join(cells) or len(node.inputs) != len(term.inputs):
                     raise _Mismatch(f"`{called}` where `{' '.join(cells)}` stands", node)
                 pairs = zip(term.inputs, node.inputs, strict=True)
                 steps = [partial(self.match, t, i) for t, i in pairs]
                 if term.width:
-                    steps.append(partial(self.width, term.width, node))
+                    steps.append(partial(self.argument, WIDTH, term.width, settings, node))
                 return _in_turn(steps, scope)
         raise TypeError(term)
 
@@ -452,23 +435,12 @@ class _Body:
         if self.attempts > MAX_ATTEMPTS:
             raise LimitError("this graph takes too long to compare with its space", code="E913")
 
-    def width(self, term: Term, node: Node, scope: _Scope) -> Ways:
-        known = dict(node.settings)
-        if WIDTH in known:
-            return self.number(term, known[WIDTH], node, scope)
-        if term.decisions:
-            raise _Mismatch(
-                f"the graph does not say how wide `{node.name}` is", node, code="E314",
-                hint="the text of the architecture, or its JSON, does",
-            )  # fmt: skip
-        return iter([((), scope)])
-
     def same(self, label: str, target: str, scope: _Scope) -> Ways:
         if label not in scope.values and label in scope.terms:  # it must be able to stand there
             term, around = scope.terms[label]
             if not around:
-                around = reduce(lambda known, x: known.where(x, None), scope.again, scope)
-                around = replace(around, passes=scope.passes or scope.named)
+                known = {x: n for x, n in scope.values.items() if x not in scope.again}
+                around = replace(scope, values=known, passes=scope.passes or scope.named)
             next(self.match(term, target, around))
         if scope.values.get(label, target) != target:
             raise _Mismatch(f"`{target}` where `{label}` stands", self.nodes[target])
@@ -570,7 +542,7 @@ class _Body:
 
         def outside(found: tuple[Tree, _Scope]) -> Ways:
             trees, known = found
-            steps = [partial(self.argument, n, t, known, node) for n, t in arguments]
+            steps = [partial(self.argument, n, t, known.numbers, node) for n, t in arguments]
             reads = [known.values.get(x) for x in function.inputs]
             for given, after in _in_turn(steps, scope):
                 yield ((*given[:own], *trees), reads, given[own:]), after
@@ -578,57 +550,46 @@ class _Body:
         statements = (*function.statements, Statement("return", function.result))
         return any_of(self.statements(function.name, statements, inner), outside)
 
-    def argument(self, name: str, term: Term, inner: _Scope, node: Node, scope: _Scope) -> Ways:
-        if name in inner.numbers:
-            return self.number(term, inner.numbers[name], node, scope)
+    def argument(
+        self, name: str, term: Term, known: Mapping[str, Number], node: Node, scope: _Scope
+    ) -> Ways:
+        if name in known:
+            return self.number(term, known[name], node, scope)
         if term.decisions:
-            raise _Mismatch(f"nothing tells what `{name}` is", node, 1, code="E314")
+            raise _Mismatch(f"the graph does not say what `{name}` is", node, 1, code="E314",
+                            hint="the text of the architecture, or its JSON, does")  # fmt: skip
         return iter([((), scope)])
 
-    def number(self, term: Term, value: Number | None, node: Node | None, scope: _Scope) -> Ways:
+    def number(self, term: Term, value: Number, node: Node | None, scope: _Scope) -> Ways:
         """The choices that give a number this value."""
-        if value is None:
-            raise _Mismatch("a number is missing", node, 1)
-        ways = (
-            (tree, scope if known == scope.numbers else replace(scope, numbers=known))
-            for tree in (pick(term, i) for i in range(min(term.size, MAX_NUMBERS)))
-            for known in self.solved(term, tree, value, scope.numbers, scope)
-        )
-        found = next(ways, None)
-        if not found:
-            raise _Mismatch(f"{value} does not fit here", node, 1)
-        yield found
-        yield from ways
-
-    def solved(
-        self, term: Term, tree: Tree, value: Number, numbers: dict[str, Number], scope: _Scope
-    ) -> Iterator[dict[str, Number]]:
-        """The numbers, chosen ones that were not known included, for which this is the value."""
-        self.count()
-        if isinstance(term, Variable) and term.name not in numbers:
-            yield {**numbers, term.name: value}
+        if isinstance(term, Variable) and term.name not in scope.numbers:
+            yield (), replace(scope, numbers={**scope.numbers, term.name: value})
             return
+        fits = False
+        for tree in (pick(term, i) for i in range(min(term.size, MAX_NUMBERS))):
+            for known, number in self.worked_out(term, tree, scope.numbers, scope):
+                if number in {value, None}:
+                    fits = True
+                    yield tree, scope if known is scope.numbers else replace(scope, numbers=known)
+        if not fits:
+            raise _Mismatch(f"{value} does not fit here", node, 1)
+
+    def worked_out(
+        self, term: Term, tree: Tree, numbers: dict[str, Number], scope: _Scope
+    ) -> Iterator[tuple[dict[str, Number], Number | None]]:
+        """A number, with all others, in each way to choose those in it; None: not known here."""
+        self.count()
         try:
-            if evaluate(term, tree, numbers) == value:
-                yield numbers
+            yield numbers, evaluate(term, tree, numbers)
         except KeyError as unknown:
             name = str(unknown.args[0])
-            if name not in scope.choices:
-                yield numbers  # unseen here; looked at when the architecture is built again
-            for known in self.settings(name, numbers, scope):
-                yield from self.solved(term, tree, value, known, scope)
-
-    def settings(
-        self, name: str, numbers: dict[str, Number], scope: _Scope
-    ) -> Iterator[dict[str, Number]]:
-        """What a number may be that is chosen, or made of chosen ones, with what those are."""
-        term = scope.choices.get(name)
-        for i in range(min(term.size, MAX_NUMBERS) if term else 0):
-            try:
-                yield {**numbers, name: evaluate(term, pick(term, i), numbers)}
-            except KeyError as unknown:
-                for known in self.settings(str(unknown.args[0]), numbers, scope):
-                    yield {**known, name: evaluate(term, pick(term, i), known)}
+            chosen = scope.choices.get(name)
+            for i in range(min(chosen.size, MAX_NUMBERS) if chosen else 0):
+                for known, number in self.worked_out(chosen, pick(chosen, i), numbers, scope):
+                    if number is not None:
+                        yield from self.worked_out(term, tree, {**known, name: number}, scope)
+            if not chosen:
+                yield numbers, None
 
     # --- sums and concatenations
 
@@ -699,21 +660,14 @@ class _Body:
         def fit(found: tuple[Tree, _Scope]) -> Ways:
             body, after = found
             read, scope = after.values.get(term.variable), after.where(term.variable, outer)
-            ways: Ways
-            if read:
-                ways = self.element(i, elements, read, way.trees, scope)
-            else:
-                ways = (
-                    ((j, pick(e, 0)), scope)
-                    for j, e in enumerate(elements)
-                    if (i, j) not in way.trees
-                )
+            left = (((j, pick(e, 0)), scope) for j, e in enumerate(elements)
+                    if (i, j) not in way.trees)  # fmt: skip
+            ways = self.element(i, elements, read, way.trees, scope) if read else left
             return (((j, (tree, body)), known) for (j, tree), known in ways)
 
+        unread = way.scope.where(term.variable, None)
         try:
-            yield from any_of(
-                self.match(term.body, target, way.scope.where(term.variable, None)), fit
-            )
+            yield from any_of(self.match(term.body, target, unread), fit)
         except _Mismatch as e:
             e.depth, e.span = max(e.depth, 2), self.nodes[target].span
             raise
