@@ -309,8 +309,6 @@ class _Matcher:
         self, term: Term, node: syntax.Expression, applied: Apply | None, names: Names
     ) -> Tree:
         """An operation or a function by its name, its own arguments and its body."""
-        if isinstance(term, Choice):
-            raise TypeError(term)
         assert isinstance(term, Operation | Function)
         name = node.name if isinstance(node, syntax.Call | syntax.Name) else ""
         if name != term.name:
@@ -318,7 +316,7 @@ class _Matcher:
                             nearest(name, [term.name]))  # fmt: skip
         _, given = _given(term, node, len(applied.inputs) if applied else 0)
         known = [n for n, _ in (*term.arguments, *(applied.arguments if applied else ()))]
-        for key in given.keys() - set(known):
+        for key in [k for k in given if k not in known]:
             keyword = _keywords(node).get(key)
             if not keyword:
                 raise _Mismatch(f"`{name}` takes fewer arguments", given[key].span, 1)

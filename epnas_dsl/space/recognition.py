@@ -231,7 +231,7 @@ class _Way(NamedTuple):
         done: what has been compared; how, makes no difference to the rest.
     """
 
-    done: Hashable
+    done: Any
     trees: dict[Any, Tree]
     scope: _Scope
 
@@ -332,7 +332,7 @@ class _Body:
         self.names = statement_names(body, level)
         self.nodes = {n.name: n for n in listing}
         self.roots = roots(listing)
-        self.result = listing[-1].name if listing and ends else ""
+        self.ends = {"return": listing[-1].name} if listing and ends else {}
         self.before: list[str | None] = []  # for each statement: what had its label before
         self.attempts = 0
 
@@ -340,14 +340,12 @@ class _Body:
         """The choice tree of each decided statement."""
         statements = list(self.names.values())
         scope = _scope(statements[:-1], self.body.inputs)
-        scope.values.update((x, x) for x in self.body.inputs)
+        scope.values.update({x: x for x in self.body.inputs})
         for name, s in self.names.items():
             self.before.append(scope.values.pop(s.label, None))
             if name in self.roots and s.term.kind != "number":
                 scope.values[s.label] = self.roots[name].name
-        if self.result:
-            scope.values["return"] = self.result
-        scope = replace(scope, named=True)
+        scope = replace(scope, named=True, values=scope.values | self.ends)
         for trees, _ in self.statements(self.body.name, statements, scope):
             self.count(len(self.nodes))
             yield {s: t for s, t in zip(statements, trees, strict=True) if s.term.decisions}
@@ -356,9 +354,8 @@ class _Body:
         """The choices in the statements of a body or function, from the last to the first."""
 
         def onward(way: _Way) -> Iterator[_Way] | None:
-            if way.done:
-                i = way.done - 1
-                return self.statement(name, i, statements[i], way)
+            if i := way.done:
+                return self.statement(name, i - 1, statements[i - 1], way)
             unsaid = [s.label for i, s in enumerate(statements)
                       if s.term.decisions and i not in way.trees]  # fmt: skip
             if unsaid:
@@ -409,7 +406,7 @@ class _Body:
             raise _Mismatch(f"`{target}` is not made here", node)
         match term:
             case Choice():
-                return self.choice(term, target, scope)
+                return self.one_of(term.alternatives, target, scope)
             case Value():
                 return self.same(term.label, target, scope)
             case Last():
@@ -446,22 +443,22 @@ class _Body:
             raise _Mismatch(f"`{target}` where `{label}` stands", self.nodes[target])
         yield (), scope.where(label, target)
 
-    def choice(self, term: Choice, target: str, scope: _Scope) -> Ways:
-        try:
-            yield from self.one_of(enumerate(term.alternatives), target, scope)
-        except Mismatch as best:
-            if best.depth <= 0 and all(isinstance(a, Value) for a in term.alternatives):
-                raise _reads(target, term.alternatives, self.nodes[target]) from None
-            raise
-
-    def one_of(self, options: Iterable[tuple[int, Term]], target: str, scope: _Scope) -> Ways:
-        """The numbers of the terms that are the node of that name, and the choices in them."""
+    def one_of(
+        self, terms: Sequence[Term], target: str, scope: _Scope, taken: Container[int] = ()
+    ) -> Ways:
+        """The numbers of the terms not taken that are the node, with the choices in them."""
 
         def fit(option: tuple[int, Term]) -> Ways:
             ways = self.match(option[1], target, scope)
             return (((option[0], tree), after) for tree, after in ways)
 
-        return any_of(_likely(options, target, scope), fit)
+        left = [(i, term) for i, term in enumerate(terms) if i not in taken]
+        try:
+            yield from any_of(_likely(left, target, scope), fit)
+        except Mismatch as best:
+            if best.depth > 0 or not all(isinstance(t, Value) for t in terms):
+                raise
+            raise _reads(target, terms, self.nodes[target]) from None
 
     def apply(self, term: Apply, node: Node, scope: _Scope) -> Ways:
         def read(found: tuple[Tree, _Scope]) -> Ways:
@@ -527,9 +524,8 @@ class _Body:
         """The body of a function is compared like that of a cell; its names are its own."""
         inner = _scope(function.statements, function.inputs)
         inner = replace(inner, passes=scope.passes, values={"return": node.name})
-        made = {s.label for s in function.statements}
         for label, read in zip(function.inputs, term.inputs, strict=True):
-            if label not in made:
+            if label not in inner.again:
                 inner.terms[label] = read, scope
         arguments = (*function.arguments, *term.arguments)
         for name, argument in arguments:
@@ -583,13 +579,14 @@ class _Body:
             yield numbers, evaluate(term, tree, numbers)
         except KeyError as unknown:
             name = str(unknown.args[0])
-            chosen = scope.choices.get(name)
-            for i in range(min(chosen.size, MAX_NUMBERS) if chosen else 0):
+            if name not in scope.choices:
+                yield numbers, None
+                return
+            chosen = scope.choices[name]
+            for i in range(min(chosen.size, MAX_NUMBERS)):
                 for known, number in self.worked_out(chosen, pick(chosen, i), numbers, scope):
                     if number is not None:
                         yield from self.worked_out(term, tree, {**known, name: number}, scope)
-            if not chosen:
-                yield numbers, None
 
     # --- sums and concatenations
 
@@ -627,47 +624,34 @@ class _Body:
 
     def taken(self, i: int, part: Term, target: str, way: _Way) -> Iterator[_Way]:
         """The ways in which a value is that of one part, or of an element that is not taken."""
+        taken = {j for k, j in way.trees if k == i}
         match part:
             case Subset():
-                ways = self.element(i, part.elements, target, way.trees, way.scope)
+                ways = self.one_of(part.elements, target, way.scope, taken)
             case Each():
-                ways = self.each(i, part, target, way)
+                ways = self.each(part, target, way.scope, taken)
             case Unused():
                 elements = [Value(x) for x in way.scope.arrays.get(part.array, [])]
-                ways = self.element(i, elements, target, way.trees, way.scope)
+                ways = self.one_of(elements, target, way.scope, taken)
             case _:
                 ways = (((0, t), after) for t, after in self.match(part, target, way.scope))
         for (j, tree), after in ways:
             trees = {**way.trees, (i, j): tree}
             yield _Way(frozenset(trees), trees, after)
 
-    def element(
-        self, i: int, elements: Sequence[Term], target: str, taken: Container[tuple[int, int]],
-        scope: _Scope,
-    ) -> Ways:  # fmt: skip
-        """The elements not taken that this node can be."""
-        left = [(j, e) for j, e in enumerate(elements) if (i, j) not in taken]
-        try:
-            yield from self.one_of(left, target, scope)
-        except Mismatch as e:
-            raise e if e.code == "E314" else _reads(target, elements, self.nodes[target]) from None
-
-    def each(self, i: int, term: Each, target: str, way: _Way) -> Ways:
+    def each(self, term: Each, target: str, scope: _Scope, taken: Container[int]) -> Ways:
         """`op(s) for s in ..`: what the body reads is the element; or any, where it reads none."""
-        elements = term.subset.elements
-        outer = way.scope.values.get(term.variable)
+        elements, outer = term.subset.elements, scope.values.get(term.variable)
 
         def fit(found: tuple[Tree, _Scope]) -> Ways:
             body, after = found
-            read, scope = after.values.get(term.variable), after.where(term.variable, outer)
-            left = (((j, pick(e, 0)), scope) for j, e in enumerate(elements)
-                    if (i, j) not in way.trees)  # fmt: skip
-            ways = self.element(i, elements, read, way.trees, scope) if read else left
-            return (((j, (tree, body)), known) for (j, tree), known in ways)
+            read, known = after.values.get(term.variable), after.where(term.variable, outer)
+            left = (((j, pick(e, 0)), known) for j, e in enumerate(elements) if j not in taken)
+            ways = self.one_of(elements, read, known, taken) if read else left
+            return (((j, (tree, body)), beyond) for (j, tree), beyond in ways)
 
-        unread = way.scope.where(term.variable, None)
         try:
-            yield from any_of(self.match(term.body, target, unread), fit)
+            yield from any_of(self.match(term.body, target, scope.where(term.variable, None)), fit)
         except _Mismatch as e:
             e.depth, e.span = max(e.depth, 2), self.nodes[target].span
             raise
