@@ -197,8 +197,7 @@ class _Scope:
     """What is known inside one body or function: which nodes values are, which numbers.
 
     Attributes:
-        terms: what stands behind the labels that are given once, with the scope that it reads
-            (None: this one).
+        terms: what stands behind the labels that are given once.
         again: the labels that are given more than once.
         named: whether a node tells by its name which of the statements made it, as in a body.
         passes: whether nothing is made here, only passed on.
@@ -208,7 +207,7 @@ class _Scope:
     numbers: dict[str, Number] = field(default_factory=dict)
     arrays: dict[str, list[str]] = field(default_factory=dict, compare=False)
     choices: dict[str, Term] = field(default_factory=dict, compare=False)
-    terms: dict[str, tuple[Term, _Scope | None]] = field(default_factory=dict, compare=False)
+    terms: dict[str, Term] = field(default_factory=dict, compare=False)
     again: set[str] = field(default_factory=set, compare=False)
     named: bool = False
     passes: bool = field(default=False, compare=False)
@@ -317,7 +316,7 @@ def _scope(statements: Sequence[Statement], inputs: Sequence[str]) -> _Scope:
         elif times[s.label] > 1:
             scope.again.add(s.label)
         else:
-            scope.terms[s.label] = s.term, None
+            scope.terms[s.label] = s.term
     return scope
 
 
@@ -389,11 +388,11 @@ class _Body:
             if ways:
                 return
         except Mismatch as reason:
-            if s.term.decisions or not node:
-                if reason.code != "E314":
+            if reason.code != "E314":
+                if s.term.decisions or not node:
                     raise
-            elif node.operation != "input" or node.name in self.body.inputs:
-                raise _differs(name, s.label, node) from None
+                if node.operation != "input" or node.name in self.body.inputs:
+                    raise _differs(name, s.label, node) from None
         yield _Way(i, way.trees, scope)
 
     # --- values
@@ -434,11 +433,13 @@ class _Body:
 
     def same(self, label: str, target: str, scope: _Scope) -> Ways:
         if label not in scope.values and label in scope.terms:  # it must be able to stand there
-            term, around = scope.terms[label]
-            if not around:
-                known = {x: n for x, n in scope.values.items() if x not in scope.again}
-                around = replace(scope, values=known, passes=scope.passes or scope.named)
-            next(self.match(term, target, around))
+            known = {x: n for x, n in scope.values.items() if x not in scope.again}
+            alone = replace(scope, values=known, passes=scope.passes or scope.named)
+            try:
+                next(self.match(scope.terms[label], target, alone))
+            except Mismatch as reason:
+                if reason.code != "E314":
+                    raise
         if scope.values.get(label, target) != target:
             raise _Mismatch(f"`{target}` where `{label}` stands", self.nodes[target])
         yield (), scope.where(label, target)
@@ -524,9 +525,6 @@ class _Body:
         """The body of a function is compared like that of a cell; its names are its own."""
         inner = _scope(function.statements, function.inputs)
         inner = replace(inner, passes=scope.passes, values={"return": node.name})
-        for label, read in zip(function.inputs, term.inputs, strict=True):
-            if label not in inner.again:
-                inner.terms[label] = read, scope
         arguments = (*function.arguments, *term.arguments)
         for name, argument in arguments:
             inner.choices[name] = argument
