@@ -526,6 +526,7 @@ class _Body:
         inner = _scope(function.statements, function.inputs)
         inner = replace(inner, passes=scope.passes, values={"return": node.name})
         arguments = (*function.arguments, *term.arguments)
+        inner.choices.update(scope.choices | inner.choices)
         for name, argument in arguments:
             inner.choices[name] = argument
             inner.numbers.pop(name, None)  # `channels` of the cell, where a function has its own
@@ -583,7 +584,9 @@ class _Body:
             chosen = scope.choices[name]
             for i in range(min(chosen.size, MAX_NUMBERS)):
                 for known, number in self.worked_out(chosen, pick(chosen, i), numbers, scope):
-                    if number is not None:
+                    if number is None:
+                        yield known, None
+                    else:
                         yield from self.worked_out(term, tree, {**known, name: number}, scope)
 
     # --- sums and concatenations
