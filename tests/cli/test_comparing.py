@@ -112,7 +112,7 @@ def test_neighbours_name_the_path_where_the_name_would_not_find_it(epnas) -> Non
     """As samples do, so that they can be handed on."""
     Path("s").mkdir()
     Path("s/other.space").write_text(
-        "space mine(k=1)\nnetwork (image) { x = conv_3x3(image, 4*k|8*k|16)\n"
+        "space mine(k=1)\nnetwork (image) { x = conv_3x3(image, 4*k|8*k|12*k)\n"
         "return linear(global_avg_pool(x), 2) }"
     )
     text = epnas("sample", "s/other.space(k=2)").out.strip()
