@@ -592,8 +592,10 @@ def _given(
         inputs = tuple(f"input {i}" for i in range(n))
         order = (*inputs, *(x for x, _ in OPERATIONS[_head(callee)].parameters))
     found = {name: k.value for name, k in _keywords(node).items()}
-    free = [x for x in order if x not in found]
     arguments = node.arguments if isinstance(node, syntax.Call) else ()
+    free = [x for x in inputs if x not in found]
+    if len(arguments) != len(free):  # as printed, values alone have no names
+        free = [x for x in order if x not in found]
     if len(arguments) > len(free):
         span = arguments[len(free)].span
         raise _Mismatch(f"`{_head(callee)}` takes fewer arguments", span, 1)

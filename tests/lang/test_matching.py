@@ -76,6 +76,7 @@ def test_an_element_that_leaves_nothing_to_choose_is_chosen_whole(element: str) 
 
 CALLS = """space s
 def f(x, w, k=3) {{ return conv(x, k, w) }}
+def d(k=3, x) {{ return conv(x, k, 8) }}
 def g(n, x, y) {{ return conv_3x3(x, 4*n) + conv_3x3(y, 4*n) }}
 network (image) {{
     a = conv_1x1(image, 8)
@@ -97,6 +98,8 @@ network (image) {{
         ("conv(a | b, k, 8)", ["conv(a, k, 8)", "conv(a, kernel=k, channels=8)"]),
         ("f(a | b, 8, 3|5)", ["f(a, 8, 3)", "f(a, 8, k=3)", "f(k=3, w=8, x=a)", "f(a, w=8, k=3)"]),
         ("f(a | b, k=1|3, w=8)", ["f(a, 8, 1)", "f(a, k=1, w=8)"]),
+        ("d(x=a|b)", ["d(a)", "d(x=a)"]),
+        ("d(3, a|b)", ["d(a, k=3)", "d(3, a)", "d(3, x=a)"]),
         ("g(1|2, a, a | b)", ["g(1, a, a)", "g(a, a, n=1)", "g(1, y=a, x=a)"]),
     ],
 )  # fmt: skip
