@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
+from math import inf
 from typing import Any, NamedTuple, TypeVar
 
 from epnas_dsl.errors import ArchitectureError, LimitError, Span, nearest
@@ -197,16 +198,14 @@ class _Scope:
     """What is known inside one body or function: which nodes values are, which numbers.
 
     Attributes:
-        terms: what stands behind the labels that are given once.
-        again: the labels that are given more than once.
-        named: whether a node tells by its name which of the statements made it, as in a body.
+        terms: what stands behind the labels, but for those that are given again.
+        named: whether a value without a node of its name is another, as in a body.
         passes: whether nothing is made here, only passed on.
     """
 
     values: dict[str, str] = field(default_factory=dict)
     numbers: dict[str, Number] = field(default_factory=dict)
     arrays: dict[str, list[str]] = field(default_factory=dict, compare=False)
-    choices: dict[str, Term] = field(default_factory=dict, compare=False)
     terms: dict[str, Term] = field(default_factory=dict, compare=False)
     again: set[str] = field(default_factory=set, compare=False)
     named: bool = False
@@ -224,11 +223,7 @@ Ways = Iterator[tuple[Tree, _Scope]]  # the choices that fit, each with what is 
 
 
 class _Way(NamedTuple):
-    """How far a comparison has come.
-
-    Attributes:
-        done: what has been compared; how, makes no difference to the rest.
-    """
+    """How far a comparison has come; how it did so makes no difference to the rest."""
 
     done: Any
     trees: dict[Any, Tree]
@@ -240,18 +235,30 @@ def first(options: Iterable[N], fit: Callable[[N], T]) -> T:
     return next(any_of(options, lambda option: [fit(option)]))
 
 
-def any_of(options: Iterable[N], fit: Callable[[N], Iterable[T]]) -> Iterator[T]:
-    """All that comes of the options.
+def any_of(
+    options: Iterable[N], fit: Callable[[N], Iterable[T] | None], steps: float = 1
+) -> Iterator[T]:
+    """All that comes of the options, depth first.
+
+    Args:
+        steps: what comes is fitted again, up to so many times, as long as `fit` is not None.
 
     Raises:
-        Mismatch: nothing does, for the deepest of the reasons; of no depth where there is none.
+        Mismatch: nothing does, for the deepest of the reasons.
     """
     deepest, fits = Mismatch(), False
-    for option in options:
+    waiting: list[Iterator[Any]] = [iter(options)]
+    while waiting:
         try:
-            for found in fit(option):
+            for found in waiting[-1]:
+                following = fit(found) if len(waiting) <= steps else None
+                if following is not None:
+                    waiting.append(iter(following))
+                    break
                 fits = True
                 yield found
+            else:
+                waiting.pop()
         except Mismatch as reason:
             deepest = max(deepest, reason, key=lambda r: r.depth)
     if not fits:
@@ -259,36 +266,17 @@ def any_of(options: Iterable[N], fit: Callable[[N], Iterable[T]]) -> Iterator[T]
 
 
 def _search(start: _Way, onward: Callable[[_Way], Iterator[_Way] | None]) -> Iterator[_Way]:
-    """The ways that lead to an end, depth first; of those that come to the same, one.
+    """The ways that lead to an end, where `onward` is None; of those that meet, one."""
+    met: dict[Any, list[_Scope]] = {}
 
-    Args:
-        onward: the next steps of a way; None at an end.
+    def fresh(way: _Way) -> Iterable[_Way] | None:
+        known = met.setdefault(way.done, [])
+        if way.scope in known:
+            return ()
+        known.append(way.scope)
+        return onward(way)
 
-    Raises:
-        Mismatch: there are none, for the deepest of the reasons.
-    """
-    deepest, ends = Mismatch(), False
-    met: dict[Hashable, list[_Scope]] = {}
-    waiting = [iter([start])]
-    while waiting:
-        try:
-            for way in waiting[-1]:
-                known = met.setdefault(way.done, [])
-                if way.scope in known:
-                    continue
-                known.append(way.scope)
-                following = onward(way)
-                if following:
-                    waiting.append(following)
-                    break
-                ends = True
-                yield way
-            else:
-                waiting.pop()
-        except Mismatch as reason:
-            deepest = max(deepest, reason, key=lambda r: r.depth)
-    if not ends:
-        raise deepest
+    return any_of([start], fresh, inf)
 
 
 def _in_turn(steps: Sequence[Callable[[_Scope], Ways]], scope: _Scope) -> Ways:
@@ -312,7 +300,7 @@ def _scope(statements: Sequence[Statement], inputs: Sequence[str]) -> _Scope:
         if s.array:
             scope.arrays.setdefault(s.array, []).append(s.label)
         if s.term.kind == "number":
-            scope.choices[s.label] = s.term
+            scope.terms[s.label] = s.term
         elif times[s.label] > 1:
             scope.again.add(s.label)
         else:
@@ -332,30 +320,35 @@ class _Body:
         self.nodes = {n.name: n for n in listing}
         self.roots = roots(listing)
         self.ends = {"return": listing[-1].name} if listing and ends else {}
-        self.before: list[str | None] = []  # for each statement: what had its label before
         self.attempts = 0
 
     def recognised(self) -> Iterator[dict[Statement, Tree]]:
         """The choice tree of each decided statement."""
-        statements = list(self.names.values())
-        scope = _scope(statements[:-1], self.body.inputs)
-        scope.values.update({x: x for x in self.body.inputs})
+        scope = _scope([*self.names.values()][:-1], self.body.inputs)
+        values, lines = {x: x for x in self.body.inputs}, []
         for name, s in self.names.items():
-            self.before.append(scope.values.pop(s.label, None))
+            passes = name not in self.roots and s is not self.body.result
+            lines.append((s, values.pop(s.label, None), passes))
             if name in self.roots and s.term.kind != "number":
-                scope.values[s.label] = self.roots[name].name
-        scope = replace(scope, named=True, values=scope.values | self.ends)
-        for trees, _ in self.statements(self.body.name, statements, scope):
+                values[s.label] = self.roots[name].name
+        scope = replace(scope, values=values | self.ends, named=True)
+        for trees, _ in self.statements(self.body.name, lines, scope):
             self.count(len(self.nodes))
-            yield {s: t for s, t in zip(statements, trees, strict=True) if s.term.decisions}
+            yield {s: t for (s, *_), t in zip(lines, trees, strict=True) if s.term.decisions}
 
-    def statements(self, name: str, statements: Sequence[Statement], scope: _Scope) -> Ways:
-        """The choices in the statements of a body or function, from the last to the first."""
+    def statements(
+        self, name: str, lines: Sequence[tuple[Statement, str | None, bool]], scope: _Scope
+    ) -> Ways:
+        """The choices in the statements of a body or function, from the last to the first.
+
+        Args:
+            lines: each with the node that its label stood for before, and whether it makes none.
+        """
 
         def onward(way: _Way) -> Iterator[_Way] | None:
-            if i := way.done:
-                return self.statement(name, i - 1, statements[i - 1], way)
-            unsaid = [s.label for i, s in enumerate(statements)
+            if way.done:
+                return self.statement(name, lines[way.done - 1], way)
+            unsaid = [s.label for i, (s, *_) in enumerate(lines)
                       if s.term.decisions and i not in way.trees]  # fmt: skip
             if unsaid:
                 raise _Mismatch(
@@ -364,27 +357,26 @@ class _Body:
                 )  # fmt: skip
             return None
 
-        for way in _search(_Way(len(statements), {}, scope), onward):
-            yield tuple(way.trees.get(i, ()) for i in range(len(statements))), way.scope
+        for way in _search(_Way(len(lines), {}, scope), onward):
+            yield tuple(way.trees.get(i, ()) for i in range(len(lines))), way.scope
 
-    def statement(self, name: str, i: int, s: Statement, way: _Way) -> Iterator[_Way]:
+    def statement(
+        self, name: str, line: tuple[Statement, str | None, bool], way: _Way
+    ) -> Iterator[_Way]:
         """The ways of one statement; one of which the graph does not tell is passed over."""
-        scope, ways = way.scope, None
+        s, before, passes = line
+        i, trees, scope, ways = way.done - 1, way.trees, way.scope, None
         node = self.nodes.get(scope.values.get(s.label, ""))
         value = scope.numbers.get(s.label) if s.term.kind == "number" else None
-        if s.label in scope.again:
-            scope = scope.where(s.label, self.before[i] if scope.named else None)
-        if scope.named:
-            scope = replace(
-                scope, passes=list(self.names)[i] not in self.roots and s.label != "return"
-            )
+        again = scope.where(s.label, before) if s.label in scope.again else scope
+        scope = replace(again, passes=passes)
         try:
             if value is not None:
                 ways = self.number(s.term, value, None, scope)
             elif node:
                 ways = self.match(s.term, node.name, scope)
             for tree, after in ways or ():
-                yield _Way(i, {**way.trees, i: tree} if s.term.decisions else way.trees, after)
+                yield _Way(i, {**trees, i: tree} if s.term.decisions else trees, after)
             if ways:
                 return
         except Mismatch as reason:
@@ -393,7 +385,7 @@ class _Body:
                     raise
                 if node.operation != "input" or node.name in self.body.inputs:
                     raise _differs(name, s.label, node) from None
-        yield _Way(i, way.trees, scope)
+        yield _Way(i, trees, scope)
 
     # --- values
 
@@ -434,8 +426,8 @@ class _Body:
     def same(self, label: str, target: str, scope: _Scope) -> Ways:
         if label not in scope.values and label in scope.terms:  # it must be able to stand there
             known = {x: n for x, n in scope.values.items() if x not in scope.again}
-            alone = replace(scope, values=known, passes=scope.passes or scope.named)
             try:
+                alone = replace(scope, values=known, passes=scope.named or scope.passes)
                 next(self.match(scope.terms[label], target, alone))
             except Mismatch as reason:
                 if reason.code != "E314":
@@ -524,11 +516,11 @@ class _Body:
     def function(self, term: Apply, function: Function, node: Node, scope: _Scope) -> Ways:
         """The body of a function is compared like that of a cell; its names are its own."""
         inner = _scope(function.statements, function.inputs)
-        inner = replace(inner, passes=scope.passes, values={"return": node.name})
+        inner.values["return"] = node.name
         arguments = (*function.arguments, *term.arguments)
-        inner.choices.update(scope.choices | inner.choices)
+        numbers = {x: t for x, t in scope.terms.items() if t.kind == "number"}
+        inner.terms.update({**numbers, **inner.terms, **dict(arguments)})
         for name, argument in arguments:
-            inner.choices[name] = argument
             inner.numbers.pop(name, None)  # `channels` of the cell, where a function has its own
             if not argument.decisions:
                 with suppress(KeyError):
@@ -543,7 +535,8 @@ class _Body:
                 yield ((*given[:own], *trees), reads, given[own:]), after
 
         statements = (*function.statements, Statement("return", function.result))
-        return any_of(self.statements(function.name, statements, inner), outside)
+        lines = [(s, None, scope.passes) for s in statements]
+        return any_of(self.statements(function.name, lines, inner), outside)
 
     def argument(
         self, name: str, term: Term, known: Mapping[str, Number], node: Node, scope: _Scope
@@ -578,10 +571,10 @@ class _Body:
             yield numbers, evaluate(term, tree, numbers)
         except KeyError as unknown:
             name = str(unknown.args[0])
-            if name not in scope.choices:
+            if name not in scope.terms:
                 yield numbers, None
                 return
-            chosen = scope.choices[name]
+            chosen = scope.terms[name]
             for i in range(min(chosen.size, MAX_NUMBERS)):
                 for known, number in self.worked_out(chosen, pick(chosen, i), numbers, scope):
                     if number is None:
