@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from epnas_dsl.errors import ArchitectureError, LimitError, Span, nearest
 from epnas_dsl.lang import syntax
@@ -10,7 +10,7 @@ from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import calculate
 from epnas_dsl.space.genotype import print_cells, print_parts, print_term
 from epnas_dsl.space.operations import OPERATIONS
-from epnas_dsl.space.recognition import Mismatch, first, subset_tree
+from epnas_dsl.space.recognition import Joining, Mismatch, any_of, first
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import (
     Apply,
@@ -139,7 +139,7 @@ class _Mismatch(Mismatch):
         return f"{self.what} where {_few(self.fits)} fits" if self.fits else self.what
 
 
-class _Matcher:
+class _Matcher(Joining[syntax.Expression, Names]):
     """Counts its attempts, so that a hostile text cannot keep it busy."""
 
     def __init__(self) -> None:
@@ -407,14 +407,12 @@ class _Matcher:
             count = f"{len(operands)} operand{'s' if len(operands) > 1 else ''}"
             message = f"{count} where {len(term.parts)} are {_JOINED[term.operator]}"
             raise _Mismatch(message, extra[0].span.to(extra[-1].span) if extra else node.span, 1)
-        parts = list(enumerate(term.parts))
         try:
-            trees = self.parts(parts, operands, names, commutes=False)
+            return next(self.parts(term.parts, operands, names, False))[0]
         except _Mismatch:
             if not (self.commutes and term.operator == "add"):
                 raise
-            trees = self.parts(parts, operands, names, commutes=True)
-        return tuple(trees[i] for i in range(len(term.parts)))
+            return next(self.parts(term.parts, operands, names, True))[0]
 
     def channels(self, width: Term | None, node: syntax.Call) -> list[syntax.Expression]:
         """What is given as `channels=`: one thing where there is a width, otherwise nothing."""
@@ -427,63 +425,39 @@ class _Matcher:
             raise _Mismatch(f"`{node.name}` needs `channels=`", node.span, 1)
         return [k.value for k in keywords.values()]
 
-    def parts(
-        self, parts: list[tuple[int, Term]], operands: list[syntax.Expression], names: Names,
-        commutes: bool,
-    ) -> dict[int, Tree]:  # fmt: skip
-        """Give every operand to a part; parts of several values take what fits."""
-        single = [(i, p) for i, p in parts if not p.many]
-        if commutes and len(single) != len(parts):
-            parts = single + [(i, p) for i, p in parts if p.many]
-        if not parts:
-            if operands:
-                raise _Mismatch(f"`{_text(operands[0])}` is one too many", operands[0].span, 1)
-            return {}
-        (index, part), rest = parts[0], parts[1:]
-        if not operands and not part.many:
-            such = ":" if part.size == 1 and not part.decisions else ", such as"
-            message = f"an operand is missing{such} {_few(_part_texts(part))}"
-            raise _Mismatch(message, self.whole(operands), 1)
+    def fits(
+        self, part: Term, target: syntax.Expression, taken: Container[int], scope: Names
+    ) -> Iterator[tuple[tuple[int, Tree], Names]]:
+        if isinstance(part, Unused) and _text(target) != f"unused({part.array})":
+            raise _Mismatch(f"`unused({part.array})` belongs here", target.span, 1)
+        if not isinstance(part, Subset | Each):
+            yield (0, () if part.many else self.match(part, target, scope)), scope
+            return
+        subset = part.subset if isinstance(part, Each) else part
+        left = [(i, e) for i, e in enumerate(subset.elements) if i not in taken]
+        left.sort(key=lambda o: not (isinstance(o[1], Value) and o[1].label == _name(target)))
+        if not left and isinstance(part, Each):
+            raise self.too_many(target)
 
-        def give(split: tuple[Expressions, Expressions]) -> dict[int, Tree]:
-            tree = self.part(part, split[0], names)
-            return {index: tree, **self.parts(rest, split[1], names, commutes)}
+        def fit(option: tuple[int, Term]) -> Iterator[tuple[int, Tree]]:
+            """An element, or the body with it for the variable."""
+            i, element = option
+            if isinstance(part, Each):
+                inner = {**scope, part.variable: element}
+                yield i, ((), self.match(part.body, target, inner))
+            else:
+                yield i, self.match(element, target, scope)
 
-        return first(_splits(part, operands, len(rest), commutes), give)
-
-    def part(self, part: Term, taken: list[syntax.Expression], names: Names) -> Tree:
-        match part:
-            case Subset():
-                return self.subset(part, taken, names)
-            case Each():
-                return self.each(part, taken, names)
-            case Unused():
-                if len(taken) == 1 and _text(taken[0]) == f"unused({part.array})":
-                    return ()
-                raise _Mismatch(f"`unused({part.array})` belongs here", self.whole(taken), 1)
-            case Value() if part.optional:
-                self.same(part, taken[0], names)
-                return ()
-        return self.match(part, taken[0], names)
-
-    def subset(self, term: Subset, taken: list[syntax.Expression], names: Names) -> Tree:
-        chosen: dict[int, Tree] = {}
-        fixed = [print_term(e, (), {}) if not e.decisions else "" for e in term.elements]
-        for node in taken:
-            text = node.name if isinstance(node, syntax.Name) else ""
-            likely = [fixed.index(text)] if text in fixed else []
-            order = (*likely, *range(len(term.elements)))
-            left = [(i, term.elements[i]) for i in order if i not in chosen]
-            try:
-                i, tree = self.one_of(left, node, names)
-            except Mismatch:
-                raise self.not_chosen(term, node, chosen) from None
-            chosen[i] = tree
-        self.check_number(term, len(chosen), taken)
-        return subset_tree(chosen)
+        try:
+            yield from ((found, scope) for found in any_of(left, fit))
+        except Mismatch as best:
+            node = getattr(best, "of_variable", None) or target
+            if isinstance(part, Each) and node is target:
+                raise
+            raise self.not_chosen(subset, node, taken) from None
 
     def not_chosen(
-        self, term: Subset, node: syntax.Expression, chosen: Mapping[int, Tree]
+        self, term: Subset, node: syntax.Expression, chosen: Container[int]
     ) -> _Mismatch:
         """The error of an element that is not there, or not there any more."""
         options = [print_term(e, (), {}) if e.size == 1 else "" for e in term.elements]
@@ -494,50 +468,24 @@ class _Matcher:
         return _Mismatch(f"`{text}` cannot be chosen here; there are {_few(left)}", node.span, 1,
                          nearest(text, left))  # fmt: skip
 
-    def check_number(self, term: Subset, n: int, taken: list[syntax.Expression]) -> None:
-        if not term.least <= n <= term.most:
+    def check(self, part: Term, n: int, targets: Sequence[syntax.Expression]) -> None:
+        term = part.subset if isinstance(part, Each) else part
+        if isinstance(term, Subset) and not term.least <= n <= term.most:
             need = str(term.least) if term.least == term.most else f"at least {term.least}"
             raise _Mismatch(f"{n} chosen where {need} of {len(term.elements)} are needed",
-                            self.whole(taken), 1)  # fmt: skip
+                            self.whole(targets), 1)  # fmt: skip
+        if isinstance(part, Unused) and n != 1:
+            raise _Mismatch(f"`unused({part.array})` belongs here", self.whole(targets), 1)
+        if not (part.many or n):
+            such = ":" if part.size == 1 and not part.decisions else ", such as"
+            message = f"an operand is missing{such} {_few(_part_texts(part))}"
+            raise _Mismatch(message, self.whole(targets), 1)
 
-    def each(self, term: Each, taken: list[syntax.Expression], names: Names) -> Tree:
-        """`op(s) for s in ..`: every operand is the body with some element for the variable."""
-        found: dict[int, Tree] = {}
-        for node in taken:
-            left = [(i, e) for i, e in enumerate(term.subset.elements) if i not in found]
-            if not left:
-                raise _Mismatch(f"`{_text(node)}` is one too many", node.span, 1)
-
-            def fit(option: tuple[int, Term], node: syntax.Expression = node) -> tuple[int, Tree]:
-                inner = {**names, term.variable: option[1]}
-                return option[0], self.match(term.body, node, inner)
-
-            try:
-                i, tree = first(left, fit)
-            except _Mismatch as best:
-                if best.of_variable:
-                    raise self.not_chosen(term.subset, best.of_variable, found) from None
-                raise
-            found[i] = tree
-        self.check_number(term.subset, len(found), taken)
-        order, bodies = subset_tree(found)
-        subset = (order, ((),) * len(order))
-        return (subset, ()) if term.is_product and term.body.size == 1 else (subset, *bodies)
+    def too_many(self, target: syntax.Expression) -> Mismatch:
+        return _Mismatch(f"`{_text(target)}` is one too many", target.span, 1)
 
 
 # --- small things ------------------------------------------------------------------------------
-
-
-def _splits(
-    part: Term, given: Expressions, rest: int, commutes: bool
-) -> Iterator[tuple[Expressions, Expressions]]:
-    """What a part of a join may take of what is given, and what it leaves to the `rest` parts."""
-    if part.many:
-        for k in [len(given)] if not rest else range(len(given), -1, -1):
-            yield given[:k], given[k:]
-        return
-    for k in range(len(given) if commutes else min(1, len(given))):
-        yield [given[k]], given[:k] + given[k + 1 :]
 
 
 def _after_levels(first: Statement, label: str, rest: list[Statement]) -> Statement:

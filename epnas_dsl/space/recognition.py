@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from math import inf
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from epnas_dsl.errors import ArchitectureError, LimitError, Span, nearest
 from epnas_dsl.space.architecture import Architecture
@@ -50,6 +50,7 @@ from epnas_dsl.space.terms import (
 
 T = TypeVar("T")
 N = TypeVar("N")
+S = TypeVar("S")
 MAX_ATTEMPTS = 20_000
 MAX_NUMBERS = 10_000  # options of a number that are tried
 JOINS = {"add", "concat"}
@@ -176,12 +177,6 @@ class Mismatch(Exception):
     code = ""
 
 
-def subset_tree(chosen: Mapping[int, Tree]) -> Tree:
-    """The choice tree of a subset from the trees of its elements."""
-    order = tuple(sorted(chosen))
-    return order, tuple(chosen[i] for i in order)
-
-
 class _Mismatch(Mismatch):
     """The graph is not what this term stands for."""
 
@@ -227,7 +222,7 @@ class _Way(NamedTuple):
 
     done: Any
     trees: dict[Any, Tree]
-    scope: _Scope
+    scope: Any
 
 
 def first(options: Iterable[N], fit: Callable[[N], T]) -> T:
@@ -267,7 +262,7 @@ def any_of(
 
 def _search(start: _Way, onward: Callable[[_Way], Iterator[_Way] | None]) -> Iterator[_Way]:
     """The ways that lead to an end, where `onward` is None; of those that meet, one."""
-    met: dict[Any, list[_Scope]] = {}
+    met: dict[Any, list[Any]] = {}
 
     def fresh(way: _Way) -> Iterable[_Way] | None:
         known = met.setdefault(way.done, [])
@@ -293,6 +288,76 @@ def _in_turn(steps: Sequence[Callable[[_Scope], Ways]], scope: _Scope) -> Ways:
         yield tuple(way.trees.values()), way.scope
 
 
+class Joining(Generic[N, S]):
+    """Tells which parts the operands of a join are; graphs and texts have that in common."""
+
+    def likely(
+        self, options: list[tuple[int, Term]], target: N, scope: S
+    ) -> list[tuple[int, Term]]:
+        """The options that may fit an operand, the likely ones first."""
+        return options
+
+    def fits(
+        self, part: Term, target: N, taken: Container[int], scope: S
+    ) -> Iterator[tuple[tuple[int, Tree], S]]:
+        """The elements of a part, not taken, that an operand is; 0 of a part without any."""
+        raise NotImplementedError
+
+    def check(self, part: Term, n: int, targets: Sequence[N]) -> None:
+        """Refuse a part of so many operands."""
+        raise NotImplementedError
+
+    def too_many(self, target: N) -> Mismatch:
+        """The reason why an operand is left."""
+        raise NotImplementedError
+
+    def parts(
+        self, parts: Sequence[Term], targets: Sequence[N], scope: S, commutes: bool = True
+    ) -> Iterator[tuple[Tree, S]]:
+        """Every operand is that of a part, or of an element of one, each of another."""
+        order = sorted(enumerate(parts), key=lambda p: commutes and p[1].many)
+
+        def onward(way: _Way) -> Iterator[_Way] | None:
+            n, counts = len(way.trees), Counter(i for i, _ in way.trees)
+            if n == len(targets):
+                for i, part in enumerate(parts):
+                    self.check(part, counts[i], targets)
+                return None
+            start = 0 if commutes else max(counts, default=0)
+            free = [(i, p) for i, p in order if i >= start and (p.many or not counts[i])]
+            likely = self.likely(free, targets[n], way.scope)
+            if not likely:
+                raise self.too_many(targets[n])
+            return any_of(likely, lambda option: self._taken(*option, targets[n], way))
+
+        for way in _search(_Way(frozenset(), {}, scope), onward):
+            chosen: list[dict[int, Tree]] = [{} for _ in parts]
+            for (i, j), tree in way.trees.items():
+                chosen[i][j] = tree
+            yield tuple(map(_part_tree, parts, chosen)), way.scope
+
+    def _taken(self, i: int, part: Term, target: N, way: _Way) -> Iterator[_Way]:
+        taken = {j for k, j in way.trees if k == i}
+        for (j, tree), after in self.fits(part, target, taken, way.scope):
+            trees = {**way.trees, (i, j): tree}
+            yield _Way(frozenset(trees), trees, after)
+
+
+def _part_tree(part: Term, chosen: Mapping[int, Tree]) -> Tree:
+    """The choice tree of a part of a join from those of its elements."""
+    order = tuple(sorted(chosen))
+    match part:
+        case Subset():
+            return order, tuple(chosen[i] for i in order)
+        case Each():
+            subset = order, tuple(chosen[i][0] for i in order)
+            fixed = part.is_product and part.body.size == 1
+            return (subset, ()) if fixed else (subset, *(chosen[i][1] for i in order))
+        case Unused():
+            return ()
+    return chosen.get(0, ())
+
+
 def _scope(statements: Sequence[Statement], inputs: Sequence[str]) -> _Scope:
     scope = _Scope(numbers={"channels": NOMINAL_WIDTH})
     times = Counter([*inputs, *(s.label for s in statements)])
@@ -308,7 +373,7 @@ def _scope(statements: Sequence[Statement], inputs: Sequence[str]) -> _Scope:
     return scope
 
 
-class _Body:
+class _Body(Joining[str, _Scope]):
     """Compares the statements of a body with the nodes of its graph.
 
     What is compared gives all ways to choose that fit, or a Mismatch where there are none.
@@ -447,7 +512,7 @@ class _Body:
 
         left = [(i, term) for i, term in enumerate(terms) if i not in taken]
         try:
-            yield from any_of(_likely(left, target, scope), fit)
+            yield from any_of(self.likely(left, target, scope), fit)
         except Mismatch as best:
             if best.depth > 0 or not all(isinstance(t, Value) for t in terms):
                 raise
@@ -595,43 +660,24 @@ class _Body:
             reason.span = reason.span or node.span
             raise reason from None
 
-    def parts(self, parts: Sequence[Term], targets: Sequence[str], scope: _Scope) -> Ways:
-        """Every value is that of a part, or of an element of one, each of another."""
-        order = sorted(enumerate(parts), key=lambda p: p[1].many)
+    def likely(
+        self, options: Iterable[tuple[int, Term]], target: str, scope: _Scope
+    ) -> list[tuple[int, Term]]:
+        """Without values known to be other nodes, those known to be this one first."""
+        known = [scope.values.get(t.label) if isinstance(t, Value) else None for _, t in options]
+        pairs = [*zip(known, options, strict=True)]
+        return [o for n, o in pairs if n == target] + [o for n, o in pairs if n is None]
 
-        def onward(way: _Way) -> Iterator[_Way] | None:
-            n = len(way.trees)
-            if n == len(targets):
-                self.check_numbers(parts, way.trees, targets)
-                return None
-            free = [(i, p) for i, p in order if p.many or (i, 0) not in way.trees]
-            likely = _likely(free, targets[n], way.scope)
-            if not likely:
-                raise _Mismatch(f"`{targets[n]}` is one too many", self.nodes[targets[n]])
-            return any_of(likely, lambda part: self.taken(*part, targets[n], way))
-
-        for way in _search(_Way(frozenset(), {}, scope), onward):
-            chosen: list[dict[int, Tree]] = [{} for _ in parts]
-            for (i, j), tree in way.trees.items():
-                chosen[i][j] = tree
-            yield tuple(map(_part_tree, parts, chosen)), way.scope
-
-    def taken(self, i: int, part: Term, target: str, way: _Way) -> Iterator[_Way]:
-        """The ways in which a value is that of one part, or of an element that is not taken."""
-        taken = {j for k, j in way.trees if k == i}
+    def fits(self, part: Term, target: str, taken: Container[int], scope: _Scope) -> Ways:
         match part:
             case Subset():
-                ways = self.one_of(part.elements, target, way.scope, taken)
+                return self.one_of(part.elements, target, scope, taken)
             case Each():
-                ways = self.each(part, target, way.scope, taken)
+                return self.each(part, target, scope, taken)
             case Unused():
-                elements = [Value(x) for x in way.scope.arrays.get(part.array, [])]
-                ways = self.one_of(elements, target, way.scope, taken)
-            case _:
-                ways = (((0, t), after) for t, after in self.match(part, target, way.scope))
-        for (j, tree), after in ways:
-            trees = {**way.trees, (i, j): tree}
-            yield _Way(frozenset(trees), trees, after)
+                elements = [Value(x) for x in scope.arrays.get(part.array, [])]
+                return self.one_of(elements, target, scope, taken)
+        return (((0, tree), after) for tree, after in self.match(part, target, scope))
 
     def each(self, term: Each, target: str, scope: _Scope, taken: Container[int]) -> Ways:
         """`op(s) for s in ..`: what the body reads is the element; or any, where it reads none."""
@@ -650,44 +696,18 @@ class _Body:
             e.depth, e.span = max(e.depth, 2), self.nodes[target].span
             raise
 
-    def check_numbers(
-        self, parts: Sequence[Term], taken: Iterable[tuple[int, int]], targets: Sequence[str]
-    ) -> None:
-        """Refuse parts of which too many or too few values are there."""
-        counts = Counter(i for i, _ in taken)
-        for i, part in enumerate(parts):
-            term = part.subset if isinstance(part, Each) else part
+    def check(self, part: Term, n: int, targets: Sequence[str]) -> None:
+        term = part.subset if isinstance(part, Each) else part
+        if isinstance(term, Subset) and not term.least <= n <= term.most:
+            need = str(term.least) if term.least == term.most else f"at least {term.least}"
             last = self.nodes[targets[-1]] if targets else None
-            if isinstance(term, Subset) and not term.least <= counts[i] <= term.most:
-                need = str(term.least) if term.least == term.most else f"at least {term.least}"
-                raise _Mismatch(f"{counts[i]} values where {need} are needed", last, 1)
-            left_out = isinstance(part, Value) and part.optional and part.label not in self.roots
-            if not (part.many or counts[i] or left_out):
-                raise _Mismatch("a value is missing", None)
+            raise _Mismatch(f"{n} values where {need} are needed", last, 1)
+        left_out = isinstance(part, Value) and part.optional and part.label not in self.roots
+        if not (part.many or n or left_out):
+            raise _Mismatch("a value is missing", None)
 
-
-def _part_tree(part: Term, chosen: Mapping[int, Tree]) -> Tree:
-    """The choice tree of a part of a join from those of its elements."""
-    match part:
-        case Subset():
-            return subset_tree(chosen)
-        case Each():
-            subset = subset_tree({j: tree for j, (tree, _) in chosen.items()})
-            fixed = part.is_product and part.body.size == 1
-            return (subset, ()) if fixed else (subset, *(chosen[j][1] for j in subset[0]))
-        case Unused():
-            return ()
-    return chosen.get(0, ())
-
-
-def _likely(
-    options: Iterable[tuple[int, Term]], target: str, scope: _Scope
-) -> list[tuple[int, Term]]:
-    """The options without values known to be other nodes, those known to be this one first."""
-    known = [
-        (scope.values.get(t.label) if isinstance(t, Value) else None, (i, t)) for i, t in options
-    ]
-    return [o for n, o in known if n == target] + [o for n, o in known if n is None]
+    def too_many(self, target: str) -> Mismatch:
+        return _Mismatch(f"`{target}` is one too many", self.nodes[target])
 
 
 def _reads(target: str, elements: Sequence[Term], node: Node) -> _Mismatch:
