@@ -468,7 +468,8 @@ class _Matcher(Joining[syntax.Expression, Names]):
         return _Mismatch(f"`{text}` cannot be chosen here; there are {_few(left)}", node.span, 1,
                          nearest(text, left))  # fmt: skip
 
-    def check(self, part: Term, n: int, targets: Sequence[syntax.Expression]) -> None:
+    def check(self, part: Term, targets: Sequence[syntax.Expression]) -> None:
+        n = len(targets)
         term = part.subset if isinstance(part, Each) else part
         if isinstance(term, Subset) and not term.least <= n <= term.most:
             need = str(term.least) if term.least == term.most else f"at least {term.least}"

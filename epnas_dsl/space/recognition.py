@@ -303,8 +303,8 @@ class Joining(Generic[N, S]):
         """The elements of a part, not taken, that an operand is; 0 of a part without any."""
         raise NotImplementedError
 
-    def check(self, part: Term, n: int, targets: Sequence[N]) -> None:
-        """Refuse a part of so many operands."""
+    def check(self, part: Term, targets: Sequence[N]) -> None:
+        """Refuse a part of so many or few operands."""
         raise NotImplementedError
 
     def too_many(self, target: N) -> Mismatch:
@@ -318,17 +318,23 @@ class Joining(Generic[N, S]):
         order = sorted(enumerate(parts), key=lambda p: commutes and p[1].many)
 
         def onward(way: _Way) -> Iterator[_Way] | None:
-            n, counts = len(way.trees), Counter(i for i, _ in way.trees)
-            if n == len(targets):
-                for i, part in enumerate(parts):
-                    self.check(part, counts[i], targets)
+            own: list[list[N]] = [[] for _ in parts]
+            for (i, _), target in zip(way.trees, targets, strict=False):
+                own[i].append(target)
+            if len(way.trees) == len(targets):
+                for part, given in zip(parts, own, strict=True):
+                    self.check(part, given)
                 return None
-            start = 0 if commutes else max(counts, default=0)
-            free = [(i, p) for i, p in order if i >= start and (p.many or not counts[i])]
-            likely = self.likely(free, targets[n], way.scope)
+            target = targets[len(way.trees)]
+            free = [(i, p) for i, p in order if p.many or not own[i]]
+            if not commutes:  # neither before the last one nor beyond the next
+                last = max((i for i, _ in way.trees), default=0)
+                single = next((i for i, p in free if i >= last and not p.many), len(parts))
+                free = [(i, p) for i, p in free if last <= i <= single]
+            likely = self.likely(free, target, way.scope)
             if not likely:
-                raise self.too_many(targets[n])
-            return any_of(likely, lambda option: self._taken(*option, targets[n], way))
+                raise self.too_many(target)
+            return any_of(likely, lambda option: self._taken(*option, target, way))
 
         for way in _search(_Way(frozenset(), {}, scope), onward):
             chosen: list[dict[int, Tree]] = [{} for _ in parts]
@@ -696,7 +702,8 @@ class _Body(Joining[str, _Scope]):
             e.depth, e.span = max(e.depth, 2), self.nodes[target].span
             raise
 
-    def check(self, part: Term, n: int, targets: Sequence[str]) -> None:
+    def check(self, part: Term, targets: Sequence[str]) -> None:
+        n = len(targets)
         term = part.subset if isinstance(part, Each) else part
         if isinstance(term, Subset) and not term.least <= n <= term.most:
             need = str(term.least) if term.least == term.most else f"at least {term.least}"
