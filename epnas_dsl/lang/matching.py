@@ -130,13 +130,12 @@ class _Mismatch(Mismatch):
     def __init__(
         self, message: str, span: Span, depth: int, hint: str = "", fits: Sequence[str] = ()
     ) -> None:
-        self.what, self.span, self.depth, self.hint = message, span, depth, hint
+        self.message, self.span, self.depth, self.hint = message, span, depth, hint
         self.fits = list(fits)
         self.of_variable: syntax.Expression | None = None  # what stands for that of a comprehension
 
-    @property
-    def message(self) -> str:
-        return f"{self.what} where {_few(self.fits)} fits" if self.fits else self.what
+    def whole(self) -> str:
+        return f"{self.message} where {_few(self.fits)} fits" if self.fits else self.message
 
 
 class _Matcher(Joining[syntax.Expression, Names]):
@@ -189,7 +188,7 @@ class _Matcher(Joining[syntax.Expression, Names]):
         try:
             tree = first((False, True), read)  # as it is printed before any other order
         except _Mismatch as e:
-            raise ArchitectureError(e.message, code="E303", span=e.span, hint=e.hint) from None
+            raise ArchitectureError(e.whole(), code="E303", span=e.span, hint=e.hint) from None
         return disassemble(statement.term, tree)
 
     def match(self, term: Term, node: syntax.Expression, names: Names) -> Tree:
@@ -437,7 +436,7 @@ class _Matcher(Joining[syntax.Expression, Names]):
         left = [(i, e) for i, e in enumerate(subset.elements) if i not in taken]
         left.sort(key=lambda o: not (isinstance(o[1], Value) and o[1].label == _name(target)))
         if not left and isinstance(part, Each):
-            raise self.too_many(target)
+            self.check(None, [target])
 
         def fit(option: tuple[int, Term]) -> Iterator[tuple[int, Tree]]:
             """An element, or the body with it for the variable."""
@@ -468,9 +467,11 @@ class _Matcher(Joining[syntax.Expression, Names]):
         return _Mismatch(f"`{text}` cannot be chosen here; there are {_few(left)}", node.span, 1,
                          nearest(text, left))  # fmt: skip
 
-    def check(self, part: Term, targets: Sequence[syntax.Expression]) -> None:
+    def check(self, part: Term | None, targets: Sequence[syntax.Expression]) -> None:
         n = len(targets)
         term = part.subset if isinstance(part, Each) else part
+        if not part:
+            raise _Mismatch(f"`{_text(targets[-1])}` is one too many", targets[-1].span, 1)
         if isinstance(term, Subset) and not term.least <= n <= term.most:
             need = str(term.least) if term.least == term.most else f"at least {term.least}"
             raise _Mismatch(f"{n} chosen where {need} of {len(term.elements)} are needed",
@@ -481,9 +482,6 @@ class _Matcher(Joining[syntax.Expression, Names]):
             such = ":" if part.size == 1 and not part.decisions else ", such as"
             message = f"an operand is missing{such} {_few(_part_texts(part))}"
             raise _Mismatch(message, self.whole(targets), 1)
-
-    def too_many(self, target: syntax.Expression) -> Mismatch:
-        return _Mismatch(f"`{_text(target)}` is one too many", target.span, 1)
 
 
 # --- small things ------------------------------------------------------------------------------

@@ -129,11 +129,11 @@ def from_nodes(
     present = {_block(n) for listing in given.values() for n in listing}
     least = max([1, *(s.level for _, s in space.statements if s.label in present)])
     levels = {width: i for i, width in enumerate(space.widths)}.values()
-    told: _Mismatch | None = None
+    told: Mismatch | None = None
     for level in (i for i in levels if i >= least):  # the blocks of a level may have no nodes
         try:
             return _at_level(space, level, given, whole)
-        except _Mismatch as reason:  # it may be of the level that is not said whole
+        except Mismatch as reason:  # it may be of the level that is not said whole
             told = reason if not told or reason.code == "E314" else told
     assert told
     raise ArchitectureError(told.message, code=told.code, span=told.span, hint=told.hint)
@@ -173,16 +173,10 @@ def roots(listing: Sequence[Node]) -> dict[str, Node]:
 class Mismatch(Exception):
     """Something is not what a term stands for; the deeper the place, the more of it fits."""
 
-    depth = -1
-    code = ""
-
-
-class _Mismatch(Mismatch):
-    """The graph is not what this term stands for."""
-
     def __init__(
-        self, message: str, node: Node | None, depth: int = 0, hint: str = "", code: str = "E313"
-    ) -> None:
+        self, message: str = "a value is missing", node: Node | None = None, depth: int = 0,
+        hint: str = "", code: str = "E313",
+    ) -> None:  # fmt: skip
         self.message, self.hint, self.code = message, hint, code
         self.depth = depth + UNSAID * (code == "E314")
         self.span: Span | None = node.span if node else None
@@ -241,7 +235,7 @@ def any_of(
     Raises:
         Mismatch: nothing does, for the deepest of the reasons.
     """
-    deepest, fits = Mismatch(), False
+    deepest, fits = Mismatch(depth=-1), False
     waiting: list[Iterator[Any]] = [iter(options)]
     while waiting:
         try:
@@ -303,12 +297,8 @@ class Joining(Generic[N, S]):
         """The elements of a part, not taken, that an operand is; 0 of a part without any."""
         raise NotImplementedError
 
-    def check(self, part: Term, targets: Sequence[N]) -> None:
-        """Refuse a part of so many or few operands."""
-        raise NotImplementedError
-
-    def too_many(self, target: N) -> Mismatch:
-        """The reason why an operand is left."""
+    def check(self, part: Term | None, targets: Sequence[N]) -> None:
+        """Refuse a part of so many or few operands; None: what is left when all parts are taken."""
         raise NotImplementedError
 
     def parts(
@@ -333,20 +323,22 @@ class Joining(Generic[N, S]):
                 free = [(i, p) for i, p in free if last <= i <= single]
             likely = self.likely(free, target, way.scope)
             if not likely:
-                raise self.too_many(target)
-            return any_of(likely, lambda option: self._taken(*option, target, way))
+                self.check(None, [target])
+
+            def fit(option: tuple[int, Term]) -> Iterator[_Way]:
+                i, part = option
+                taken = {j for k, j in way.trees if k == i}
+                for (j, tree), after in self.fits(part, target, taken, way.scope):
+                    trees = {**way.trees, (i, j): tree}
+                    yield _Way(frozenset(trees), trees, after)
+
+            return any_of(likely, fit)
 
         for way in _search(_Way(frozenset(), {}, scope), onward):
             chosen: list[dict[int, Tree]] = [{} for _ in parts]
             for (i, j), tree in way.trees.items():
                 chosen[i][j] = tree
             yield tuple(map(_part_tree, parts, chosen)), way.scope
-
-    def _taken(self, i: int, part: Term, target: N, way: _Way) -> Iterator[_Way]:
-        taken = {j for k, j in way.trees if k == i}
-        for (j, tree), after in self.fits(part, target, taken, way.scope):
-            trees = {**way.trees, (i, j): tree}
-            yield _Way(frozenset(trees), trees, after)
 
 
 def _part_tree(part: Term, chosen: Mapping[int, Tree]) -> Tree:
@@ -370,9 +362,7 @@ def _scope(statements: Sequence[Statement], inputs: Sequence[str]) -> _Scope:
     for s in statements:
         if s.array:
             scope.arrays.setdefault(s.array, []).append(s.label)
-        if s.term.kind == "number":
-            scope.terms[s.label] = s.term
-        elif times[s.label] > 1:
+        if times[s.label] > 1 and s.term.kind != "number":
             scope.again.add(s.label)
         else:
             scope.terms[s.label] = s.term
@@ -422,7 +412,7 @@ class _Body(Joining[str, _Scope]):
             unsaid = [s.label for i, (s, *_) in enumerate(lines)
                       if s.term.decisions and i not in way.trees]  # fmt: skip
             if unsaid:
-                raise _Mismatch(
+                raise Mismatch(
                     f"the graph does not say what `{name}.{unsaid[-1]}` is", None, code="E314",
                     hint="a graph tells nothing of what its result does not depend on",
                 )  # fmt: skip
@@ -465,7 +455,7 @@ class _Body(Joining[str, _Scope]):
         self.count()
         node = self.nodes[target]
         if scope.passes and isinstance(term, Stack | CellCall):
-            raise _Mismatch(f"`{target}` is not made here", node)
+            raise Mismatch(f"`{target}` is not made here", node)
         match term:
             case Choice():
                 return self.one_of(term.alternatives, target, scope)
@@ -481,7 +471,7 @@ class _Body(Joining[str, _Scope]):
                 cells = term.cells if isinstance(term, Stack) else (term.cell,)
                 called, settings = node.text.partition("(")[0], dict(node.settings)
                 if called != " ".join(cells) or len(node.inputs) != len(term.inputs):
-                    raise _Mismatch(f"`{called}` where `{' '.join(cells)}` stands", node)
+                    raise Mismatch(f"`{called}` where `{' '.join(cells)}` stands", node)
                 pairs = zip(term.inputs, node.inputs, strict=True)
                 steps = [partial(self.match, t, i) for t, i in pairs]
                 if term.width:
@@ -504,7 +494,7 @@ class _Body(Joining[str, _Scope]):
                 if reason.code != "E314":
                     raise
         if scope.values.get(label, target) != target:
-            raise _Mismatch(f"`{target}` where `{label}` stands", self.nodes[target])
+            raise Mismatch(f"`{target}` where `{label}` stands", self.nodes[target])
         yield (), scope.where(label, target)
 
     def one_of(
@@ -536,10 +526,10 @@ class _Body(Joining[str, _Scope]):
     def read(self, term: Term, target: str | None, node: Node, scope: _Scope) -> Ways:
         """What a node reads; None: a function that does not read it."""
         if target is None and term.decisions:
-            raise _Mismatch(f"nothing reads what `{node.name}` is made of", node, 1, code="E314")
+            raise Mismatch(f"nothing reads what `{node.name}` is made of", node, 1, code="E314")
         try:
             yield from self.match(term, target, scope) if target else iter([((), scope)])
-        except _Mismatch as e:
+        except Mismatch as e:
             e.depth += 2
             e.span = e.span or node.span
             raise
@@ -554,29 +544,29 @@ class _Body(Joining[str, _Scope]):
 
             try:
                 yield from any_of(enumerate(callee.alternatives), fit)
-            except _Mismatch as best:
+            except Mismatch as best:
                 if best.depth > 0:
                     raise
                 names = list(dict.fromkeys(callees(callee)))
                 message = f"`{node.operation}` is not one of {', '.join(names)}"
-                raise _Mismatch(message, node, 0, nearest(node.operation, names)) from None
+                raise Mismatch(message, node, 0, nearest(node.operation, names)) from None
             return
         if isinstance(callee, Function):
             yield from self.function(term, callee, node, scope)
             return
         assert isinstance(callee, Operation)
         if node.operation != callee.name or scope.passes:
-            raise _Mismatch(f"`{node.operation}` where `{callee.name}` stands", node, 0,
+            raise Mismatch(f"`{node.operation}` where `{callee.name}` stands", node, 0,
                             nearest(node.operation, [callee.name]))  # fmt: skip
         known, arguments = dict(node.settings), (*callee.arguments, *term.arguments)
         written = {n for n, _ in arguments}
         if more := known.keys() - written - {WIDTH}:
-            raise _Mismatch(f"`{node.operation}` has no `{min(more)}=` here", node, 1)
+            raise Mismatch(f"`{node.operation}` has no `{min(more)}=` here", node, 1)
         missing = [n for n in written if n not in known]
         if missing:
-            raise _Mismatch(f"`{node.operation}` needs `{missing[0]}=`", node, 1)
+            raise Mismatch(f"`{node.operation}` needs `{missing[0]}=`", node, 1)
         if len(node.inputs) != len(term.inputs):
-            raise _Mismatch(f"`{node.operation}` of {len(node.inputs)} values", node, 1)
+            raise Mismatch(f"`{node.operation}` of {len(node.inputs)} values", node, 1)
         steps = [partial(self.number, t, known[n], node) for n, t in arguments]
         if term.width and WIDTH not in known and node.width.isdecimal():
             steps.append(partial(self.number, term.width, int(node.width), node))
@@ -615,7 +605,7 @@ class _Body(Joining[str, _Scope]):
         if name in known:
             return self.number(term, known[name], node, scope)
         if term.decisions:
-            raise _Mismatch(f"the graph does not say what `{name}` is", node, 1, code="E314",
+            raise Mismatch(f"the graph does not say what `{name}` is", node, 1, code="E314",
                             hint="the text of the architecture, or its JSON, does")  # fmt: skip
         return iter([((), scope)])
 
@@ -631,7 +621,7 @@ class _Body(Joining[str, _Scope]):
                     fits = True
                     yield tree, scope if known is scope.numbers else replace(scope, numbers=known)
         if not fits:
-            raise _Mismatch(f"{value} does not fit here", node, 1)
+            raise Mismatch(f"{value} does not fit here", node, 1)
 
     def worked_out(
         self, term: Term, tree: Tree, numbers: dict[str, Number], scope: _Scope
@@ -662,9 +652,8 @@ class _Body(Joining[str, _Scope]):
         try:
             yield from any_of(several, lambda targets: self.parts(term.parts, targets, scope))
         except Mismatch as e:
-            reason = e if isinstance(e, _Mismatch) else _Mismatch("a value is missing", node)
-            reason.span = reason.span or node.span
-            raise reason from None
+            e.span = e.span or node.span
+            raise
 
     def likely(
         self, options: Iterable[tuple[int, Term]], target: str, scope: _Scope
@@ -698,31 +687,29 @@ class _Body(Joining[str, _Scope]):
 
         try:
             yield from any_of(self.match(term.body, target, scope.where(term.variable, None)), fit)
-        except _Mismatch as e:
+        except Mismatch as e:
             e.depth, e.span = max(e.depth, 2), self.nodes[target].span
             raise
 
-    def check(self, part: Term, targets: Sequence[str]) -> None:
-        n = len(targets)
+    def check(self, part: Term | None, targets: Sequence[str]) -> None:
+        last, n = self.nodes[targets[-1]] if targets else None, len(targets)
         term = part.subset if isinstance(part, Each) else part
+        if not term:
+            raise Mismatch(f"`{targets[-1]}` is one too many", last)
         if isinstance(term, Subset) and not term.least <= n <= term.most:
             need = str(term.least) if term.least == term.most else f"at least {term.least}"
-            last = self.nodes[targets[-1]] if targets else None
-            raise _Mismatch(f"{n} values where {need} are needed", last, 1)
-        left_out = isinstance(part, Value) and part.optional and part.label not in self.roots
-        if not (part.many or n or left_out):
-            raise _Mismatch("a value is missing", None)
-
-    def too_many(self, target: str) -> Mismatch:
-        return _Mismatch(f"`{target}` is one too many", self.nodes[target])
+            raise Mismatch(f"{n} values where {need} are needed", last, 1)
+        left_out = isinstance(term, Value) and term.optional and term.label not in self.roots
+        if not (term.many or n or left_out):
+            raise Mismatch
 
 
-def _reads(target: str, elements: Sequence[Term], node: Node) -> _Mismatch:
+def _reads(target: str, elements: Sequence[Term], node: Node) -> Mismatch:
     labels = [e.label for e in elements if isinstance(e, Value)]
     can = ", ".join(f"`{x}`" for x in labels) or "other values"
     twice = "twice " if target in labels else ""
     message = f"`{target}` cannot be read {twice}here; there are {can}"
-    return _Mismatch(message, node, 0, nearest(target, [x for x in labels if x != target]))
+    return Mismatch(message, node, 0, nearest(target, [x for x in labels if x != target]))
 
 
 def callees(term: Term) -> Iterator[str]:
@@ -778,10 +765,10 @@ def _made(built: Sequence[Node]) -> dict[str, Node]:
     return roots(built) | roots([node for node in built if node.name in alive])
 
 
-def _differs(name: str, label: str, node: Node) -> _Mismatch:
+def _differs(name: str, label: str, node: Node) -> Mismatch:
     message = f"`{name}.{label}` is another one in every architecture of the space"
     hint = "`epnas show SPACE` tells what is chosen; the rest is fixed"
-    return _Mismatch(message, node, 0, hint)
+    return Mismatch(message, node, 0, hint)
 
 
 def digests(listing: Sequence[Node], leaves: set[str] | None = None) -> dict[str, bytes]:

@@ -217,18 +217,14 @@ class Statement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Function(Term):
-    """A function of the space, possibly with arguments, that waits for its inputs.
-
-    Attributes:
-        parameters: what it takes, inputs or arguments or left out, in order.
-    """
+    """A function of the space, possibly with arguments, that waits for its inputs."""
 
     name: str
     inputs: tuple[str, ...]
     arguments: tuple[tuple[str, Term], ...]
     statements: tuple[Statement, ...]
     result: Term
-    parameters: tuple[str, ...] = field(default=(), compare=False)
+    parameters: tuple[str, ...] = field(default=(), compare=False)  # all, in their order
     kind: ClassVar[str] = "operation"
 
     @property
