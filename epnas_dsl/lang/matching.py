@@ -208,8 +208,6 @@ class _Matcher(Joining[syntax.Expression, Names]):
                 return self.apply(term, node, names)
             case Join():
                 return self.join(term, node, names)
-            case Operation() | Function():
-                return self.callee(term, node, None, names)
             case Constant() | Formula():
                 try:
                     return self.formula(term, node, names)
@@ -265,11 +263,9 @@ class _Matcher(Joining[syntax.Expression, Names]):
             what = _text(node)
             raise _Mismatch(f"`{what}` is no operation on a value, such as "
                             f"`{_example(term)}`", node.span, 0)  # fmt: skip
-        if isinstance(term.callee, Choice):
-            tree = self.callee_choice(term.callee, node, term, names)
-            callee = term.callee.alternatives[tree[0]]
-        else:
-            callee, tree = term.callee, self.callee(term.callee, node, term, names)
+        callee, tree = term.callee, self.callee(term.callee, node, term, names)
+        if isinstance(callee, Choice):
+            callee = callee.alternatives[tree[0]]
         n = len(term.inputs)
         values, given = _given(callee, node, n)
         if len(values) < n:
@@ -304,17 +300,17 @@ class _Matcher(Joining[syntax.Expression, Names]):
         raise _Mismatch(f"`{node.name}` is not one of {_few(options)}", _span(node), 0,
                         nearest(node.name, options))  # fmt: skip
 
-    def callee(
-        self, term: Term, node: syntax.Expression, applied: Apply | None, names: Names
-    ) -> Tree:
+    def callee(self, term: Term, node: syntax.Call, applied: Apply, names: Names) -> Tree:
         """An operation or a function by its name, its own arguments and its body."""
+        if isinstance(term, Choice):
+            return self.callee_choice(term, node, applied, names)
         assert isinstance(term, Operation | Function)
-        name = node.name if isinstance(node, syntax.Call | syntax.Name) else ""
+        name = node.name
         if name != term.name:
-            raise _Mismatch(f"`{_name(node)}` where `{term.name}` fits", _span(node), 0,
+            raise _Mismatch(f"`{name}` where `{term.name}` fits", _span(node), 0,
                             nearest(name, [term.name]))  # fmt: skip
-        _, given = _given(term, node, len(applied.inputs) if applied else 0)
-        known = [n for n, _ in (*term.arguments, *(applied.arguments if applied else ()))]
+        _, given = _given(term, node, len(applied.inputs))
+        known = [n for n, _ in (*term.arguments, *applied.arguments)]
         for key in [k for k in given if k not in known]:
             keyword = _keywords(node).get(key)
             if not keyword:
@@ -331,13 +327,13 @@ class _Matcher(Joining[syntax.Expression, Names]):
                 raise
         if isinstance(term, Function):
             trees += self.function_body(term, node)
-        elif isinstance(node, syntax.Call) and node.body is not None:
+        elif node.body is not None:
             raise _Mismatch(f"`{name}` has no body", node.span, 1, "only functions have one")
         return tuple(trees)
 
-    def function_body(self, term: Function, node: syntax.Expression) -> list[Tree]:
+    def function_body(self, term: Function, node: syntax.Call) -> list[Tree]:
         statements = [*term.statements, Statement("return", term.result)]
-        nodes = list((node.body if isinstance(node, syntax.Call) else None) or ())
+        nodes = list(node.body or ())
         trees: list[Tree] = []
         for statement in statements:
             if not statement.term.decisions:
@@ -530,7 +526,7 @@ def _keywords(node: syntax.Expression) -> dict[str, syntax.Keyword]:
 
 
 def _given(
-    callee: Term, node: syntax.Expression, n: int
+    callee: Term, node: syntax.Call, n: int
 ) -> tuple[Expressions, dict[str, syntax.Expression]]:
     """The `n` values that a call gives, or less; its numbers, those without a name in order."""
     if isinstance(callee, Function):
@@ -539,14 +535,13 @@ def _given(
         inputs = tuple(f"input {i}" for i in range(n))
         order = (*inputs, *(x for x, _ in OPERATIONS[_head(callee)].parameters))
     found = {name: k.value for name, k in _keywords(node).items()}
-    arguments = node.arguments if isinstance(node, syntax.Call) else ()
     free = [x for x in inputs if x not in found]
-    if len(arguments) != len(free):  # as printed, values alone have no names
+    if len(node.arguments) != len(free):  # as printed, values alone have no names
         free = [x for x in order if x not in found]
-    if len(arguments) > len(free):
-        span = arguments[len(free)].span
+    if len(node.arguments) > len(free):
+        span = node.arguments[len(free)].span
         raise _Mismatch(f"`{_head(callee)}` takes fewer arguments", span, 1)
-    found |= zip(free, arguments, strict=False)
+    found |= zip(free, node.arguments, strict=False)
     return [found.pop(x) for x in inputs if x in found], found
 
 

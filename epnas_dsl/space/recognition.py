@@ -83,11 +83,7 @@ def from_graph(space: SearchSpace, graphs: Mapping[str, Graph]) -> Architecture:
 def _from_choices(
     space: SearchSpace, choices: Mapping[str, Sequence[int]], listings: Mapping[str, Sequence[Node]]
 ) -> Architecture:
-    """The architecture with these choices in its bodies, if those have these nodes.
-
-    Raises:
-        ArchitectureError: they have not, or the choices are none.
-    """
+    """The architecture with these choices in its bodies, if those have these nodes."""
     left = {body: iter(numbers) for body, numbers in _by_body(space, choices).items()}
     found = [n for b, s in space.statements for n in islice(left[b], len(decisions(s.term)))]
     architecture = Architecture(space, found)
@@ -142,8 +138,7 @@ def from_nodes(
 def _at_level(
     space: SearchSpace, level: int, given: Mapping[Body, Sequence[Node]], whole: bool
 ) -> Architecture:
-    here = [s for _, s in space.statements if s.level <= level]
-    numbers = {s: [0] * len(decisions(s.term)) for s in here}
+    numbers = {s: [0] * len(decisions(s.term)) for _, s in space.statements if s.level <= level}
     for body, listing in given.items():
         ways = _Body(body, listing, level, whole or body.result.term.decisions > 0).recognised()
         next(any_of(ways, partial(_built, space, numbers, body, listing, whole)))
@@ -209,6 +204,7 @@ class _Scope:
 
 
 Ways = Iterator[tuple[Tree, _Scope]]  # the choices that fit, each with what is known then
+Step = Callable[[_Scope], Ways]
 
 
 class _Way(NamedTuple):
@@ -268,28 +264,15 @@ def _search(start: _Way, onward: Callable[[_Way], Iterator[_Way] | None]) -> Ite
     return any_of([start], fresh, inf)
 
 
-def _in_turn(steps: Sequence[Callable[[_Scope], Ways]], scope: _Scope) -> Ways:
+def _in_turn(steps: Sequence[Step], scope: _Scope, trees: Tree = ()) -> Ways:
     """One step after the other, each with what is known after the one before."""
-
-    def onward(way: _Way) -> Iterator[_Way] | None:
-        n = len(way.trees)
-        if n == len(steps):
-            return None
-        ways = steps[n](way.scope)
-        return (_Way(n + 1, {**way.trees, n: tree}, after) for tree, after in ways)
-
-    for way in _search(_Way(0, {}, scope), onward):
-        yield tuple(way.trees.values()), way.scope
+    if not steps:
+        return iter([(trees, scope)])
+    return any_of(steps[0](scope), lambda way: _in_turn(steps[1:], way[1], (*trees, way[0])))
 
 
 class Joining(Generic[N, S]):
     """Tells which parts the operands of a join are; graphs and texts have that in common."""
-
-    def likely(
-        self, options: list[tuple[int, Term]], target: N, scope: S
-    ) -> list[tuple[int, Term]]:
-        """The options that may fit an operand, the likely ones first."""
-        return options
 
     def fits(
         self, part: Term, target: N, taken: Container[int], scope: S
@@ -321,8 +304,7 @@ class Joining(Generic[N, S]):
                 last = max((i for i, _ in way.trees), default=0)
                 single = next((i for i, p in free if i >= last and not p.many), len(parts))
                 free = [(i, p) for i, p in free if last <= i <= single]
-            likely = self.likely(free, target, way.scope)
-            if not likely:
+            if not free:
                 self.check(None, [target])
 
             def fit(option: tuple[int, Term]) -> Iterator[_Way]:
@@ -332,7 +314,7 @@ class Joining(Generic[N, S]):
                     trees = {**way.trees, (i, j): tree}
                     yield _Way(frozenset(trees), trees, after)
 
-            return any_of(likely, fit)
+            return any_of(free, fit)
 
         for way in _search(_Way(frozenset(), {}, scope), onward):
             chosen: list[dict[int, Tree]] = [{} for _ in parts]
@@ -506,9 +488,12 @@ class _Body(Joining[str, _Scope]):
             ways = self.match(option[1], target, scope)
             return (((option[0], tree), after) for tree, after in ways)
 
-        left = [(i, term) for i, term in enumerate(terms) if i not in taken]
+        known = [scope.values.get(t.label) if isinstance(t, Value) else None for t in terms]
+        left = [
+            (i, t) for i, t in enumerate(terms) if i not in taken and known[i] in {None, target}
+        ]
         try:
-            yield from any_of(self.likely(left, target, scope), fit)
+            yield from any_of(sorted(left, key=lambda o: known[o[0]] is None), fit)
         except Mismatch as best:
             if best.depth > 0 or not all(isinstance(t, Value) for t in terms):
                 raise
@@ -655,14 +640,6 @@ class _Body(Joining[str, _Scope]):
             e.span = e.span or node.span
             raise
 
-    def likely(
-        self, options: Iterable[tuple[int, Term]], target: str, scope: _Scope
-    ) -> list[tuple[int, Term]]:
-        """Without values known to be other nodes, those known to be this one first."""
-        known = [scope.values.get(t.label) if isinstance(t, Value) else None for _, t in options]
-        pairs = [*zip(known, options, strict=True)]
-        return [o for n, o in pairs if n == target] + [o for n, o in pairs if n is None]
-
     def fits(self, part: Term, target: str, taken: Container[int], scope: _Scope) -> Ways:
         match part:
             case Subset():
@@ -672,6 +649,8 @@ class _Body(Joining[str, _Scope]):
             case Unused():
                 elements = [Value(x) for x in scope.arrays.get(part.array, [])]
                 return self.one_of(elements, target, scope, taken)
+            case Value() if scope.values.get(part.label, target) != target:
+                raise Mismatch(f"`{target}` where `{part.label}` stands", self.nodes[target])
         return (((0, tree), after) for tree, after in self.match(part, target, scope))
 
     def each(self, term: Each, target: str, scope: _Scope, taken: Container[int]) -> Ways:
