@@ -36,7 +36,6 @@ from epnas_dsl.space.terms import (
 
 MAX_ATTEMPTS = 20_000
 _JOINED = {"add": "added", "concat": "joined"}
-Expressions = list[syntax.Expression]
 Names = Mapping[str, Term]  # what the variables of comprehensions stand for
 
 
@@ -527,7 +526,7 @@ def _keywords(node: syntax.Expression) -> dict[str, syntax.Keyword]:
 
 def _given(
     callee: Term, node: syntax.Call, n: int
-) -> tuple[Expressions, dict[str, syntax.Expression]]:
+) -> tuple[list[syntax.Expression], dict[str, syntax.Expression]]:
     """The `n` values that a call gives, or less; its numbers, those without a name in order."""
     if isinstance(callee, Function):
         inputs, order = callee.inputs, callee.parameters

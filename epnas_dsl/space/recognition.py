@@ -211,7 +211,7 @@ class _Way(NamedTuple):
     """How far a comparison has come; how it did so makes no difference to the rest."""
 
     done: Any
-    trees: dict[Any, Tree]
+    trees: dict[Any, Any]
     scope: Any
 
 
@@ -394,9 +394,10 @@ class _Body(Joining[str, _Scope]):
             unsaid = [s.label for i, (s, *_) in enumerate(lines)
                       if s.term.decisions and i not in way.trees]  # fmt: skip
             if unsaid:
-                raise Mismatch(
-                    f"the graph does not say what `{name}.{unsaid[-1]}` is", None, code="E314",
-                    hint="a graph tells nothing of what its result does not depend on",
+                what = f"the graph does not say what `{name}.{unsaid[-1]}` is"
+                raise way.trees.get("unsaid") or Mismatch(
+                    what if scope.named else f"nothing reads `{unsaid[-1]}` of `{name}`", None, 1,
+                    "a graph tells nothing of what its result does not depend on", "E314",
                 )  # fmt: skip
             return None
 
@@ -423,11 +424,12 @@ class _Body(Joining[str, _Scope]):
             if ways:
                 return
         except Mismatch as reason:
-            if reason.code != "E314":
-                if s.term.decisions or not node:
-                    raise
-                if node.operation != "input" or node.name in self.body.inputs:
-                    raise _differs(name, s.label, node) from None
+            if reason.code == "E314":
+                trees = {"unsaid": reason, **trees}  # the first of them stays
+            elif s.term.decisions or not node:
+                raise
+            elif node.operation != "input" or node.name in self.body.inputs:
+                raise _differs(name, s.label, node) from None
         yield _Way(i, trees, scope)
 
     # --- values
