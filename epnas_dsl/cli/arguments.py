@@ -79,17 +79,17 @@ def space(word: str) -> SearchSpace:
     return found
 
 
-def found_by(word: str, space: SearchSpace) -> str:
+def found_by(space: SearchSpace) -> str:
     """What texts call a space: its name, or where that is found otherwise, the path of its file."""
-    from epnas_dsl.lang.loading import find_space
+    from epnas_dsl.lang.loading import find_space, is_file, read_text
     from epnas_dsl.lang.parser import parse_architecture
 
-    file, _ = find_space(word)
-    with suppress(ConfigError):
-        if find_space(space.name)[0].samefile(file):
+    with suppress(EpnasError):
+        if read_text(find_space(space.name)[0]) == space.source:
             return space.name
+    file = space.network.span.source.name if space.network.span else ""
     with suppress(EpnasError):  # not every path can stand in a text
-        return parse_architecture(f"{file}:").space
+        return parse_architecture(f"{file}:").space if is_file(Path(file)) else space.name
     return space.name
 
 

@@ -147,6 +147,7 @@ def neighbours_command(
     """List what is one decision away.
 
     One architecture a line; they are of the same level and meet the requirements of the space.
+    They name their space as `epnas sample` does.
     """
     import numpy as np
 
@@ -156,13 +157,18 @@ def neighbours_command(
     generator = None if number is None else np.random.default_rng(seed)
     found = islice(neighbours(architecture, generator, all_texts), number)
     total = count_changes(architecture)
+    name, plain = arguments.found_by(architecture.space), architecture.space.name
     if as_json:
-        listed = [{"architecture": str(a), "id": a.id} for a in found]
-        document(architecture=str(architecture), changes=total, neighbours=listed)
+        listed = [{"architecture": name + str(a).removeprefix(plain), "id": a.id} for a in found]
+        document(
+            architecture=name + str(architecture).removeprefix(plain),
+            changes=total,
+            neighbours=listed,
+        )
         return
     shown = 0
     for neighbour in found:
-        say(neighbour)
+        say(name + str(neighbour).removeprefix(plain))
         shown += 1
     sys.stdout.flush()
     note(f"{shown:,} neighbours; {total:,} ways to make one decision otherwise")

@@ -307,7 +307,8 @@ class Calls(Expressions):
             self.level = level
         if body is None:
             raise Reported
-        function = Function(node.name, inputs, tuple(numbers.items()), *body)
+        parameters = tuple(p.name for p in node.parameters)
+        function = Function(node.name, inputs, tuple(numbers.items()), *body, parameters)
         self.functions[key] = function
         return function
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from epnas_dsl.errors import ArchitectureError, LimitError, Span, nearest
 from epnas_dsl.lang import syntax
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import calculate
 from epnas_dsl.space.genotype import print_cells, print_operand, print_parts, print_term
-from epnas_dsl.space.recognition import Mismatch, first, splits, subset_tree
+from epnas_dsl.space.operations import OPERATIONS
+from epnas_dsl.space.recognition import Joining, Mismatch, any_of, first
 from epnas_dsl.space.search_space import Body, SearchSpace
 from epnas_dsl.space.terms import (
     Apply,
@@ -128,16 +129,15 @@ class _Mismatch(Mismatch):
     def __init__(
         self, message: str, span: Span, depth: int, hint: str = "", fits: Sequence[str] = ()
     ) -> None:
-        self.what, self.span, self.depth, self.hint = message, span, depth, hint
+        self.message, self.span, self.depth, self.hint = message, span, depth, hint
         self.fits = list(fits)
         self.of_variable: syntax.Expression | None = None  # what stands for that of a comprehension
 
-    @property
-    def message(self) -> str:
-        return f"{self.what} where {_few(self.fits)} fits" if self.fits else self.what
+    def whole(self) -> str:
+        return f"{self.message} where {_few(self.fits)} fits" if self.fits else self.message
 
 
-class _Matcher:
+class _Matcher(Joining[syntax.Expression, Names]):
     """Counts its attempts, so that a hostile text cannot keep it busy."""
 
     def __init__(self) -> None:
@@ -180,14 +180,12 @@ class _Matcher:
         return found
 
     def statement(self, statement: Statement, node: syntax.Assign | syntax.Return) -> list[int]:
-        reason: _Mismatch | None = None
         for self.commutes in (False, True):  # as it is printed before any other order
             try:
                 return disassemble(statement.term, self.match(statement.term, node.value, {}))
             except _Mismatch as e:
                 reason = e
-        assert reason
-        raise ArchitectureError(reason.message, code="E303", span=reason.span, hint=reason.hint)
+        raise ArchitectureError(reason.whole(), code="E303", span=reason.span, hint=reason.hint)
 
     def match(self, term: Term, node: syntax.Expression, names: Names) -> Tree:
         """The choices that make a term this expression.
@@ -206,8 +204,6 @@ class _Matcher:
                 return self.apply(term, node, names)
             case Join():
                 return self.join(term, node, names)
-            case Operation() | Function():
-                return self.callee(term, node, [], [], names)
             case Constant() | Formula():
                 try:
                     return self.formula(term, node, names)
@@ -274,37 +270,31 @@ class _Matcher:
             what = _text(node)
             raise _Mismatch(f"`{what}` is no operation on a value, such as "
                             f"`{_example(term)}`", node.span, 0)  # fmt: skip
+        callee, tree = term.callee, self.callee(term.callee, node, term, names)
+        if isinstance(callee, Choice):
+            callee = callee.alternatives[tree[0]]
         n = len(term.inputs)
-        callee_tree: Tree | None = None
-        if isinstance(term.callee, Choice):
-            callee_tree = self.callee_choice(term.callee, node, term, names)
-        else:
-            given = [k for k, _ in term.arguments]
-            callee_tree = self.callee(term.callee, node, node.arguments[n:], given, names)
-        if len(node.arguments) < n:
+        values, given = _given(callee, node, n)
+        if len(values) < n:
             raise _Mismatch(f"`{node.name}` works on {n} value{'s' if n > 1 else ''}", node.span, 2)
-        trees = [callee_tree]
-        for inner, argument in zip(term.inputs, node.arguments, strict=False):
+        trees = [tree]
+        for inner, argument in zip(term.inputs, values, strict=True):
             try:
                 trees.append(self.match(inner, argument, names))
             except _Mismatch as e:
                 e.depth += 2
                 raise
-        keywords = {k.name: k.value for k in node.keywords}
         for name, inner in term.arguments:
-            value = keywords.get(name)
-            if value is None:
+            if name not in given:
                 raise _Mismatch(f"`{node.name}` needs `{name}=`", node.span, 2)
-            trees.append(self.match(inner, value, names))
+            trees.append(self.match(inner, given[name], names))
         return tuple(trees)
 
     def callee_choice(self, term: Choice, node: syntax.Call, applied: Apply, names: Names) -> Tree:
         misses: list[_Mismatch] = []
-        rest = node.arguments[len(applied.inputs) :]
-        given = [k for k, _ in applied.arguments]
         for i, alternative in enumerate(term.alternatives):
             try:
-                return (i, self.callee(alternative, node, rest, given, names))
+                return (i, self.callee(alternative, node, applied, names))
             except _Mismatch as e:
                 misses.append(e)
         best = max(misses, key=lambda e: e.depth)
@@ -317,49 +307,40 @@ class _Matcher:
         raise _Mismatch(f"`{node.name}` is not one of {_few(options)}", _span(node), 0,
                         nearest(node.name, options))  # fmt: skip
 
-    def callee(
-        self, term: Term, node: syntax.Expression, rest: Sequence[syntax.Expression],
-        given: Sequence[str], names: Names,
-    ) -> Tree:  # fmt: skip
+    def callee(self, term: Term, node: syntax.Call, applied: Apply, names: Names) -> Tree:
         """An operation or a function by its name, its own arguments and its body."""
         if isinstance(term, Choice):
-            raise TypeError(term)
+            return self.callee_choice(term, node, applied, names)
         assert isinstance(term, Operation | Function)
-        name = node.name if isinstance(node, syntax.Call | syntax.Name) else ""
+        name = node.name
         if name != term.name:
-            raise _Mismatch(f"`{_name(node)}` where `{term.name}` fits", _span(node), 0,
+            raise _Mismatch(f"`{name}` where `{term.name}` fits", _span(node), 0,
                             nearest(name, [term.name]))  # fmt: skip
-        keywords = _keywords(node)
-        own = [n for n, _ in term.arguments]
-        for k in keywords.values():
-            if k.name not in own and k.name not in given:
-                raise _Mismatch(f"`{name}` has no `{k.name}` here", k.span, 1,
-                                nearest(k.name, [*own, *given]))  # fmt: skip
+        _, given = _given(term, node, len(applied.inputs))
+        known = [n for n, _ in (*term.arguments, *applied.arguments)]
+        for key in [k for k in given if k not in known]:
+            keyword = _keywords(node).get(key)
+            if not keyword:
+                raise _Mismatch(f"`{name}` takes fewer arguments", given[key].span, 1)
+            raise _Mismatch(f"`{name}` has no `{key}` here", keyword.span, 1, nearest(key, known))
         trees: list[Tree] = []
-        positional = list(rest)
         for argument, inner in term.arguments:
-            if argument in keywords:
-                value = keywords[argument].value
-            elif positional:
-                value = positional.pop(0)
-            else:
+            if argument not in given:
                 raise _Mismatch(f"`{name}` needs `{argument}=`", node.span, 1)
             try:
-                trees.append(self.match(inner, value, names))
+                trees.append(self.match(inner, given[argument], names))
             except _Mismatch as e:
                 e.depth += 1
                 raise
-        if positional:
-            raise _Mismatch(f"`{name}` takes fewer arguments", positional[0].span, 1)
         if isinstance(term, Function):
             trees += self.function_body(term, node)
-        elif isinstance(node, syntax.Call) and node.body is not None:
+        elif node.body is not None:
             raise _Mismatch(f"`{name}` has no body", node.span, 1, "only functions have one")
         return tuple(trees)
 
-    def function_body(self, term: Function, node: syntax.Expression) -> list[Tree]:
+    def function_body(self, term: Function, node: syntax.Call) -> list[Tree]:
         statements = [*term.statements, Statement("return", term.result)]
-        nodes = list((node.body if isinstance(node, syntax.Call) else None) or ())
+        nodes = list(node.body or ())
         trees: list[Tree] = []
         for statement in statements:
             if not statement.term.decisions:
@@ -428,14 +409,12 @@ class _Matcher:
             count = f"{len(operands)} operand{'s' if len(operands) > 1 else ''}"
             message = f"{count} where {len(term.parts)} are {_JOINED[term.operator]}"
             raise _Mismatch(message, extra[0].span.to(extra[-1].span) if extra else node.span, 1)
-        parts = list(enumerate(term.parts))
         try:
-            trees = self.parts(parts, operands, names, commutes=False)
+            return next(self.parts(term.parts, operands, names, False))[0]
         except _Mismatch:
             if not (self.commutes and term.operator == "add"):
                 raise
-            trees = self.parts(parts, operands, names, commutes=True)
-        return tuple(trees[i] for i in range(len(term.parts)))
+            return next(self.parts(term.parts, operands, names, True))[0]
 
     def channels(self, width: Term | None, node: syntax.Call) -> list[syntax.Expression]:
         """What is given as `channels=`: one thing where there is a width, otherwise nothing."""
@@ -448,63 +427,39 @@ class _Matcher:
             raise _Mismatch(f"`{node.name}` needs `channels=`", node.span, 1)
         return [k.value for k in keywords.values()]
 
-    def parts(
-        self, parts: list[tuple[int, Term]], operands: list[syntax.Expression], names: Names,
-        commutes: bool,
-    ) -> dict[int, Tree]:  # fmt: skip
-        """Give every operand to a part; parts of several values take what fits."""
-        single = [(i, p) for i, p in parts if not p.many]
-        if commutes and len(single) != len(parts):
-            parts = single + [(i, p) for i, p in parts if p.many]
-        if not parts:
-            if operands:
-                raise _Mismatch(f"`{_text(operands[0])}` is one too many", operands[0].span, 1)
-            return {}
-        (index, part), rest = parts[0], parts[1:]
-        if not operands and not part.many:
-            such = ":" if part.size == 1 and not part.decisions else ", such as"
-            message = f"an operand is missing{such} {_few(_part_texts(part))}"
-            raise _Mismatch(message, self.whole(operands), 1)
+    def fits(
+        self, part: Term, target: syntax.Expression, taken: Container[int], scope: Names
+    ) -> Iterator[tuple[tuple[int, Tree], Names]]:
+        if isinstance(part, Unused) and _text(target) != f"unused({part.array})":
+            raise _Mismatch(f"`unused({part.array})` belongs here", target.span, 1)
+        if not isinstance(part, Subset | Each):
+            yield (0, () if part.many else self.match(part, target, scope)), scope
+            return
+        subset = part.subset if isinstance(part, Each) else part
+        left = [(i, e) for i, e in enumerate(subset.elements) if i not in taken]
+        left.sort(key=lambda o: not (isinstance(o[1], Value) and o[1].label == _name(target)))
+        if not left and isinstance(part, Each):
+            self.check(None, [target])
 
-        def give(split: tuple[list[syntax.Expression], list[syntax.Expression]]) -> dict[int, Tree]:
-            tree = self.part(part, split[0], names)
-            return {index: tree, **self.parts(rest, split[1], names, commutes)}
+        def fit(option: tuple[int, Term]) -> Iterator[tuple[int, Tree]]:
+            """An element, or the body with it for the variable."""
+            i, element = option
+            if isinstance(part, Each):
+                inner = {**scope, part.variable: element}
+                yield i, ((), self.printed(part.body, target, inner))
+            else:
+                yield i, self.printed(element, target, scope)
 
-        return first(splits(part, operands, len(rest), commutes), give)
-
-    def part(self, part: Term, taken: list[syntax.Expression], names: Names) -> Tree:
-        match part:
-            case Subset():
-                return self.subset(part, taken, names)
-            case Each():
-                return self.each(part, taken, names)
-            case Unused():
-                if len(taken) == 1 and _text(taken[0]) == f"unused({part.array})":
-                    return ()
-                raise _Mismatch(f"`unused({part.array})` belongs here", self.whole(taken), 1)
-            case Value() if part.optional:
-                self.same(part, taken[0], names)
-                return ()
-        return self.match(part, taken[0], names)
-
-    def subset(self, term: Subset, taken: list[syntax.Expression], names: Names) -> Tree:
-        chosen: dict[int, Tree] = {}
-        fixed = [print_term(e, (), {}) if not e.decisions else "" for e in term.elements]
-        for node in taken:
-            text = node.name if isinstance(node, syntax.Name) else ""
-            likely = [fixed.index(text)] if text in fixed else []
-            order = (*likely, *range(len(term.elements)))
-            left = [(i, term.elements[i]) for i in order if i not in chosen]
-            try:
-                i, tree = self.one_of(left, node, names)
-            except Mismatch:
-                raise self.not_chosen(term, node, chosen) from None
-            chosen[i] = tree
-        self.check_number(term, len(chosen), taken)
-        return subset_tree(chosen)
+        try:
+            yield from ((found, scope) for found in any_of(left, fit))
+        except Mismatch as best:
+            node = getattr(best, "of_variable", None) or target
+            if isinstance(part, Each) and node is target:
+                raise
+            raise self.not_chosen(subset, node, taken) from None
 
     def not_chosen(
-        self, term: Subset, node: syntax.Expression, chosen: Mapping[int, Tree]
+        self, term: Subset, node: syntax.Expression, chosen: Container[int]
     ) -> _Mismatch:
         """The error of an element that is not there, or not there any more."""
         options = [print_term(e, (), {}) if e.size == 1 else "" for e in term.elements]
@@ -515,36 +470,21 @@ class _Matcher:
         return _Mismatch(f"`{text}` cannot be chosen here; there are {_few(left)}", node.span, 1,
                          nearest(text, left))  # fmt: skip
 
-    def check_number(self, term: Subset, n: int, taken: list[syntax.Expression]) -> None:
-        if not term.least <= n <= term.most:
+    def check(self, part: Term | None, targets: Sequence[syntax.Expression]) -> None:
+        n = len(targets)
+        term = part.subset if isinstance(part, Each) else part
+        if not part:
+            raise _Mismatch(f"`{_text(targets[-1])}` is one too many", targets[-1].span, 1)
+        if isinstance(term, Subset) and not term.least <= n <= term.most:
             need = str(term.least) if term.least == term.most else f"at least {term.least}"
             raise _Mismatch(f"{n} chosen where {need} of {len(term.elements)} are needed",
-                            self.whole(taken), 1)  # fmt: skip
-
-    def each(self, term: Each, taken: list[syntax.Expression], names: Names) -> Tree:
-        """`op(s) for s in ..`: every operand is the body with some element for the variable."""
-        found: dict[int, Tree] = {}
-        for node in taken:
-            left = [(i, e) for i, e in enumerate(term.subset.elements) if i not in found]
-            if not left:
-                raise _Mismatch(f"`{_text(node)}` is one too many", node.span, 1)
-
-            def fit(option: tuple[int, Term], node: syntax.Expression = node) -> tuple[int, Tree]:
-                inner = {**names, term.variable: option[1]}
-                return option[0], self.printed(term.body, node, inner)
-
-            try:
-                i, tree = first(left, fit)
-            except _Mismatch as best:
-                if best.of_variable:
-                    raise self.not_chosen(term.subset, best.of_variable, found) from None
-                raise
-            found[i] = tree
-        self.check_number(term.subset, len(found), taken)
-        order, bodies = subset_tree(found)
-        subset = (order, ((),) * len(order))
-        same = term.is_product and term.body.size == 1  # one tree stands for each
-        return (subset, *(bodies[:1] or [()])) if same else (subset, *bodies)
+                            self.whole(targets), 1)  # fmt: skip
+        if isinstance(part, Unused) and n != 1:
+            raise _Mismatch(f"`unused({part.array})` belongs here", self.whole(targets), 1)
+        if not (part.many or n):
+            such = ":" if part.size == 1 and not part.decisions else ", such as"
+            message = f"an operand is missing{such} {_few(_part_texts(part))}"
+            raise _Mismatch(message, self.whole(targets), 1)
 
 
 # --- small things ------------------------------------------------------------------------------
@@ -590,6 +530,26 @@ def _keywords(node: syntax.Expression) -> dict[str, syntax.Keyword]:
             raise _Mismatch(f"`{keyword.name}` is given twice", keyword.span, 1)
         found[keyword.name] = keyword
     return found
+
+
+def _given(
+    callee: Term, node: syntax.Call, n: int
+) -> tuple[list[syntax.Expression], dict[str, syntax.Expression]]:
+    """The `n` values that a call gives, or less; its numbers, those without a name in order."""
+    if isinstance(callee, Function):
+        inputs, order = callee.inputs, callee.parameters
+    else:
+        inputs = tuple(f"input {i}" for i in range(n))
+        order = (*inputs, *(x for x, _ in OPERATIONS[_head(callee)].parameters))
+    found = {name: k.value for name, k in _keywords(node).items()}
+    free = [x for x in inputs if x not in found]
+    if len(node.arguments) != len(free):  # as printed, values alone have no names
+        free = [x for x in order if x not in found]
+    if len(node.arguments) > len(free):
+        span = node.arguments[len(free)].span
+        raise _Mismatch(f"`{_head(callee)}` takes fewer arguments", span, 1)
+    found |= zip(free, node.arguments, strict=False)
+    return [found.pop(x) for x in inputs if x in found], found
 
 
 def _start(span: Span, text: str) -> Span:

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice, product
-from typing import TypeVar
+from itertools import islice
+from math import inf
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from epnas_dsl.errors import ArchitectureError, LimitError, Span, nearest
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.arithmetic import evaluate
 from epnas_dsl.space.builder import NOMINAL_WIDTH
-from epnas_dsl.space.graph import body_nodes
+from epnas_dsl.space.graph import body_nodes, statement_names
 from epnas_dsl.space.nodes import Graph, Node, nodes
 from epnas_dsl.space.operations import WIDTH
 from epnas_dsl.space.search_space import Body, SearchSpace
@@ -44,12 +45,12 @@ from epnas_dsl.space.terms import (
     Variable,
     decisions,
     disassemble,
-    inside,
     pick,
 )
 
 T = TypeVar("T")
 N = TypeVar("N")
+S = TypeVar("S")
 MAX_ATTEMPTS = 20_000
 MAX_NUMBERS = 10_000  # options of a number that are tried
 JOINS = {"add", "concat"}
@@ -74,7 +75,7 @@ def from_graph(space: SearchSpace, graphs: Mapping[str, Graph]) -> Architecture:
     noted = {
         name: graph.graph["choices"] for name, graph in graphs.items() if "choices" in graph.graph
     }
-    with suppress(ArchitectureError):
+    with suppress(ArchitectureError, Mismatch):
         return _from_choices(space, noted, listings)
     return from_nodes(space, listings, True)
 
@@ -82,11 +83,7 @@ def from_graph(space: SearchSpace, graphs: Mapping[str, Graph]) -> Architecture:
 def _from_choices(
     space: SearchSpace, choices: Mapping[str, Sequence[int]], listings: Mapping[str, Sequence[Node]]
 ) -> Architecture:
-    """The architecture with these choices in its bodies, if those have these nodes.
-
-    Raises:
-        ArchitectureError: they have not, or the choices are none.
-    """
+    """The architecture with these choices in its bodies, if those have these nodes."""
     left = {body: iter(numbers) for body, numbers in _by_body(space, choices).items()}
     found = [n for b, s in space.statements for n in islice(left[b], len(decisions(s.term)))]
     architecture = Architecture(space, found)
@@ -128,35 +125,35 @@ def from_nodes(
     present = {_block(n) for listing in given.values() for n in listing}
     least = max([1, *(s.level for _, s in space.statements if s.label in present)])
     levels = {width: i for i, width in enumerate(space.widths)}.values()
-    told: ArchitectureError | None = None
+    told: Mismatch | None = None
     for level in (i for i in levels if i >= least):  # the blocks of a level may have no nodes
         try:
             return _at_level(space, level, given, whole)
-        except ArchitectureError as error:  # it may be of the level that is not said whole
-            told = error if not told or error.diagnostics[0].code == "E314" else told
+        except Mismatch as reason:  # it may be of the level that is not said whole
+            told = reason if not told or reason.code == "E314" else told
     assert told
-    first = told.diagnostics[0]
-    terms = inside(*(s.term for _, s in space.statements))
-    if first.code == "E313" and any(isinstance(t, Function) and t.decisions for t in terms):
-        raise ArchitectureError(
-            f"the nodes alone do not say what its functions chose, or else {first.message}",
-            code="E314", span=first.span, hint="the text of the architecture, or its JSON, does",
-        )  # fmt: skip
-    raise told
+    raise ArchitectureError(told.message, code=told.code, span=told.span, hint=told.hint)
 
 
 def _at_level(
     space: SearchSpace, level: int, given: Mapping[Body, Sequence[Node]], whole: bool
 ) -> Architecture:
-    found: dict[Statement, Tree] = {}
+    numbers = {s: [0] * len(decisions(s.term)) for _, s in space.statements if s.level <= level}
     for body, listing in given.items():
-        ends = whole or body.result.term.decisions > 0
-        found.update(_Body(body, listing, level, ends).recognised())
-    choices = [n for _, s in space.statements if s in found for n in disassemble(s.term, found[s])]
-    architecture = Architecture(space, choices)
-    for body, listing in given.items():
-        _compare(body, listing, body_nodes(architecture, body.name, dead=True), whole)
-    return architecture
+        ways = _Body(body, listing, level, whole or body.result.term.decisions > 0).recognised()
+        next(any_of(ways, partial(_built, space, numbers, body, listing, whole)))
+    return Architecture(space, [n for chosen in numbers.values() for n in chosen])
+
+
+def _built(
+    space: SearchSpace, numbers: dict[Statement, list[int]], body: Body, listing: Sequence[Node],
+    whole: bool, trees: Mapping[Statement, Tree],
+) -> Iterator[None]:  # fmt: skip
+    """Note the numbers chosen in a body, if they make these nodes."""
+    numbers.update((s, disassemble(s.term, tree)) for s, tree in trees.items())
+    architecture = Architecture(space, [n for chosen in numbers.values() for n in chosen])
+    _compare(body, listing, body_nodes(architecture, body.name, dead=True), whole)
+    yield
 
 
 def _block(node: Node) -> str:
@@ -171,72 +168,175 @@ def roots(listing: Sequence[Node]) -> dict[str, Node]:
 class Mismatch(Exception):
     """Something is not what a term stands for; the deeper the place, the more of it fits."""
 
-    depth = -1
-    code = ""
-
-
-def first(options: Iterable[N], fit: Callable[[N], T]) -> T:
-    """What comes of the first option that fits.
-
-    Raises:
-        Mismatch: none does, for the deepest of their reasons; of no depth where there is none.
-    """
-    reasons: list[Mismatch] = []
-    for option in options:
-        try:
-            return fit(option)
-        except Mismatch as reason:
-            reasons.append(reason)
-    raise max(reasons, key=lambda reason: reason.depth, default=Mismatch())
-
-
-def splits(
-    part: Term, given: list[N], rest: int, commutes: bool
-) -> Iterator[tuple[list[N], list[N]]]:
-    """What a part of a join may take of what is given, and what it leaves to the `rest` parts."""
-    if part.many:
-        for k in [len(given)] if not rest else range(len(given), -1, -1):
-            yield given[:k], given[k:]
-        return
-    for k in range(len(given) if commutes else min(1, len(given))):
-        yield [given[k]], given[:k] + given[k + 1 :]
-
-
-def subset_tree(chosen: Mapping[int, Tree]) -> Tree:
-    """The choice tree of a subset from the trees of its elements."""
-    order = tuple(sorted(chosen))
-    return order, tuple(chosen[i] for i in order)
-
-
-class _Mismatch(Mismatch):
-    """The graph is not what this term stands for."""
-
     def __init__(
-        self, message: str, node: Node | None, depth: int = 0, hint: str = "", code: str = "E313"
-    ) -> None:
+        self, message: str = "a value is missing", node: Node | None = None, depth: int = 0,
+        hint: str = "", code: str = "E313",
+    ) -> None:  # fmt: skip
         self.message, self.hint, self.code = message, hint, code
         self.depth = depth + UNSAID * (code == "E314")
         self.span: Span | None = node.span if node else None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Scope:
     """What is known inside one body or function: which nodes values are, which numbers.
 
     Attributes:
-        terms: what stands behind the labels that are given once, with the scope that it reads
-            (None: this one).
+        terms: what stands behind the labels, but for those that are given again.
+        named: whether a value without a node of its name is another, as in a body.
+        passes: whether nothing is made here, only passed on.
     """
 
     values: dict[str, str] = field(default_factory=dict)
     numbers: dict[str, Number] = field(default_factory=dict)
-    arrays: dict[str, list[str]] = field(default_factory=dict)
-    choices: dict[str, Term] = field(default_factory=dict)
-    terms: dict[str, tuple[Term, _Scope | None]] = field(default_factory=dict)
+    arrays: dict[str, list[str]] = field(default_factory=dict, compare=False)
+    terms: dict[str, Term] = field(default_factory=dict, compare=False)
+    again: set[str] = field(default_factory=set, compare=False)
+    named: bool = False
+    passes: bool = field(default=False, compare=False)
 
-    def copy(self) -> _Scope:
-        """The same, with values and numbers of its own."""
-        return replace(self, values=dict(self.values), numbers=dict(self.numbers))
+    def where(self, label: str, node: str | None) -> _Scope:
+        """The same, but for the node that one label stands for."""
+        if self.values.get(label) == node:
+            return self
+        values = {x: n for x, n in self.values.items() if x != label}
+        return replace(self, values={**values, label: node} if node else values)
+
+
+Ways = Iterator[tuple[Tree, _Scope]]  # the choices that fit, each with what is known then
+Step = Callable[[_Scope], Ways]
+
+
+class _Way(NamedTuple):
+    """How far a comparison has come; how it did so makes no difference to the rest."""
+
+    done: Any
+    trees: dict[Any, Any]
+    scope: Any
+
+
+def first(options: Iterable[N], fit: Callable[[N], T]) -> T:
+    """What comes of the first option that fits, or the deepest reason why none does."""
+    return next(any_of(options, lambda option: [fit(option)]))
+
+
+def any_of(
+    options: Iterable[N], fit: Callable[[N], Iterable[T] | None], steps: float = 1
+) -> Iterator[T]:
+    """All that comes of the options, depth first.
+
+    Args:
+        steps: what comes is fitted again, up to so many times, as long as `fit` is not None.
+
+    Raises:
+        Mismatch: nothing does, for the deepest of the reasons.
+    """
+    deepest, fits = Mismatch(depth=-1), False
+    waiting: list[Iterator[Any]] = [iter(options)]
+    while waiting:
+        try:
+            for found in waiting[-1]:
+                following = fit(found) if len(waiting) <= steps else None
+                if following is not None:
+                    waiting.append(iter(following))
+                    break
+                fits = True
+                yield found
+            else:
+                waiting.pop()
+        except Mismatch as reason:
+            deepest = max(deepest, reason, key=lambda r: r.depth)
+    if not fits:
+        raise deepest
+
+
+def _search(start: _Way, onward: Callable[[_Way], Iterator[_Way] | None]) -> Iterator[_Way]:
+    """The ways that lead to an end, where `onward` is None; of those that meet, one."""
+    met: dict[Any, list[Any]] = {}
+
+    def fresh(way: _Way) -> Iterable[_Way] | None:
+        known = met.setdefault(way.done, [])
+        if way.scope in known:
+            return ()
+        known.append(way.scope)
+        return onward(way)
+
+    return any_of([start], fresh, inf)
+
+
+def _in_turn(steps: Sequence[Step], scope: _Scope, trees: Tree = ()) -> Ways:
+    """One step after the other, each with what is known after the one before."""
+    if not steps:
+        return iter([(trees, scope)])
+    return any_of(steps[0](scope), lambda way: _in_turn(steps[1:], way[1], (*trees, way[0])))
+
+
+class Joining(Generic[N, S]):
+    """Tells which parts the operands of a join are; graphs and texts have that in common."""
+
+    def fits(
+        self, part: Term, target: N, taken: Container[int], scope: S
+    ) -> Iterator[tuple[tuple[int, Tree], S]]:
+        """The elements of a part, not taken, that an operand is; 0 of a part without any."""
+        raise NotImplementedError
+
+    def check(self, part: Term | None, targets: Sequence[N]) -> None:
+        """Refuse a part of so many or few operands; None: what is left when all parts are taken."""
+        raise NotImplementedError
+
+    def parts(
+        self, parts: Sequence[Term], targets: Sequence[N], scope: S, commutes: bool = True
+    ) -> Iterator[tuple[Tree, S]]:
+        """Every operand is that of a part, or of an element of one, each of another."""
+        order = sorted(enumerate(parts), key=lambda p: commutes and p[1].many)
+
+        def onward(way: _Way) -> Iterator[_Way] | None:
+            own: list[list[N]] = [[] for _ in parts]
+            for (i, _), target in zip(way.trees, targets, strict=False):
+                own[i].append(target)
+            if len(way.trees) == len(targets):
+                for part, given in zip(parts, own, strict=True):
+                    self.check(part, given)
+                return None
+            target = targets[len(way.trees)]
+            free = [(i, p) for i, p in order if p.many or not own[i]]
+            if not commutes:  # neither before the last one nor beyond the next
+                last = max((i for i, _ in way.trees), default=0)
+                single = next((i for i, p in free if i >= last and not p.many), len(parts))
+                free = [(i, p) for i, p in free if last <= i <= single]
+            if not free:
+                self.check(None, [target])
+
+            def fit(option: tuple[int, Term]) -> Iterator[_Way]:
+                i, part = option
+                taken = {j for k, j in way.trees if k == i}
+                for (j, tree), after in self.fits(part, target, taken, way.scope):
+                    trees = {**way.trees, (i, j): tree}
+                    yield _Way(frozenset(trees), trees, after)
+
+            return any_of(free, fit)
+
+        for way in _search(_Way(frozenset(), {}, scope), onward):
+            chosen: list[dict[int, Tree]] = [{} for _ in parts]
+            for (i, j), tree in way.trees.items():
+                chosen[i][j] = tree
+            yield tuple(map(_part_tree, parts, chosen)), way.scope
+
+
+def _part_tree(part: Term, chosen: Mapping[int, Tree]) -> Tree:
+    """The choice tree of a part of a join from those of its elements."""
+    order = tuple(sorted(chosen))
+    match part:
+        case Subset():
+            return order, tuple(chosen[i] for i in order)
+        case Each():
+            subset = order, tuple(chosen[i][0] for i in order)
+            bodies = [chosen[i][1] for i in order]
+            same = part.is_product and part.body.size == 1  # one tree stands for each
+            return (subset, *(bodies[:1] or [()])) if same else (subset, *bodies)
+        case Unused():
+            return ()
+    return chosen.get(0, ())
 
 
 def _scope(statements: Sequence[Statement], inputs: Sequence[str]) -> _Scope:
@@ -245,414 +345,353 @@ def _scope(statements: Sequence[Statement], inputs: Sequence[str]) -> _Scope:
     for s in statements:
         if s.array:
             scope.arrays.setdefault(s.array, []).append(s.label)
-        if s.term.kind == "number":
-            scope.choices[s.label] = s.term
-        elif times[s.label] == 1:
-            scope.terms[s.label] = s.term, None
+        if times[s.label] > 1 and s.term.kind != "number":
+            scope.again.add(s.label)
+        else:
+            scope.terms[s.label] = s.term
     return scope
 
 
-class _Body:
-    """Compares the statements of a body with the nodes of its graph."""
+class _Body(Joining[str, _Scope]):
+    """Compares the statements of a body with the nodes of its graph.
+
+    What is compared gives all ways to choose that fit, or a Mismatch where there are none.
+    """
 
     def __init__(self, body: Body, listing: Sequence[Node], level: int, ends: bool) -> None:
         self.body = body
-        self.present = [s for s in (*body.statements, body.result) if s.level <= level]
+        self.names = statement_names(body, level)
         self.nodes = {n.name: n for n in listing}
         self.roots = roots(listing)
-        self.result = listing[-1].name if listing and ends else ""
+        self.ends = {"return": listing[-1].name} if listing and ends else {}
         self.attempts = 0
 
-    def recognised(self) -> dict[Statement, Tree]:
-        """The choice tree of each decided statement.
+    def recognised(self) -> Iterator[dict[Statement, Tree]]:
+        """The choice tree of each decided statement."""
+        scope = _scope([*self.names.values()][:-1], self.body.inputs)
+        values, lines = {x: x for x in self.body.inputs}, []
+        for name, s in self.names.items():
+            passes = name not in self.roots and s is not self.body.result
+            lines.append((s, values.pop(s.label, None), passes))
+            if name in self.roots and s.term.kind != "number":
+                values[s.label] = self.roots[name].name
+        scope = replace(scope, values=values | self.ends, named=True)
+        for trees, _ in self.statements(self.body.name, lines, scope):
+            self.count(len(self.nodes))
+            yield {s: t for (s, *_), t in zip(lines, trees, strict=True) if s.term.decisions}
 
-        Raises:
-            ArchitectureError: there are none, or not all can be told.
+    def statements(
+        self, name: str, lines: Sequence[tuple[Statement, str | None, bool]], scope: _Scope
+    ) -> Ways:
+        """The choices in the statements of a body or function, from the last to the first.
+
+        Args:
+            lines: each with the node that its label stood for before, and whether it makes none.
         """
-        scope = _scope(self.present[:-1], self.body.inputs)
-        versions: dict[str, list[str]] = {x: [x] for x in self.body.inputs}
-        for s in self.present[:-1]:
-            if s.term.kind != "number":
-                seen = versions.setdefault(s.label, [])
-                seen.append(f"{s.label}_{len(seen) + 1}" if seen else s.label)
-        found: dict[Statement, Tree] = {}
-        unsaid: ArchitectureError | None = None
-        for label in versions:
-            self.bind(label, versions, scope)
-        if self.result:
-            scope.values["return"] = self.result
-        for statement in reversed(self.present):
-            target = scope.values.get(statement.label)
-            if versions.get(statement.label):  # what is read below is an earlier value
-                versions[statement.label].pop()
-                self.bind(statement.label, versions, scope)
-            if statement.term.decisions:
-                try:
-                    found[statement] = self.statement(statement, target, scope)
-                except ArchitectureError as error:  # what is another is told before what is unsaid
-                    if error.diagnostics[0].code != "E314":
-                        raise
-                    unsaid = unsaid or error
-            elif target and statement.term.kind != "number":
-                with suppress(_Mismatch):  # it may still tell what the values are that it reads
-                    self.first([target], partial(self.match, statement.term, scope=scope), scope)
-        if unsaid:
-            raise unsaid
-        return found
 
-    def bind(self, label: str, versions: Mapping[str, list[str]], scope: _Scope) -> None:
-        """A label stands for its newest value, at the node of that name where there is one."""
-        scope.values.pop(label, None)
-        newest = versions[label][-1] if versions[label] else ""
-        if newest in self.roots or newest in self.body.inputs:
-            scope.values[label] = self.roots[newest].name if newest in self.roots else newest
+        def onward(way: _Way) -> Iterator[_Way] | None:
+            if way.done:
+                return self.statement(name, lines[way.done - 1], way)
+            unsaid = [s.label for i, (s, *_) in enumerate(lines)
+                      if s.term.decisions and i not in way.trees]  # fmt: skip
+            if unsaid:
+                what = f"the graph does not say what `{name}.{unsaid[-1]}` is"
+                raise way.trees.get("unsaid") or Mismatch(
+                    what if scope.named else f"nothing reads `{unsaid[-1]}` of `{name}`", None, 1,
+                    "a graph tells nothing of what its result does not depend on", "E314",
+                )  # fmt: skip
+            return None
 
-    def statement(self, statement: Statement, target: str | None, scope: _Scope) -> Tree:
+        for way in _search(_Way(len(lines), {}, scope), onward):
+            yield tuple(way.trees.get(i, ()) for i in range(len(lines))), way.scope
+
+    def statement(
+        self, name: str, line: tuple[Statement, str | None, bool], way: _Way
+    ) -> Iterator[_Way]:
+        """The ways of one statement; one of which the graph does not tell is passed over."""
+        s, before, passes = line
+        i, trees, scope, ways = way.done - 1, way.trees, way.scope, None
+        node = self.nodes.get(scope.values.get(s.label, ""))
+        value = scope.numbers.get(s.label) if s.term.kind == "number" else None
+        again = scope.where(s.label, before) if s.label in scope.again else scope
+        scope = replace(again, passes=passes)
         try:
-            if statement.term.kind == "number" and statement.label in scope.numbers:
-                return self.number(statement.term, scope.numbers[statement.label], scope, None)
-            if target:
-                return self.match(statement.term, target, scope)
-        except _Mismatch as e:
-            raise ArchitectureError(e.message, code=e.code, span=e.span, hint=e.hint) from None
-        raise ArchitectureError(
-            f"the graph does not say what `{self.body.name}.{statement.label}` is", code="E314",
-            hint="a graph tells nothing of what its result does not depend on",
-        )  # fmt: skip
+            if value is not None:
+                ways = self.number(s.term, value, None, scope)
+            elif node:
+                ways = self.match(s.term, node.name, scope)
+            for tree, after in ways or ():
+                yield _Way(i, {**trees, i: tree} if s.term.decisions else trees, after)
+            if ways:
+                return
+        except Mismatch as reason:
+            if reason.code == "E314":
+                trees = {"unsaid": reason, **trees}  # the first of them stays
+            elif s.term.decisions or not node:
+                raise
+            elif node.operation != "input" or node.name in self.body.inputs:
+                raise _differs(name, s.label, node) from None
+        yield _Way(i, trees, scope)
 
     # --- values
 
-    def match(self, term: Term, target: str, scope: _Scope) -> Tree:
+    def match(self, term: Term, target: str, scope: _Scope) -> Ways:
         """The choices that make this term the node of that name."""
         self.count()
         node = self.nodes[target]
+        if scope.passes and isinstance(term, Stack | CellCall):
+            raise Mismatch(f"`{target}` is not made here", node)
         match term:
             case Choice():
-                return self.choice(term, target, scope)
+                return self.one_of(term.alternatives, target, scope)
             case Value():
-                self.same(term.label, target, scope)
-                return ()
+                return self.same(term.label, target, scope)
             case Last():
-                self.same(scope.arrays[term.array][-1], target, scope)
-                return ()
+                return self.same(scope.arrays[term.array][-1], target, scope)
             case Apply():
                 return self.apply(term, node, scope)
             case Join():
                 return self.join(term, node, scope)
             case Stack() | CellCall():
                 cells = term.cells if isinstance(term, Stack) else (term.cell,)
-                called = node.text.partition("(")[0]
+                called, settings = node.text.partition("(")[0], dict(node.settings)
                 if called != " ".join(cells) or len(node.inputs) != len(term.inputs):
-                    raise _Mismatch(f"`{called}` where `{' '.join(cells)}` stands", node)
+                    raise Mismatch(f"`{called}` where `{' '.join(cells)}` stands", node)
                 pairs = zip(term.inputs, node.inputs, strict=True)
-                trees = [self.match(t, i, scope) for t, i in pairs]
+                steps = [partial(self.match, t, i) for t, i in pairs]
                 if term.width:
-                    trees.append(self.width(term.width, node, scope))
-                return tuple(trees)
+                    steps.append(partial(self.argument, WIDTH, term.width, settings, node))
+                return _in_turn(steps, scope)
         raise TypeError(term)
 
-    def count(self) -> None:
-        self.attempts += 1
+    def count(self, attempts: int = 1) -> None:
+        self.attempts += attempts
         if self.attempts > MAX_ATTEMPTS:
             raise LimitError("this graph takes too long to compare with its space", code="E913")
 
-    def width(self, term: Term, node: Node, scope: _Scope) -> Tree:
-        known = dict(node.settings)
-        if WIDTH in known:
-            return self.number(term, known[WIDTH], scope, node)
-        if term.decisions:
-            raise ArchitectureError(
-                f"the graph does not say how wide `{node.name}` is", code="E314", span=node.span,
-                hint="the text of the architecture, or its JSON, does",
-            )  # fmt: skip
-        return ()
-
-    def same(self, label: str, target: str, scope: _Scope) -> None:
+    def same(self, label: str, target: str, scope: _Scope) -> Ways:
         if label not in scope.values and label in scope.terms:  # it must be able to stand there
-            term, around = scope.terms[label]
-            self.match(term, target, (around or scope).copy())
-        if scope.values.setdefault(label, target) != target:
-            raise _Mismatch(f"`{target}` where `{label}` stands", self.nodes[target])
-
-    def first(self, options: Iterable[N], fit: Callable[[N], T], scope: _Scope) -> T:
-        """As `first`; what an option that does not fit made known is forgotten."""
-
-        def undone(option: N) -> T:
-            before = dict(scope.values), dict(scope.numbers)
+            known = {x: n for x, n in scope.values.items() if x not in scope.again}
             try:
-                return fit(option)
-            except Mismatch:
-                scope.values, scope.numbers = before
-                raise
-
-        return first(options, undone)
-
-    def choice(self, term: Choice, target: str, scope: _Scope) -> Tree:
-        try:
-            return self.one_of(_likely(term.alternatives, target, scope), target, scope)
-        except _Mismatch as best:
-            if best.depth == 0 and all(isinstance(a, Value) for a in term.alternatives):
-                raise _reads(target, term.alternatives, self.nodes[target]) from None
-            raise
+                alone = replace(scope, values=known, passes=scope.named or scope.passes)
+                next(self.match(scope.terms[label], target, alone))
+            except Mismatch as reason:
+                if reason.code != "E314":
+                    raise
+        if scope.values.get(label, target) != target:
+            raise Mismatch(f"`{target}` where `{label}` stands", self.nodes[target])
+        yield (), scope.where(label, target)
 
     def one_of(
-        self, options: Iterable[tuple[int, Term]], target: str, scope: _Scope
-    ) -> tuple[int, Tree]:
-        """The number of the first term that is the node of that name, and the choices in it."""
-        return self.first(options, lambda o: (o[0], self.match(o[1], target, scope)), scope)
+        self, terms: Sequence[Term], target: str, scope: _Scope, taken: Container[int] = ()
+    ) -> Ways:
+        """The numbers of the terms not taken that are the node, with the choices in them."""
 
-    def apply(self, term: Apply, node: Node, scope: _Scope) -> Tree:
-        callee, inputs, arguments = self.callee(term, term.callee, node, scope)
-        if isinstance(inputs, int):  # of an operation: the node reads them
-            if len(node.inputs) != inputs:
-                raise _Mismatch(f"`{node.operation}` of {len(node.inputs)} values", node, 1)
-            reads: list[str | None] = list(node.inputs)
-        else:
-            reads = list(inputs)
-        trees = [callee]
-        for inner, read in zip(term.inputs, reads, strict=True):
-            if read is None and inner.decisions:
-                raise _Mismatch(
-                    f"nothing reads what `{node.name}` is made of", node, 1, code="E314"
-                )
-            try:
-                trees.append(self.match(inner, read, scope) if read is not None else ())
-            except _Mismatch as e:
-                e.depth += 2
-                e.span = e.span or node.span
+        def fit(option: tuple[int, Term]) -> Ways:
+            ways = self.match(option[1], target, scope)
+            return (((option[0], tree), after) for tree, after in ways)
+
+        known = [scope.values.get(t.label) if isinstance(t, Value) else None for t in terms]
+        left = [
+            (i, t) for i, t in enumerate(terms) if i not in taken and known[i] in {None, target}
+        ]
+        try:
+            yield from any_of(sorted(left, key=lambda o: known[o[0]] is None), fit)
+        except Mismatch as best:
+            if best.depth > 0 or not all(isinstance(t, Value) for t in terms):
                 raise
-        return (*trees, *arguments)
+            raise _reads(target, terms, self.nodes[target]) from None
 
-    def callee(
-        self, term: Apply, callee: Term, node: Node, scope: _Scope
-    ) -> tuple[Tree, int | list[str | None], list[Tree]]:
-        """The choices in an operation; how many values it reads, or which; those in arguments."""
+    def apply(self, term: Apply, node: Node, scope: _Scope) -> Ways:
+        def read(found: tuple[Tree, _Scope]) -> Ways:
+            (callee, reads, arguments), known = found
+            pairs = zip(term.inputs, reads, strict=True)
+            steps = [partial(self.read, inner, name, node) for inner, name in pairs]
+            return (((callee, *t, *arguments), after) for t, after in _in_turn(steps, known))
+
+        return any_of(self.callee(term, term.callee, node, scope), read)
+
+    def read(self, term: Term, target: str | None, node: Node, scope: _Scope) -> Ways:
+        """What a node reads; None: a function that does not read it."""
+        if target is None and term.decisions:
+            raise Mismatch(f"nothing reads what `{node.name}` is made of", node, 1, code="E314")
+        try:
+            yield from self.match(term, target, scope) if target else iter([((), scope)])
+        except Mismatch as e:
+            e.depth += 2
+            e.span = e.span or node.span
+            raise
+
+    def callee(self, term: Apply, callee: Term, node: Node, scope: _Scope) -> Ways:
+        """The choices in an operation, the values that it reads, the choices in arguments."""
         if isinstance(callee, Choice):
-            options = enumerate(callee.alternatives)
+
+            def fit(option: tuple[int, Term]) -> Ways:
+                ways = self.callee(term, option[1], node, scope)
+                return ((((option[0], tree), *rest), after) for (tree, *rest), after in ways)
+
             try:
-                i, (tree, inputs, arguments) = self.first(
-                    options, lambda o: (o[0], self.callee(term, o[1], node, scope)), scope
-                )
-            except _Mismatch as best:
+                yield from any_of(enumerate(callee.alternatives), fit)
+            except Mismatch as best:
                 if best.depth > 0:
                     raise
                 names = list(dict.fromkeys(callees(callee)))
                 message = f"`{node.operation}` is not one of {', '.join(names)}"
-                raise _Mismatch(message, node, 0, nearest(node.operation, names)) from None
-            return (i, tree), inputs, arguments
+                raise Mismatch(message, node, 0, nearest(node.operation, names)) from None
+            return
         if isinstance(callee, Function):
-            return self.function(term, callee, node, scope)
+            yield from self.function(term, callee, node, scope)
+            return
         assert isinstance(callee, Operation)
-        if node.operation != callee.name:
-            raise _Mismatch(f"`{node.operation}` where `{callee.name}` stands", node, 0,
+        if node.operation != callee.name or scope.passes:
+            raise Mismatch(f"`{node.operation}` where `{callee.name}` stands", node, 0,
                             nearest(node.operation, [callee.name]))  # fmt: skip
-        known = dict(node.settings)
-        written = {n for n, _ in (*callee.arguments, *term.arguments)}
+        known, arguments = dict(node.settings), (*callee.arguments, *term.arguments)
+        written = {n for n, _ in arguments}
         if more := known.keys() - written - {WIDTH}:
-            raise _Mismatch(f"`{node.operation}` has no `{min(more)}=` here", node, 1)
+            raise Mismatch(f"`{node.operation}` has no `{min(more)}=` here", node, 1)
         missing = [n for n in written if n not in known]
         if missing:
-            raise _Mismatch(f"`{node.operation}` needs `{missing[0]}=`", node, 1)
+            raise Mismatch(f"`{node.operation}` needs `{missing[0]}=`", node, 1)
+        if len(node.inputs) != len(term.inputs):
+            raise Mismatch(f"`{node.operation}` of {len(node.inputs)} values", node, 1)
+        steps = [partial(self.number, t, known[n], node) for n, t in arguments]
         if term.width and WIDTH not in known and node.width.isdecimal():
-            self.number(term.width, int(node.width), scope, node)
-        own = [self.number(t, known[n], scope, node) for n, t in callee.arguments]
-        given = [self.number(t, known[n], scope, node) for n, t in term.arguments]
-        return tuple(own), len(term.inputs), given
+            steps.append(partial(self.number, term.width, int(node.width), node))
+        own = len(callee.arguments)
+        for trees, after in _in_turn(steps, scope):
+            yield (trees[:own], node.inputs, trees[own : len(arguments)]), after
 
-    def function(
-        self, term: Apply, function: Function, node: Node, scope: _Scope
-    ) -> tuple[Tree, list[str | None], list[Tree]]:
+    def function(self, term: Apply, function: Function, node: Node, scope: _Scope) -> Ways:
         """The body of a function is compared like that of a cell; its names are its own."""
         inner = _scope(function.statements, function.inputs)
-        made = {s.label for s in function.statements}
-        for label, read in zip(function.inputs, term.inputs, strict=True):
-            if label not in made:
-                inner.terms[label] = read, scope
-        for name, argument in (*function.arguments, *term.arguments):
-            inner.choices[name] = argument
+        inner.values["return"] = node.name
+        arguments = (*function.arguments, *term.arguments)
+        numbers = {x: t for x, t in scope.terms.items() if t.kind == "number"}
+        inner.terms.update({**numbers, **inner.terms, **dict(arguments)})
+        for name, argument in arguments:
             inner.numbers.pop(name, None)  # `channels` of the cell, where a function has its own
             if not argument.decisions:
                 with suppress(KeyError):
                     inner.numbers[name] = evaluate(argument, (), scope.numbers)
-        trees = [self.match(function.result, node.name, inner)]
-        for s in reversed(function.statements):
-            if s.term.kind == "number":
-                trees += self.arguments([(s.label, s.term)], inner, inner, node)
-                continue
-            target = inner.values.pop(s.label, None)  # what is read below is an earlier value
-            if target is None and s.term.decisions:
-                raise _Mismatch(
-                    f"nothing reads `{s.label}` of `{function.name}`", node, 1, code="E314"
-                )
-            trees.append(self.match(s.term, target, inner) if target else ())
-        own = self.arguments(function.arguments, inner, scope, node)
-        given = self.arguments(term.arguments, inner, scope, node)
-        reads = [inner.values.get(x) for x in function.inputs]
-        return (*own, *reversed(trees)), reads, given
+        own = len(function.arguments)
 
-    def arguments(
-        self, arguments: Sequence[tuple[str, Term]], inner: _Scope, scope: _Scope, node: Node
-    ) -> list[Tree]:
-        found: list[Tree] = []
-        for name, term in arguments:
-            if term.decisions and name not in inner.numbers:
-                raise _Mismatch(f"nothing tells what `{name}` is", node, 1, code="E314")
-            decided = term.decisions and name in inner.numbers
-            found.append(self.number(term, inner.numbers[name], scope, node) if decided else ())
-        return found
+        def outside(found: tuple[Tree, _Scope]) -> Ways:
+            trees, known = found
+            steps = [partial(self.argument, n, t, known.numbers, node) for n, t in arguments]
+            reads = [known.values.get(x) for x in function.inputs]
+            for given, after in _in_turn(steps, scope):
+                yield ((*given[:own], *trees), reads, given[own:]), after
 
-    def number(self, term: Term, value: Number | None, scope: _Scope, node: Node | None) -> Tree:
+        statements = (*function.statements, Statement("return", function.result))
+        lines = [(s, None, scope.passes) for s in statements]
+        return any_of(self.statements(function.name, lines, inner), outside)
+
+    def argument(
+        self, name: str, term: Term, known: Mapping[str, Number], node: Node, scope: _Scope
+    ) -> Ways:
+        if name in known:
+            return self.number(term, known[name], node, scope)
+        if term.decisions:
+            raise Mismatch(f"the graph does not say what `{name}` is", node, 1, code="E314",
+                            hint="the text of the architecture, or its JSON, does")  # fmt: skip
+        return iter([((), scope)])
+
+    def number(self, term: Term, value: Number, node: Node | None, scope: _Scope) -> Ways:
         """The choices that give a number this value."""
-        if value is None:
-            raise _Mismatch("a number is missing", node, 1)
-        if isinstance(term, Variable):
-            if scope.numbers.setdefault(term.name, value) != value:
-                raise _Mismatch(f"{value} where {scope.numbers[term.name]} stands", node, 1)
-            return ()
-        for i in range(min(term.size, MAX_NUMBERS)):
-            tree = pick(term, i)
-            known = self.solved(term, tree, value, scope.numbers, scope)
-            if known is not None:
-                scope.numbers = known
-                return tree
-        raise _Mismatch(f"{value} does not fit here", node, 1)
+        if isinstance(term, Variable) and term.name not in scope.numbers:
+            yield (), replace(scope, numbers={**scope.numbers, term.name: value})
+            return
+        fits = False
+        for tree in (pick(term, i) for i in range(min(term.size, MAX_NUMBERS))):
+            for known, number in self.worked_out(term, tree, scope.numbers, scope):
+                if number in {value, None}:
+                    fits = True
+                    yield tree, scope if known is scope.numbers else replace(scope, numbers=known)
+        if not fits:
+            raise Mismatch(f"{value} does not fit here", node, 1)
 
-    def solved(
-        self, term: Term, tree: Tree, value: Number, numbers: dict[str, Number], scope: _Scope
-    ) -> dict[str, Number] | None:
-        """The numbers, chosen ones that were not known included, for which this is the value."""
+    def worked_out(
+        self, term: Term, tree: Tree, numbers: dict[str, Number], scope: _Scope
+    ) -> Iterator[tuple[dict[str, Number], Number | None]]:
+        """A number, with all others, in each way to choose those in it; None: not known here."""
         self.count()
         try:
-            return numbers if evaluate(term, tree, numbers) == value else None
+            yield numbers, evaluate(term, tree, numbers)
         except KeyError as unknown:
             name = str(unknown.args[0])
-        chosen = scope.choices.get(name)
-        if chosen is None:
-            return numbers  # unseen here; looked at when the architecture is built again
-        for i in range(min(chosen.size, MAX_NUMBERS)):
-            with suppress(KeyError):
-                known = {**numbers, name: evaluate(chosen, pick(chosen, i), numbers)}
-                found = self.solved(term, tree, value, known, scope)
-                if found is not None:
-                    return found
-        return None
+            if name not in scope.terms:
+                yield numbers, None
+                return
+            chosen = scope.terms[name]
+            for i in range(min(chosen.size, MAX_NUMBERS)):
+                for known, number in self.worked_out(chosen, pick(chosen, i), numbers, scope):
+                    if number is None:
+                        yield known, None
+                    else:
+                        yield from self.worked_out(term, tree, {**known, name: number}, scope)
 
     # --- sums and concatenations
 
-    def join(self, term: Join, node: Node, scope: _Scope) -> Tree:
-        several = node.operation == term.operator
-        ways = product([[*node.inputs], [node.name]] if several else [[node.name]], (False, True))
-        parts = list(enumerate(term.parts))
+    def join(self, term: Join, node: Node, scope: _Scope) -> Ways:
+        alone = [[node.name]]
+        makes = node.operation == term.operator and not scope.passes
+        several = [[*node.inputs], *alone] if makes else alone
         try:
-            trees = self.first(ways, lambda way: self.parts(parts, way[0], scope, way[1]), scope)
-        except _Mismatch as e:
+            yield from any_of(several, lambda targets: self.parts(term.parts, targets, scope))
+        except Mismatch as e:
             e.span = e.span or node.span
             raise
-        return tuple(trees[i] for i in range(len(parts)))
 
-    def parts(
-        self, parts: list[tuple[int, Term]], targets: list[str], scope: _Scope, commutes: bool
-    ) -> dict[int, Tree]:
-        """Give every value to a part; parts of several values take what fits."""
-        single = [(i, p) for i, p in parts if not p.many]
-        if commutes and len(single) != len(parts):
-            parts = single + [(i, p) for i, p in parts if p.many]
-        if not parts:
-            if targets:
-                raise _Mismatch(f"`{targets[0]}` is one too many", self.nodes[targets[0]])
-            return {}
-        (index, part), rest = parts[0], parts[1:]
-
-        def give(split: tuple[list[str], list[str]]) -> dict[int, Tree]:
-            tree = self.part(part, split[0], scope)
-            return {index: tree, **self.parts(rest, split[1], scope, commutes)}
-
-        try:
-            return self.first(splits(part, targets, len(rest), commutes), give, scope)
-        except Mismatch as best:
-            if isinstance(part, Value) and part.optional and part.label not in self.roots:
-                return {index: (), **self.parts(rest, targets, scope, commutes)}
-            raise best if best.depth >= 0 else _Mismatch("a value is missing", None) from None
-
-    def part(self, part: Term, taken: list[str], scope: _Scope) -> Tree:
+    def fits(self, part: Term, target: str, taken: Container[int], scope: _Scope) -> Ways:
         match part:
             case Subset():
-                return self.subset(part, taken, scope)
+                return self.one_of(part.elements, target, scope, taken)
             case Each():
-                return self.each(part, taken, scope)
+                return self.each(part, target, scope, taken)
             case Unused():
-                self.chosen([Value(x) for x in scope.arrays.get(part.array, [])], taken, scope)
-                return ()
-        return self.match(part, taken[0], scope)
+                elements = [Value(x) for x in scope.arrays.get(part.array, [])]
+                return self.one_of(elements, target, scope, taken)
+            case Value() if scope.values.get(part.label, target) != target:
+                raise Mismatch(f"`{target}` where `{part.label}` stands", self.nodes[target])
+        return (((0, tree), after) for tree, after in self.match(part, target, scope))
 
-    def subset(self, term: Subset, taken: list[str], scope: _Scope) -> Tree:
-        chosen = self.chosen(term.elements, taken, scope)
-        self.check_number(term, chosen, taken)
-        return subset_tree(chosen)
+    def each(self, term: Each, target: str, scope: _Scope, taken: Container[int]) -> Ways:
+        """`op(s) for s in ..`: what the body reads is the element; or any, where it reads none."""
+        elements, outer = term.subset.elements, scope.values.get(term.variable)
 
-    def chosen(self, elements: Sequence[Term], taken: list[str], scope: _Scope) -> dict[int, Tree]:
-        """Which elements these nodes are, each another one, and the choices in them."""
-        found: dict[int, Tree] = {}
-        for target in taken:
-            i, found[i] = self.element(elements, target, found, scope)
-        return found
+        def fit(found: tuple[Tree, _Scope]) -> Ways:
+            body, after = found
+            read, known = after.values.get(term.variable), after.where(term.variable, outer)
+            left = (((j, pick(e, 0)), known) for j, e in enumerate(elements) if j not in taken)
+            ways = self.one_of(elements, read, known, taken) if read else left
+            return (((j, (tree, body)), beyond) for (j, tree), beyond in ways)
 
-    def element(
-        self, elements: Sequence[Term], target: str, taken: Mapping[int, object], scope: _Scope
-    ) -> tuple[int, Tree]:
-        """The first element not taken that this node can be."""
         try:
-            left = [o for o in _likely(elements, target, scope) if o[0] not in taken]
-            return self.one_of(left, target, scope)
+            yield from any_of(self.match(term.body, target, scope.where(term.variable, None)), fit)
         except Mismatch as e:
-            raise e if e.code == "E314" else _reads(target, elements, self.nodes[target]) from None
+            e.depth, e.span = max(e.depth, 2), self.nodes[target].span
+            raise
 
-    def each(self, term: Each, taken: list[str], scope: _Scope) -> Tree:
-        """`op(s) for s in ..`: what the body reads is the element."""
-        elements: dict[int, Tree] = {}
-        bodies: dict[int, Tree] = {}
-        outer = scope.values.pop(term.variable, None)
-        for target in taken:
-            body = self.match(term.body, target, scope)
-            read = scope.values.pop(term.variable, None)
-            if read is None:
-                raise _Mismatch(f"`{target}` reads none of the elements", self.nodes[target])
-            try:
-                i, elements[i] = self.element(term.subset.elements, read, elements, scope)
-            except _Mismatch as e:
-                e.depth, e.span = max(e.depth, 2), self.nodes[target].span
-                raise
-            bodies[i] = body
-        if outer:
-            scope.values[term.variable] = outer
-        self.check_number(term.subset, elements, taken)
-        subset = subset_tree(elements)
-        if term.is_product and term.body.size == 1:
-            return (subset, ())
-        return (subset, *(bodies[i] for i in subset[0]))
-
-    def check_number(self, term: Subset, chosen: Mapping[int, Tree], taken: list[str]) -> None:
-        if not term.least <= len(chosen) <= term.most:
+    def check(self, part: Term | None, targets: Sequence[str]) -> None:
+        last, n = self.nodes[targets[-1]] if targets else None, len(targets)
+        term = part.subset if isinstance(part, Each) else part
+        if not term:
+            raise Mismatch(f"`{targets[-1]}` is one too many", last)
+        if isinstance(term, Subset) and not term.least <= n <= term.most:
             need = str(term.least) if term.least == term.most else f"at least {term.least}"
-            last = self.nodes[taken[-1]] if taken else None
-            raise _Mismatch(f"{len(chosen)} values where {need} are needed", last, 1)
+            raise Mismatch(f"{n} values where {need} are needed", last, 1)
+        left_out = isinstance(term, Value) and term.optional and term.label not in self.roots
+        if not (term.many or n or left_out):
+            raise Mismatch
 
 
-def _likely(terms: Sequence[Term], target: str, scope: _Scope) -> list[tuple[int, Term]]:
-    """The terms with their positions, the value known to be that node first."""
-
-    def unknown(pair: tuple[int, Term]) -> bool:
-        return not (isinstance(pair[1], Value) and scope.values.get(pair[1].label) == target)
-
-    return sorted(enumerate(terms), key=unknown)
-
-
-def _reads(target: str, elements: Sequence[Term], node: Node) -> _Mismatch:
+def _reads(target: str, elements: Sequence[Term], node: Node) -> Mismatch:
     labels = [e.label for e in elements if isinstance(e, Value)]
     can = ", ".join(f"`{x}`" for x in labels) or "other values"
     twice = "twice " if target in labels else ""
     message = f"`{target}` cannot be read {twice}here; there are {can}"
-    return _Mismatch(message, node, 0, nearest(target, [x for x in labels if x != target]))
+    return Mismatch(message, node, 0, nearest(target, [x for x in labels if x != target]))
 
 
 def callees(term: Term) -> Iterator[str]:
@@ -681,11 +720,11 @@ def _compare(body: Body, given: Sequence[Node], built: Sequence[Node], whole: bo
         if node.operation == "input":
             continue
         if not twin or ours[twin.name] != theirs[node.name]:
-            raise _differs(body, label, node)
+            raise _differs(body.name, label, node)
         asked = zip(listings, (ours, theirs), (twin, node), strict=True)
         twice, once = (Counter(d[n] for n in _below(x, top.name, leaves)) for x, d, top in asked)
         if twice != once:  # two of a kind are not one that is read twice
-            raise _differs(body, label, node)
+            raise _differs(body.name, label, node)
 
 
 def _below(listing: Mapping[str, Node], top: str, leaves: set[str]) -> set[str]:
@@ -708,11 +747,10 @@ def _made(built: Sequence[Node]) -> dict[str, Node]:
     return roots(built) | roots([node for node in built if node.name in alive])
 
 
-def _differs(body: Body, label: str, node: Node) -> ArchitectureError:
-    return ArchitectureError(
-        f"`{body.name}.{label}` is another one in every architecture of the space", code="E313",
-        span=node.span, hint="`epnas show SPACE` tells what is chosen; the rest is fixed",
-    )  # fmt: skip
+def _differs(name: str, label: str, node: Node) -> Mismatch:
+    message = f"`{name}.{label}` is another one in every architecture of the space"
+    hint = "`epnas show SPACE` tells what is chosen; the rest is fixed"
+    return Mismatch(message, node, 0, hint)
 
 
 def digests(listing: Sequence[Node], leaves: set[str] | None = None) -> dict[str, bytes]:

@@ -224,6 +224,7 @@ class Function(Term):
     arguments: tuple[tuple[str, Term], ...]
     statements: tuple[Statement, ...]
     result: Term
+    parameters: tuple[str, ...] = field(default=(), compare=False)  # all, in their order
     kind: ClassVar[str] = "operation"
 
     @property

@@ -106,3 +106,23 @@ def test_neighbours_with_all_texts(epnas) -> None:
 def test_neighbours_stop_where_there_are_no_more(epnas, number) -> None:
     lines = epnas("neighbours", FIRST, "-n", number).out.splitlines()
     assert len(lines) <= min(30, int(number))
+
+
+def test_neighbours_name_the_path_where_the_name_would_not_find_it(epnas) -> None:
+    """As samples do, so that they can be handed on."""
+    Path("s").mkdir()
+    Path("s/other.space").write_text(
+        "space mine(k=1)\nnetwork (image) { x = conv_3x3(image, 4*k|8*k|12*k)\n"
+        "return linear(global_avg_pool(x), 2) }"
+    )
+    text = epnas("sample", "s/other.space(k=2)").out.strip()
+    found = epnas("neighbours", text).out.splitlines()
+    assert len(found) == 2
+    for line in found:
+        assert line.startswith("s/other.space(k=2): x = ")
+        assert text in epnas("neighbours", line).out.splitlines()
+    plain = epnas("neighbours", text, "--json").json
+    assert [n["architecture"] for n in plain["neighbours"]] == found
+    assert plain["architecture"] == text
+    Path("s/one.arch").write_text(text.replace("s/other", "other"))
+    assert epnas("neighbours", "s/one.arch").out.splitlines() == found

@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from epnas_dsl.errors import ArchitectureError
 from epnas_dsl.lang import check, load_architecture, read_space
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.counting import count_unordered
@@ -144,3 +145,67 @@ def test_of_two_ways_to_read_a_text_that_printed_so_is_meant(value: str, text: s
     architecture = load_architecture(f"s: y = {text}", space)
     assert str(architecture) == f"s: y = {text}"
     assert network_layers(architecture, (3, 8, 8))
+
+
+CALLS = """space s
+def f(x, w, k=3) {{ return conv(x, k, w) }}
+def d(k=3, x) {{ return conv(x, k, 8) }}
+def g(n, x, y) {{ return conv_3x3(x, 4*n) + conv_3x3(y, 4*n) }}
+network (image) {{
+    a = conv_1x1(image, 8)
+    b = relu(a)
+    k = 1 | 3
+    y = {}
+    return linear(global_avg_pool(y), 10)
+}}"""
+
+
+@pytest.mark.parametrize(
+    ("value", "texts"),
+    [
+        ("conv_1x1(concat(some of [a, b]), 8)",
+         ["conv_1x1(concat(a), 8)", "conv_1x1(concat(a), channels=8)"]),
+        ("conv(a | b, 3|5, 8)",
+         ["conv(a, 3, 8)", "conv(a, 3, channels=8)", "conv(a, 8, kernel=3)",
+          "conv(a, channels=8, kernel=3)"]),
+        ("conv(a | b, k, 8)", ["conv(a, k, 8)", "conv(a, kernel=k, channels=8)"]),
+        ("f(a | b, 8, 3|5)", ["f(a, 8, 3)", "f(a, 8, k=3)", "f(k=3, w=8, x=a)", "f(a, w=8, k=3)"]),
+        ("f(a | b, k=1|3, w=8)", ["f(a, 8, 1)", "f(a, k=1, w=8)"]),
+        ("d(x=a|b)", ["d(a)", "d(x=a)"]),
+        ("d(3, a|b)", ["d(a, k=3)", "d(3, a)", "d(3, x=a)"]),
+        ("g(1|2, a, a | b)", ["g(1, a, a)", "g(a, a, n=1)", "g(1, y=a, x=a)"]),
+    ],
+)  # fmt: skip
+def test_numbers_are_given_by_position_or_by_name(value: str, texts: list[str]) -> None:
+    space = read_space(CALLS.format(value))
+    first = Architecture(space, [0] * len(space.decisions))
+    for text in texts:
+        assert load_architecture(f"s: k = 1; y = {text}", space) == first
+        assert load_architecture(str(first), space) == first
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("conv_1x1(concat(a), 9)", "`9` where `8` fits"),
+        ("conv_1x1(concat(c), 8)", "`c` cannot be chosen here"),
+        ("conv_1x1(concat(a), 8, 2)", "takes fewer arguments"),
+        ("conv_1x1(concat(a), 8, channels=8)", "takes fewer arguments"),
+        ("conv_1x1(concat(a), 8, width=8)", "has no `width` here"),
+        ("conv_1x1(8)", "where `concat"),
+    ],
+)
+def test_a_number_given_by_position_hides_no_mistake(text: str, words: str) -> None:
+    space = read_space(CALLS.format("conv_1x1(concat(some of [a, b]), 8)"))
+    with pytest.raises(ArchitectureError, match=words):
+        load_architecture(f"s: k = 1; y = {text}", space)
+
+
+def test_a_text_is_read_as_it_is_printed_before_any_other_order() -> None:
+    """`b + a` is the body for `b`, though that for `a` may be written so as well."""
+    space = read_space(
+        of("sum(s + (x | z) for s in some of [x, z])").replace("y =", "z = relu(x); y =")
+    )
+    for row in itertools.product(*(range(d.size) for d in space.decisions)):
+        architecture = Architecture(space, row)
+        assert load_architecture(str(architecture), space) == architecture
