@@ -185,6 +185,7 @@ class _Scope:
         terms: what stands behind the labels, but for those that are given again.
         named: whether a value without a node of its name is another, as in a body.
         passes: whether nothing is made here, only passed on.
+        made: the nodes of the statement at hand that are compared already.
     """
 
     values: dict[str, str] = field(default_factory=dict)
@@ -194,6 +195,7 @@ class _Scope:
     again: set[str] = field(default_factory=set, compare=False)
     named: bool = False
     passes: bool = field(default=False, compare=False)
+    made: frozenset[str] = frozenset()
 
     def where(self, label: str, node: str | None) -> _Scope:
         """The same, but for the node that one label stands for."""
@@ -201,6 +203,12 @@ class _Scope:
             return self
         values = {x: n for x, n in self.values.items() if x != label}
         return replace(self, values={**values, label: node} if node else values)
+
+    def makes(self, node: Node) -> _Scope:
+        """The same behind what makes a node; nothing else does."""
+        if self.passes or node.name in self.made:
+            raise Mismatch(f"`{node.name}` is made elsewhere", node)
+        return replace(self, made=self.made | {node.name})
 
 
 Ways = Iterator[tuple[Tree, _Scope]]  # the choices that fit, each with what is known then
@@ -413,7 +421,7 @@ class _Body(Joining[str, _Scope]):
         node = self.nodes.get(scope.values.get(s.label, ""))
         value = scope.numbers.get(s.label) if s.term.kind == "number" else None
         again = scope.where(s.label, before) if s.label in scope.again else scope
-        scope = replace(again, passes=passes)
+        scope = replace(again, passes=passes, made=frozenset() if scope.named else scope.made)
         try:
             if value is not None:
                 ways = self.number(s.term, value, None, scope)
@@ -438,8 +446,6 @@ class _Body(Joining[str, _Scope]):
         """The choices that make this term the node of that name."""
         self.count()
         node = self.nodes[target]
-        if scope.passes and isinstance(term, Stack | CellCall):
-            raise Mismatch(f"`{target}` is not made here", node)
         match term:
             case Choice():
                 return self.one_of(term.alternatives, target, scope)
@@ -460,7 +466,7 @@ class _Body(Joining[str, _Scope]):
                 steps = [partial(self.match, t, i) for t, i in pairs]
                 if term.width:
                     steps.append(partial(self.argument, WIDTH, term.width, settings, node))
-                return _in_turn(steps, scope)
+                return _in_turn(steps, scope.makes(node))
         raise TypeError(term)
 
     def count(self, attempts: int = 1) -> None:
@@ -542,7 +548,7 @@ class _Body(Joining[str, _Scope]):
             yield from self.function(term, callee, node, scope)
             return
         assert isinstance(callee, Operation)
-        if node.operation != callee.name or scope.passes:
+        if node.operation != callee.name:
             raise Mismatch(f"`{node.operation}` where `{callee.name}` stands", node, 0,
                             nearest(node.operation, [callee.name]))  # fmt: skip
         known, arguments = dict(node.settings), (*callee.arguments, *term.arguments)
@@ -558,12 +564,12 @@ class _Body(Joining[str, _Scope]):
         if term.width and WIDTH not in known and node.width.isdecimal():
             steps.append(partial(self.number, term.width, int(node.width), node))
         own = len(callee.arguments)
-        for trees, after in _in_turn(steps, scope):
+        for trees, after in _in_turn(steps, scope.makes(node)):
             yield (trees[:own], node.inputs, trees[own : len(arguments)]), after
 
     def function(self, term: Apply, function: Function, node: Node, scope: _Scope) -> Ways:
         """The body of a function is compared like that of a cell; its names are its own."""
-        inner = _scope(function.statements, function.inputs)
+        inner = replace(_scope(function.statements, function.inputs), made=scope.made)
         inner.values["return"] = node.name
         arguments = (*function.arguments, *term.arguments)
         numbers = {x: t for x, t in scope.terms.items() if t.kind == "number"}
@@ -579,7 +585,7 @@ class _Body(Joining[str, _Scope]):
             trees, known = found
             steps = [partial(self.argument, n, t, known.numbers, node) for n, t in arguments]
             reads = [known.values.get(x) for x in function.inputs]
-            for given, after in _in_turn(steps, scope):
+            for given, after in _in_turn(steps, replace(scope, made=known.made)):
                 yield ((*given[:own], *trees), reads, given[own:]), after
 
         statements = (*function.statements, Statement("return", function.result))
@@ -633,11 +639,15 @@ class _Body(Joining[str, _Scope]):
     # --- sums and concatenations
 
     def join(self, term: Join, node: Node, scope: _Scope) -> Ways:
+        def fit(targets: Sequence[str]) -> Ways:
+            several = targets is node.inputs
+            return self.parts(term.parts, targets, scope.makes(node) if several else scope)
+
         alone = [[node.name]]
-        makes = node.operation == term.operator and not scope.passes
-        several = [[*node.inputs], *alone] if makes else alone
         try:
-            yield from any_of(several, lambda targets: self.parts(term.parts, targets, scope))
+            yield from any_of(
+                [node.inputs, *alone] if node.operation == term.operator else alone, fit
+            )
         except Mismatch as e:
             e.span = e.span or node.span
             raise
