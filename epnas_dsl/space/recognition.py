@@ -341,8 +341,6 @@ def _part_tree(part: Term, chosen: Mapping[int, Tree]) -> Tree:
             subset = order, tuple(chosen[i][0] for i in order)
             fixed = part.is_product and part.body.size == 1
             return (subset, ()) if fixed else (subset, *(chosen[i][1] for i in order))
-        case Unused():
-            return ()
     return chosen.get(0, ())
 
 
@@ -465,7 +463,7 @@ class _Body(Joining[str, _Scope]):
                 pairs = zip(term.inputs, node.inputs, strict=True)
                 steps = [partial(self.match, t, i) for t, i in pairs]
                 if term.width:
-                    steps.append(partial(self.argument, WIDTH, term.width, settings, node))
+                    steps.append(partial(self.number, term.width, settings.get(WIDTH), node))
                 return _in_turn(steps, scope.makes(node))
         raise TypeError(term)
 
@@ -583,7 +581,7 @@ class _Body(Joining[str, _Scope]):
 
         def outside(found: tuple[Tree, _Scope]) -> Ways:
             trees, known = found
-            steps = [partial(self.argument, n, t, known.numbers, node) for n, t in arguments]
+            steps = [partial(self.number, t, known.numbers.get(n), node) for n, t in arguments]
             reads = [known.values.get(x) for x in function.inputs]
             for given, after in _in_turn(steps, replace(scope, made=known.made)):
                 yield ((*given[:own], *trees), reads, given[own:]), after
@@ -592,29 +590,23 @@ class _Body(Joining[str, _Scope]):
         lines = [(s, None, scope.passes) for s in statements]
         return any_of(self.statements(function.name, lines, inner), outside)
 
-    def argument(
-        self, name: str, term: Term, known: Mapping[str, Number], node: Node, scope: _Scope
-    ) -> Ways:
-        if name in known:
-            return self.number(term, known[name], node, scope)
-        if term.decisions:
-            raise Mismatch(f"the graph does not say what `{name}` is", node, 1, code="E314",
-                            hint="the text of the architecture, or its JSON, does")  # fmt: skip
-        return iter([((), scope)])
-
-    def number(self, term: Term, value: Number, node: Node | None, scope: _Scope) -> Ways:
-        """The choices that give a number this value."""
-        if isinstance(term, Variable) and term.name not in scope.numbers:
-            yield (), replace(scope, numbers={**scope.numbers, term.name: value})
-            return
+    def number(self, term: Term, value: Number | None, node: Node | None, scope: _Scope) -> Ways:
+        """The choices that give a number this value; None: nothing tells it."""
         fits = False
-        for tree in (pick(term, i) for i in range(min(term.size, MAX_NUMBERS))):
-            for known, number in self.worked_out(term, tree, scope.numbers, scope):
-                if number in {value, None}:
-                    fits = True
-                    yield tree, scope if known is scope.numbers else replace(scope, numbers=known)
-        if not fits:
-            raise Mismatch(f"{value} does not fit here", node, 1)
+        if value is None and term.decisions:
+            raise Mismatch("the graph does not say all numbers here", node, 1, code="E314")
+        if value is None:
+            yield (), scope
+        elif isinstance(term, Variable) and term.name not in scope.numbers:
+            yield (), replace(scope, numbers={**scope.numbers, term.name: value})
+        else:
+            for tree in (pick(term, i) for i in range(min(term.size, MAX_NUMBERS))):
+                for known, number in self.worked_out(term, tree, scope.numbers, scope):
+                    if number in {value, None}:
+                        fits = True
+                        yield tree, replace(scope, numbers=known)
+            if not fits:
+                raise Mismatch(f"{value} does not fit here", node, 1)
 
     def worked_out(
         self, term: Term, tree: Tree, numbers: dict[str, Number], scope: _Scope
@@ -631,10 +623,10 @@ class _Body(Joining[str, _Scope]):
             chosen = scope.terms[name]
             for i in range(min(chosen.size, MAX_NUMBERS)):
                 for known, number in self.worked_out(chosen, pick(chosen, i), numbers, scope):
-                    if number is None:
-                        yield known, None
-                    else:
+                    if number is not None:
                         yield from self.worked_out(term, tree, {**known, name: number}, scope)
+                    else:
+                        yield known, None
 
     # --- sums and concatenations
 
@@ -643,11 +635,9 @@ class _Body(Joining[str, _Scope]):
             several = targets is node.inputs
             return self.parts(term.parts, targets, scope.makes(node) if several else scope)
 
-        alone = [[node.name]]
+        options = [node.inputs] * (node.operation == term.operator) + [(node.name,)]
         try:
-            yield from any_of(
-                [node.inputs, *alone] if node.operation == term.operator else alone, fit
-            )
+            yield from any_of(options, fit)
         except Mismatch as e:
             e.span = e.span or node.span
             raise
@@ -667,17 +657,17 @@ class _Body(Joining[str, _Scope]):
 
     def each(self, term: Each, target: str, scope: _Scope, taken: Container[int]) -> Ways:
         """`op(s) for s in ..`: what the body reads is the element; or any, where it reads none."""
-        elements, outer = term.subset.elements, scope.values.get(term.variable)
+        elements = term.subset.elements
 
         def fit(found: tuple[Tree, _Scope]) -> Ways:
             body, after = found
-            read, known = after.values.get(term.variable), after.where(term.variable, outer)
+            read, known = after.values.get(term.variable), after.where(term.variable, None)
             left = (((j, pick(e, 0)), known) for j, e in enumerate(elements) if j not in taken)
             ways = self.one_of(elements, read, known, taken) if read else left
             return (((j, (tree, body)), beyond) for (j, tree), beyond in ways)
 
         try:
-            yield from any_of(self.match(term.body, target, scope.where(term.variable, None)), fit)
+            yield from any_of(self.match(term.body, target, scope), fit)
         except Mismatch as e:
             e.depth, e.span = max(e.depth, 2), self.nodes[target].span
             raise
