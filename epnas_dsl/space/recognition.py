@@ -29,6 +29,7 @@ from epnas_dsl.space.terms import (
     Apply,
     CellCall,
     Choice,
+    Constant,
     Each,
     Function,
     Join,
@@ -185,7 +186,7 @@ class _Scope:
         terms: what stands behind the labels, but for those that are given again.
         named: whether a value without a node of its name is another, as in a body.
         passes: whether nothing is made here, only passed on.
-        made: the nodes of the statement at hand that are compared already.
+        made: the nodes that are compared already.
     """
 
     values: dict[str, str] = field(default_factory=dict)
@@ -419,7 +420,7 @@ class _Body(Joining[str, _Scope]):
         node = self.nodes.get(scope.values.get(s.label, ""))
         value = scope.numbers.get(s.label) if s.term.kind == "number" else None
         again = scope.where(s.label, before) if s.label in scope.again else scope
-        scope = replace(again, passes=passes, made=frozenset() if scope.named else scope.made)
+        scope = replace(again, passes=passes)
         try:
             if value is not None:
                 ways = self.number(s.term, value, None, scope)
@@ -570,13 +571,13 @@ class _Body(Joining[str, _Scope]):
         inner = replace(_scope(function.statements, function.inputs), made=scope.made)
         inner.values["return"] = node.name
         arguments = (*function.arguments, *term.arguments)
-        numbers = {x: t for x, t in scope.terms.items() if t.kind == "number"}
-        inner.terms.update({**numbers, **inner.terms, **dict(arguments)})
         for name, argument in arguments:
             inner.numbers.pop(name, None)  # `channels` of the cell, where a function has its own
-            if not argument.decisions:
-                with suppress(KeyError):
-                    inner.numbers[name] = evaluate(argument, (), scope.numbers)
+            trees = (pick(argument, i) for i in range(min(argument.size, MAX_NUMBERS)))
+            every = (self.worked_out(argument, tree, scope.numbers, scope) for tree in trees)
+            options = {number for ways in every for _, number in ways}
+            if None not in options:
+                inner.terms[name] = Choice(tuple(Constant(n) for n in options if n is not None))
         own = len(function.arguments)
 
         def outside(found: tuple[Tree, _Scope]) -> Ways:
