@@ -29,6 +29,7 @@ from epnas_dsl.space.terms import (
     Apply,
     CellCall,
     Choice,
+    Constant,
     Each,
     Function,
     Join,
@@ -185,6 +186,7 @@ class _Scope:
         terms: what stands behind the labels, but for those that are given again.
         named: whether a value without a node of its name is another, as in a body.
         passes: whether nothing is made here, only passed on.
+        made: the nodes that are compared already.
     """
 
     values: dict[str, str] = field(default_factory=dict)
@@ -194,6 +196,7 @@ class _Scope:
     again: set[str] = field(default_factory=set, compare=False)
     named: bool = False
     passes: bool = field(default=False, compare=False)
+    made: frozenset[str] = frozenset()
 
     def where(self, label: str, node: str | None) -> _Scope:
         """The same, but for the node that one label stands for."""
@@ -201,6 +204,12 @@ class _Scope:
             return self
         values = {x: n for x, n in self.values.items() if x != label}
         return replace(self, values={**values, label: node} if node else values)
+
+    def makes(self, node: Node) -> _Scope:
+        """The same behind what makes a node; nothing else does."""
+        if self.passes or node.name in self.made:
+            raise Mismatch(f"`{node.name}` is made elsewhere", node)
+        return replace(self, made=self.made | {node.name})
 
 
 Ways = Iterator[tuple[Tree, _Scope]]  # the choices that fit, each with what is known then
@@ -334,8 +343,6 @@ def _part_tree(part: Term, chosen: Mapping[int, Tree]) -> Tree:
             bodies = [chosen[i][1] for i in order]
             same = part.is_product and part.body.size == 1  # one tree stands for each
             return (subset, *(bodies[:1] or [()])) if same else (subset, *bodies)
-        case Unused():
-            return ()
     return chosen.get(0, ())
 
 
@@ -439,8 +446,6 @@ class _Body(Joining[str, _Scope]):
         """The choices that make this term the node of that name."""
         self.count()
         node = self.nodes[target]
-        if scope.passes and isinstance(term, Stack | CellCall):
-            raise Mismatch(f"`{target}` is not made here", node)
         match term:
             case Choice():
                 return self.one_of(term.alternatives, target, scope)
@@ -460,8 +465,8 @@ class _Body(Joining[str, _Scope]):
                 pairs = zip(term.inputs, node.inputs, strict=True)
                 steps = [partial(self.match, t, i) for t, i in pairs]
                 if term.width:
-                    steps.append(partial(self.argument, WIDTH, term.width, settings, node))
-                return _in_turn(steps, scope)
+                    steps.append(partial(self.number, term.width, settings.get(WIDTH), node))
+                return _in_turn(steps, scope.makes(node))
         raise TypeError(term)
 
     def count(self, attempts: int = 1) -> None:
@@ -543,7 +548,7 @@ class _Body(Joining[str, _Scope]):
             yield from self.function(term, callee, node, scope)
             return
         assert isinstance(callee, Operation)
-        if node.operation != callee.name or scope.passes:
+        if node.operation != callee.name:
             raise Mismatch(f"`{node.operation}` where `{callee.name}` stands", node, 0,
                             nearest(node.operation, [callee.name]))  # fmt: skip
         known, arguments = dict(node.settings), (*callee.arguments, *term.arguments)
@@ -559,57 +564,51 @@ class _Body(Joining[str, _Scope]):
         if term.width and WIDTH not in known and node.width.isdecimal():
             steps.append(partial(self.number, term.width, int(node.width), node))
         own = len(callee.arguments)
-        for trees, after in _in_turn(steps, scope):
+        for trees, after in _in_turn(steps, scope.makes(node)):
             yield (trees[:own], node.inputs, trees[own : len(arguments)]), after
 
     def function(self, term: Apply, function: Function, node: Node, scope: _Scope) -> Ways:
         """The body of a function is compared like that of a cell; its names are its own."""
-        inner = _scope(function.statements, function.inputs)
+        inner = replace(_scope(function.statements, function.inputs), made=scope.made)
         inner.values["return"] = node.name
         arguments = (*function.arguments, *term.arguments)
-        numbers = {x: t for x, t in scope.terms.items() if t.kind == "number"}
-        inner.terms.update({**numbers, **inner.terms, **dict(arguments)})
         for name, argument in arguments:
             inner.numbers.pop(name, None)  # `channels` of the cell, where a function has its own
-            if not argument.decisions:
-                with suppress(KeyError):
-                    inner.numbers[name] = evaluate(argument, (), scope.numbers)
+            trees = (pick(argument, i) for i in range(min(argument.size, MAX_NUMBERS)))
+            every = (self.worked_out(argument, tree, scope.numbers, scope) for tree in trees)
+            options = {number for ways in every for _, number in ways}
+            if None not in options:
+                inner.terms[name] = Choice(tuple(Constant(n) for n in options if n is not None))
         own = len(function.arguments)
 
         def outside(found: tuple[Tree, _Scope]) -> Ways:
             trees, known = found
-            steps = [partial(self.argument, n, t, known.numbers, node) for n, t in arguments]
+            steps = [partial(self.number, t, known.numbers.get(n), node) for n, t in arguments]
             reads = [known.values.get(x) for x in function.inputs]
-            for given, after in _in_turn(steps, scope):
+            for given, after in _in_turn(steps, replace(scope, made=known.made)):
                 yield ((*given[:own], *trees), reads, given[own:]), after
 
         statements = (*function.statements, Statement("return", function.result))
         lines = [(s, None, scope.passes) for s in statements]
         return any_of(self.statements(function.name, lines, inner), outside)
 
-    def argument(
-        self, name: str, term: Term, known: Mapping[str, Number], node: Node, scope: _Scope
-    ) -> Ways:
-        if name in known:
-            return self.number(term, known[name], node, scope)
-        if term.decisions:
-            raise Mismatch(f"the graph does not say what `{name}` is", node, 1, code="E314",
-                            hint="the text of the architecture, or its JSON, does")  # fmt: skip
-        return iter([((), scope)])
-
-    def number(self, term: Term, value: Number, node: Node | None, scope: _Scope) -> Ways:
-        """The choices that give a number this value."""
-        if isinstance(term, Variable) and term.name not in scope.numbers:
-            yield (), replace(scope, numbers={**scope.numbers, term.name: value})
-            return
+    def number(self, term: Term, value: Number | None, node: Node | None, scope: _Scope) -> Ways:
+        """The choices that give a number this value; None: nothing tells it."""
         fits = False
-        for tree in (pick(term, i) for i in range(min(term.size, MAX_NUMBERS))):
-            for known, number in self.worked_out(term, tree, scope.numbers, scope):
-                if number in {value, None}:
-                    fits = True
-                    yield tree, scope if known is scope.numbers else replace(scope, numbers=known)
-        if not fits:
-            raise Mismatch(f"{value} does not fit here", node, 1)
+        if value is None and term.decisions:
+            raise Mismatch("the graph does not say all numbers here", node, 1, code="E314")
+        if value is None:
+            yield (), scope
+        elif isinstance(term, Variable) and term.name not in scope.numbers:
+            yield (), replace(scope, numbers={**scope.numbers, term.name: value})
+        else:
+            for tree in (pick(term, i) for i in range(min(term.size, MAX_NUMBERS))):
+                for known, number in self.worked_out(term, tree, scope.numbers, scope):
+                    if number in {value, None}:
+                        fits = True
+                        yield tree, replace(scope, numbers=known)
+            if not fits:
+                raise Mismatch(f"{value} does not fit here", node, 1)
 
     def worked_out(
         self, term: Term, tree: Tree, numbers: dict[str, Number], scope: _Scope
@@ -626,19 +625,21 @@ class _Body(Joining[str, _Scope]):
             chosen = scope.terms[name]
             for i in range(min(chosen.size, MAX_NUMBERS)):
                 for known, number in self.worked_out(chosen, pick(chosen, i), numbers, scope):
-                    if number is None:
-                        yield known, None
-                    else:
+                    if number is not None:
                         yield from self.worked_out(term, tree, {**known, name: number}, scope)
+                    else:
+                        yield known, None
 
     # --- sums and concatenations
 
     def join(self, term: Join, node: Node, scope: _Scope) -> Ways:
-        alone = [[node.name]]
-        makes = node.operation == term.operator and not scope.passes
-        several = [[*node.inputs], *alone] if makes else alone
+        def fit(targets: Sequence[str]) -> Ways:
+            several = targets is node.inputs
+            return self.parts(term.parts, targets, scope.makes(node) if several else scope)
+
+        options = [node.inputs] * (node.operation == term.operator) + [(node.name,)]
         try:
-            yield from any_of(several, lambda targets: self.parts(term.parts, targets, scope))
+            yield from any_of(options, fit)
         except Mismatch as e:
             e.span = e.span or node.span
             raise
@@ -658,17 +659,17 @@ class _Body(Joining[str, _Scope]):
 
     def each(self, term: Each, target: str, scope: _Scope, taken: Container[int]) -> Ways:
         """`op(s) for s in ..`: what the body reads is the element; or any, where it reads none."""
-        elements, outer = term.subset.elements, scope.values.get(term.variable)
+        elements = term.subset.elements
 
         def fit(found: tuple[Tree, _Scope]) -> Ways:
             body, after = found
-            read, known = after.values.get(term.variable), after.where(term.variable, outer)
+            read, known = after.values.get(term.variable), after.where(term.variable, None)
             left = (((j, pick(e, 0)), known) for j, e in enumerate(elements) if j not in taken)
             ways = self.one_of(elements, read, known, taken) if read else left
             return (((j, (tree, body)), beyond) for (j, tree), beyond in ways)
 
         try:
-            yield from any_of(self.match(term.body, target, scope.where(term.variable, None)), fit)
+            yield from any_of(self.match(term.body, target, scope), fit)
         except Mismatch as e:
             e.depth, e.span = max(e.depth, 2), self.nodes[target].span
             raise

@@ -226,11 +226,19 @@ AMBIGUOUS = [
     "w = 8 | 16; return concat((conv_3x3(s, w) | conv_3x3(s, 2*w)) for s in some of [p, q])",
     "k = 1 | 3; m = k + 2; return conv(p, m) + (q | relu(p))",
     "k = 1 | 3; return wide(p, n=k) + (q | wide(p, n=k))",
+    "n = 1 | 2; return wide(p, n) + (q | wide(q, n=3 | n))",
+    "u = conv_1x1(p); return either(conv_1x1(p), u)",
+    "return either(conv_1x1(p), conv_1x1(p))",
+    "x = (p | q); y = (x | relu(p)); z = (y | x); return concat(x, y, z)",
+    "x = sum(some of [p, q]); y = sum(some of [x, p]); return sum(some of [y, x]) + x",
+    "return concat(sum(some of [p, q]), sum(some of [p, q]))",
+    "return sum((relu(p) | op(s)) for s in some of [q])",
 ]
 AMBIGUOUS_SPACE = """space ambiguous
 op := conv_1x1 | relu
 def f(x) {{ v = (x | conv_3x3(x)); return v + (x | op(v)) }}
 def g(x, y) {{ w = (x | y); z = (w | relu(w) | y); return sum((s | relu(s)) for s in 1 of [w, z]) }}
+def either(x, y) {{ return (x | y) + y }}
 def wide(x, n) {{ return conv(x, 2*n + 1) }}
 cell c (p, q) {{ {} }}
 network (image) {{ return linear(global_avg_pool(stack(conv_3x3(image, 4), [c])), 10) }}"""
