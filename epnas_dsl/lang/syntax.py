@@ -221,7 +221,7 @@ class Parameter(Node):
     """`blocks = 5` in the head of a space, `x` or `stride = 1` in the head of a function."""
 
     name: str
-    default: Expression | None
+    default: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True)
