@@ -298,12 +298,8 @@ class EpnasSearcher:
             return self._predictor.predict_expansions(heads, rows)
         scores = np.empty((len(parents), len(rows)), np.float32)
         for i, (head, tail) in enumerate(zip(heads, tails, strict=True)):
-            parts = [
-                np.tile(head, (len(rows), 1, 1)),
-                rows[:, None],
-                np.tile(tail, (len(rows), 1, 1)),
-            ]
-            scores[i] = self._predictor.predict(list(np.concatenate(parts, axis=1)))
+            whole = [np.concatenate((head, row, tail)) for row in rows[:, None]]
+            scores[i] = self._predictor.predict(whole)
         return scores
 
     def _fit(self) -> None:
