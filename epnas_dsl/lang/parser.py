@@ -44,6 +44,7 @@ _WORDS = {
     "FLOAT": "a number",
     "COMPARISON": "a comparison",
 }
+_GATHERED = {"alternatives", "list", "share"}  # rules of which all parts make one field
 
 
 def parse_space(text: str, name: str = "<text>") -> syntax.Space:
@@ -230,7 +231,8 @@ class _ToSyntax(Transformer_NonRecursive[Token, Any]):
 
     def __default__(self, data: str, children: Iterable[Any], meta: Meta) -> syntax.Node:
         parts = [x.value if isinstance(x, Token) else x for x in children]
-        node: syntax.Node = node_class(data)(*parts, span=self._span(meta))
+        fields = [tuple(parts)] if data in _GATHERED else parts
+        node: syntax.Node = node_class(data)(*fields, span=self._span(meta))
         return node
 
     def _span(self, meta: Meta) -> Span:
@@ -239,9 +241,6 @@ class _ToSyntax(Transformer_NonRecursive[Token, Any]):
     def _at(self, token: Token) -> Span:
         return lexer.span_of(self.source, token)
 
-    def alternatives(self, meta: Meta, *options: syntax.Expression) -> syntax.Alternatives:
-        return syntax.Alternatives(options, span=self._span(meta))
-
     def binary(
         self, meta: Meta, left: syntax.Expression, operator: Token, right: syntax.Expression
     ) -> syntax.Binary:
@@ -249,9 +248,6 @@ class _ToSyntax(Transformer_NonRecursive[Token, Any]):
 
     def number(self, meta: Meta, token: Token) -> syntax.Number:
         return syntax.Number(number(token), span=self._span(meta))
-
-    def list(self, meta: Meta, *elements: syntax.Expression) -> syntax.List:
-        return syntax.List(elements, span=self._span(meta))
 
     def call(self, meta: Meta, name: Token, *parts: Any) -> syntax.Call:
         body = parts[-1] if parts and isinstance(parts[-1], tuple) else None
@@ -291,9 +287,6 @@ class _ToSyntax(Transformer_NonRecursive[Token, Any]):
         return syntax.Function(
             name.value, tuple(parameters), body, self._at(name), span=self._span(meta)
         )
-
-    def share(self, meta: Meta, *coordinates: syntax.Name) -> syntax.Share:
-        return syntax.Share(coordinates, span=self._span(meta))
 
     def coordinate(self, meta: Meta, token: Token) -> syntax.Name:
         return syntax.Name(token.value, span=self._span(meta))
