@@ -44,8 +44,6 @@ class Fit:
     """How well the surrogate foretold the trials of a level.
 
     Attributes:
-        level: from 1.
-        count: of the trials that were predicted.
         predicted: the mean of what was predicted, beside which
         measured: the mean of what was measured shows how the surrogate is calibrated.
         rank_correlation: Spearman's; nan for fewer than 3 trials, or without any differences.
@@ -72,8 +70,6 @@ def render(
     """The report of a run as HTML.
 
     Args:
-        trials: all of them, by number.
-        config: the settings of the run.
         facts: further figures of the best architecture: name and value, ready to read.
         drawing: the best architecture as SVG.
         curves: accuracies in [0, 1] after each epoch of the final training, by name.

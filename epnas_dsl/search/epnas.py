@@ -80,8 +80,6 @@ class EpnasSearcher:
       in a row have found nothing new.
 
     Args:
-        space: the family that is searched.
-        settings: K, iterations, temperatures, the seed.
         predictor: the surrogate; it is fitted when a step is drawn and trials were told since.
     """
 
