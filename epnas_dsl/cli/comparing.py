@@ -92,12 +92,11 @@ def diff_command(
 
     a, b = arguments.architecture(first), arguments.architecture(second)
     changes = difference(a, b)
-    known = dict.fromkeys(n for x in (a, b) for c in x.space.bodies for n in c.names)
     if body is not None:
         own = {n: c.name for x in (a, b) for c in x.space.bodies for n in c.names}
         if body not in own:
-            raise ConfigError(f"there is no cell `{body}`; there are {', '.join(known)}",
-                              code="E804", hint=nearest(body, known))  # fmt: skip
+            raise ConfigError(f"there is no cell `{body}`; there are {', '.join(own)}",
+                              code="E804", hint=nearest(body, own))  # fmt: skip
         shown = body if any(c.body == body for c in changes) else own[body]
         changes = [c for c in changes if c.body == shown]
     if out:

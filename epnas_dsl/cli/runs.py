@@ -45,12 +45,10 @@ def search_command(
     """Search a space for its best architecture."""
     from epnas_dsl import experiment
 
-    words = _words(space, csv, metric)
-    words += [f"search.searcher={searcher}"] if searcher else []
-    words += [f"evaluation.workers={workers}"] if workers is not None else []
-    words += [f"search.runs={runs}"] if runs is not None else []
-    words += [f"evaluation.ray={ray}"] if ray else []
-    config = arguments.config(words, **given)
+    named = {"search.searcher": searcher or None, "evaluation.workers": workers,
+             "search.runs": runs, "evaluation.ray": ray or None}  # fmt: skip
+    words = [f"{name}={value}" for name, value in named.items() if value is not None]
+    config = arguments.config([*_words(space, csv, metric), *words], **given)
     folder = out or arguments.free_folder(_name(config))
     if dry_run:
         _print_plan(config, folder)

@@ -18,15 +18,7 @@ from epnas_dsl.runs.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """What one searcher came to.
-
-    Attributes:
-        searcher: its name.
-        best: the best validation accuracy of each run, by seed.
-        lower: the lower quartile of these.
-        median: of these.
-        upper: the upper quartile of these.
-    """
+    """What one searcher came to: its best validation accuracy by seed, and the quartiles."""
 
     searcher: str
     best: dict[int, float]

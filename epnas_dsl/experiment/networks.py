@@ -152,11 +152,10 @@ def load_model(path: str | Path) -> TrainedModel:
     """
     from epnas_dsl.nn.augmentation import Preprocessing
     from epnas_dsl.nn.network import build_network
-    from epnas_dsl.nn.trained import TrainedModel, read_trained, restore
+    from epnas_dsl.nn.trained import TrainedModel, restore
 
     path = _weights_file(path)
-    state, raw = read_trained(path)
-    facts = checked(raw, path)
+    state, facts = read_weights(path)
     space = read_space(facts.space, f"{path} (space)", **facts.parameters)
     architecture = read_architecture(facts.architecture, space, str(path))
     layers = network_layers(architecture, facts.image)
@@ -180,14 +179,17 @@ class Facts(msgspec.Struct, frozen=True):
     std: tuple[float, ...]
 
 
-def checked(facts: dict[str, Any], path: Path) -> Facts:
-    """The facts of a file of weights.
+def read_weights(path: Path) -> tuple[Any, Facts]:
+    """The weights of a file by name, and what it tells of itself.
 
     Raises:
-        DataError: some are missing, or no such facts (E621).
+        DataError: the file is damaged; some facts are missing, or no such facts (E621).
     """
+    from epnas_dsl.nn.trained import read_trained
+
+    state, facts = read_trained(path)
     try:
-        return msgspec.convert(facts, Facts)
+        return state, msgspec.convert(facts, Facts)
     except msgspec.ValidationError as error:
         message = f"the metadata of {path} are not those of a network: {error}"
         raise DataError(message, code="E621") from None
@@ -259,8 +261,14 @@ def export(
         )
     facts: dict[str, Any] = {"architecture": str(architecture)}
     if weights:
-        image = check_weights(weights, architecture)
-        model = load_model(weights)
+        file = _weights_file(weights)
+        known = read_weights(file)[1]
+        if known.architecture != str(architecture):
+            raise DataError(
+                f"{file} holds the weights of another architecture", code="E624",
+                hint=f"that of `{known.architecture}`",
+            )  # fmt: skip
+        image, model = known.image, load_model(file)
         layers, network = network_layers(architecture, image), model.network
         facts |= {"mean": model.preprocessing.mean, "std": model.preprocessing.std}
         facts["classes"] = model.classes
@@ -269,24 +277,6 @@ def export(
         network = build_network(layers)
     facts["image"] = image
     return EXPORTS[suffix](Original(architecture, image, layers, network.eval(), facts))
-
-
-def check_weights(path: str | Path, architecture: Architecture) -> tuple[int, int, int]:
-    """The size of the images that trained weights are for.
-
-    Raises:
-        DataError: the file is damaged, or its weights belong to another architecture (E624).
-    """
-    from epnas_dsl.nn.trained import read_trained
-
-    path = _weights_file(path)
-    facts = checked(read_trained(path)[1], path)
-    if facts.architecture != str(architecture):
-        raise DataError(
-            f"{path} holds the weights of another architecture", code="E624",
-            hint=f"that of `{facts.architecture}`",
-        )  # fmt: skip
-    return facts.image
 
 
 def device() -> str:

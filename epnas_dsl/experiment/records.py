@@ -11,7 +11,7 @@ from typing import Any, Literal
 from epnas_dsl.config import Config
 from epnas_dsl.errors import RunError
 from epnas_dsl.experiment.assembly import load_plugin
-from epnas_dsl.experiment.networks import FINAL, WEIGHTS, checked
+from epnas_dsl.experiment.networks import FINAL, WEIGHTS, read_weights
 from epnas_dsl.experiment.several import folders, is_several
 from epnas_dsl.lang.loading import read_architecture, read_space
 from epnas_dsl.runs.selection import best_where
@@ -108,11 +108,9 @@ def run_config(folder: Path) -> Config:
 
 def image_of(folder: Path) -> tuple[int, int, int]:
     """Channels, height and width of the images of a run; on a table the usual ones."""
-    from epnas_dsl.nn.trained import read_trained
-
     weights = best_run(folder) / FINAL / WEIGHTS
     if weights.is_file():
-        return checked(read_trained(weights)[1], weights).image
+        return read_weights(weights)[1].image
     run = run_config(folder)
     known = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashionmnist": (1, 28, 28)}
     usual = (3, run.data.size or 32, run.data.size or 32)

@@ -62,7 +62,6 @@ def run(
     """Search a space from the beginning, in a new run folder.
 
     Args:
-        config: what to search, how, and on what.
         out: a folder that does not exist yet, or is empty.
         watcher: is told of the trials, and of the final training in notes.
         minutes: after which it stops, between two trials or two epochs of the final training.

@@ -13,6 +13,7 @@ from typing import assert_never
 
 from lark import Token
 
+from epnas_dsl.errors import Span
 from epnas_dsl.lang import syntax
 from epnas_dsl.lang.lexer import ends_value
 from epnas_dsl.lang.parser import parse_space, tokenize
@@ -115,11 +116,9 @@ def _statement(node: syntax.Statement) -> str:
     match node:
         case syntax.Return(value):
             return f"return {_write(value, _CONDITIONAL)}"
-        case syntax.Assign(name, None, value):
-            return f"{name} = {_write(value, _CONDITIONAL)}"
         case syntax.Assign(name, index, value):
-            assert index is not None
-            return f"{name}[{_write(index, _CONDITIONAL, True)}] = {_write(value, _CONDITIONAL)}"
+            place = f"[{_write(index, _CONDITIONAL, True)}]" if index else ""
+            return f"{name}{place} = {_write(value, _CONDITIONAL)}"
     raise TypeError(f"no statement of an architecture: {node}")
 
 
@@ -191,24 +190,18 @@ def format_space(text: str, name: str = "<text>") -> str:
 
 def _landmarks(space: syntax.Space) -> tuple[set[int], list[tuple[int, int]]]:
     """Where statements and items begin, and the stretches without space around `+`, `-`, `|`."""
-    starts, tight = {space.span.start}, []
-    stack: list[object] = [space]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, tuple):
-            stack += node
-        if not isinstance(node, syntax.Node):
-            continue
+    starts, tight = {space.span.start}, list[Span]()
+    for node in syntax.walk(space):
         if isinstance(node, syntax.Statement | syntax.Item):
             starts.add(node.span.start)
-        if isinstance(node, syntax.Index | syntax.Slice | syntax.Range):
-            tight.append((node.span.start, node.span.end))
-        if isinstance(node, syntax.Keyword) and isinstance(node.value, syntax.Alternatives):
-            tight.append((node.span.start, node.span.end))
-        if isinstance(node, syntax.Assign) and node.index is not None:
-            tight.append((node.index.span.start, node.index.span.end))
-        stack += [getattr(node, slot) for slot in type(node).__slots__]
-    return starts, sorted(tight)
+        match node:
+            case syntax.Index() | syntax.Slice() | syntax.Range():
+                tight.append(node.span)
+            case syntax.Keyword(_, syntax.Alternatives()):
+                tight.append(node.span)
+            case syntax.Assign(_, syntax.Node() as index):
+                tight.append(index.span)
+    return starts, sorted((span.start, span.end) for span in tight)
 
 
 def _lines(

@@ -44,8 +44,7 @@ _WORDS = {
     "FLOAT": "a number",
     "COMPARISON": "a comparison",
 }
-
-_Block = tuple[syntax.Statement, ...]
+_GATHERED = {"alternatives", "list", "share"}  # rules of which all parts make one field
 
 
 def parse_space(text: str, name: str = "<text>") -> syntax.Space:
@@ -220,11 +219,21 @@ def _raise(errors: Iterable[EpnasError]) -> None:
 
 @v_args(meta=True, inline=True)
 class _ToSyntax(Transformer_NonRecursive[Token, Any]):
-    """Builds the node of every rule; a trailing `_` keeps a name apart from Python's keyword."""
+    """Builds the node of every rule: of the class of its name, from its parts in their order.
+
+    A rule has a method where its parts are not the fields; a trailing `_` keeps a rule's name apart
+    from Python's keyword.
+    """
 
     def __init__(self, source: Source) -> None:
         super().__init__(visit_tokens=False)
         self.source = source
+
+    def __default__(self, data: str, children: Iterable[Any], meta: Meta) -> syntax.Node:
+        parts = [x.value if isinstance(x, Token) else x for x in children]
+        fields = [tuple(parts)] if data in _GATHERED else parts
+        node: syntax.Node = node_class(data)(*fields, span=self._span(meta))
+        return node
 
     def _span(self, meta: Meta) -> Span:
         return Span(self.source, meta.start_pos, meta.end_pos)
@@ -232,38 +241,13 @@ class _ToSyntax(Transformer_NonRecursive[Token, Any]):
     def _at(self, token: Token) -> Span:
         return lexer.span_of(self.source, token)
 
-    def alternatives(self, meta: Meta, *options: syntax.Expression) -> syntax.Alternatives:
-        return syntax.Alternatives(options, span=self._span(meta))
-
-    def conditional(
-        self, meta: Meta, then: syntax.Expression, test: syntax.Expression, other: syntax.Expression
-    ) -> syntax.Conditional:
-        return syntax.Conditional(then, test, other, span=self._span(meta))
-
     def binary(
         self, meta: Meta, left: syntax.Expression, operator: Token, right: syntax.Expression
     ) -> syntax.Binary:
         return syntax.Binary(operator.value, left, right, span=self._span(meta))
 
-    def unary(self, meta: Meta, operator: Token, operand: syntax.Expression) -> syntax.Unary:
-        return syntax.Unary(operator.value, operand, span=self._span(meta))
-
     def number(self, meta: Meta, token: Token) -> syntax.Number:
         return syntax.Number(number(token), span=self._span(meta))
-
-    def name(self, meta: Meta, token: Token) -> syntax.Name:
-        return syntax.Name(token.value, span=self._span(meta))
-
-    def index(self, meta: Meta, name: Token, index: syntax.Expression) -> syntax.Index:
-        return syntax.Index(name.value, index, span=self._span(meta))
-
-    def slice(
-        self, meta: Meta, name: Token, first: syntax.Expression, last: syntax.Expression
-    ) -> syntax.Slice:
-        return syntax.Slice(name.value, first, last, span=self._span(meta))
-
-    def list(self, meta: Meta, *elements: syntax.Expression) -> syntax.List:
-        return syntax.List(elements, span=self._span(meta))
 
     def call(self, meta: Meta, name: Token, *parts: Any) -> syntax.Call:
         body = parts[-1] if parts and isinstance(parts[-1], tuple) else None
@@ -276,40 +260,15 @@ class _ToSyntax(Transformer_NonRecursive[Token, Any]):
             span=self._span(meta),
         )
 
-    def keyword(self, meta: Meta, name: Token, value: syntax.Expression) -> syntax.Keyword:
-        return syntax.Keyword(name.value, value, span=self._span(meta))
-
-    def comprehension(
-        self, meta: Meta, element: syntax.Expression, name: Token, iterable: syntax.Expression
-    ) -> syntax.Comprehension:
-        return syntax.Comprehension(element, name.value, iterable, span=self._span(meta))
-
-    def range(self, meta: Meta, first: syntax.Expression, last: syntax.Expression) -> syntax.Range:
-        return syntax.Range(first, last, span=self._span(meta))
-
-    def subset(
-        self, meta: Meta, quantity: Token | syntax.Expression, elements: syntax.Expression
-    ) -> syntax.Subset:
-        plain = quantity.value if isinstance(quantity, Token) else quantity
-        return syntax.Subset(plain, elements, span=self._span(meta))
-
     def assign(self, meta: Meta, name: Token, *parts: syntax.Expression) -> syntax.Assign:
         *index, value = parts
         place = index[0] if index else None
         return syntax.Assign(name.value, place, value, self._at(name), span=self._span(meta))
 
-    def return_(self, meta: Meta, value: syntax.Expression) -> syntax.Return:
-        return syntax.Return(value, span=self._span(meta))
-
     def space(self, meta: Meta, name: Token, *parts: Any) -> syntax.Space:
         parameters = tuple(p for p in parts if isinstance(p, syntax.Parameter))
         items = parts[len(parameters) :]
         return syntax.Space(name.value, parameters, items, self._at(name), span=self._span(meta))
-
-    def parameter(
-        self, meta: Meta, name: Token, default: syntax.Expression | None = None
-    ) -> syntax.Parameter:
-        return syntax.Parameter(name.value, default, span=self._span(meta))
 
     def production(
         self, meta: Meta, name: Token, *alternatives: syntax.Expression
@@ -320,12 +279,8 @@ class _ToSyntax(Transformer_NonRecursive[Token, Any]):
         *names, inputs, body = parts
         return syntax.Cell(tuple(names), inputs, body, span=self._span(meta))
 
-    def cell_name(self, meta: Meta, name: Token, stride: Token | None = None) -> syntax.CellName:
-        step = int(stride) if stride else 1
-        return syntax.CellName(name.value, step, span=self._span(meta))
-
-    def inputs(self, meta: Meta, *names: syntax.Name) -> tuple[syntax.Name, ...]:
-        return names
+    def cell_name(self, meta: Meta, name: Token, stride: str = "1") -> syntax.CellName:
+        return syntax.CellName(name.value, int(stride), span=self._span(meta))
 
     def function(self, meta: Meta, name: Token, *parts: Any) -> syntax.Function:
         *parameters, body = parts
@@ -333,33 +288,13 @@ class _ToSyntax(Transformer_NonRecursive[Token, Any]):
             name.value, tuple(parameters), body, self._at(name), span=self._span(meta)
         )
 
-    def network(self, meta: Meta, inputs: tuple[syntax.Name, ...], body: _Block) -> syntax.Network:
-        return syntax.Network(inputs, body, span=self._span(meta))
-
-    def require(self, meta: Meta, condition: syntax.Expression) -> syntax.Require:
-        return syntax.Require(condition, span=self._span(meta))
-
-    def share(self, meta: Meta, *coordinates: syntax.Name) -> syntax.Share:
-        return syntax.Share(coordinates, span=self._span(meta))
-
     def coordinate(self, meta: Meta, token: Token) -> syntax.Name:
         return syntax.Name(token.value, span=self._span(meta))
 
-    def treat(self, meta: Meta, operation: syntax.Name, role: syntax.Name) -> syntax.Treat:
-        return syntax.Treat(operation, role, span=self._span(meta))
+    def block(self, meta: Meta, *parts: Any) -> tuple[Any, ...]:
+        return parts
 
-    def block(self, meta: Meta, *statements: syntax.Statement) -> _Block:
-        return statements
-
-    def level(
-        self, meta: Meta, name: Token, iterable: syntax.Expression, body: _Block
-    ) -> syntax.Level:
-        return syntax.Level(name.value, iterable, body, span=self._span(meta))
-
-    def for_(
-        self, meta: Meta, name: Token, iterable: syntax.Expression, body: _Block
-    ) -> syntax.For:
-        return syntax.For(name.value, iterable, body, span=self._span(meta))
+    inputs = arguments = block
 
     def genotype(self, meta: Meta, name: Token, *parts: Any) -> syntax.Genotype:
         return syntax.Genotype(
@@ -370,14 +305,14 @@ class _ToSyntax(Transformer_NonRecursive[Token, Any]):
             span=self._span(meta),
         )
 
-    def arguments(self, meta: Meta, *keywords: syntax.Keyword) -> tuple[syntax.Keyword, ...]:
-        return keywords
-
-    def body(self, meta: Meta, name: Token, statements: _Block) -> syntax.Body:
-        return syntax.Body(name.value, statements, span=self._span(meta))
-
     def plain_body(self, meta: Meta, *statements: syntax.Statement) -> syntax.Body:
         return syntax.Body("", statements, span=self._span(meta))
+
+
+@functools.cache
+def node_class(rule: str) -> Any:
+    """The class of the nodes of a rule: `cell_name` gives a `CellName`."""
+    return getattr(syntax, rule.title().replace("_", ""))
 
 
 def number(text: str) -> int | float:

@@ -15,17 +15,21 @@ class Node:
     span: Span = field(compare=False, repr=False)
 
 
-def mentions(node: Node) -> Iterator[str]:
-    """The names of the values, productions, functions and cells that a node speaks of."""
+def walk(node: Node) -> Iterator[Node]:
+    """A node and all nodes in it, each before those in it."""
     waiting: list[object] = [node]
     while waiting:
         part = waiting.pop()
-        if isinstance(part, Name | Call):
-            yield part.name
         if isinstance(part, tuple):
             waiting += part
         if isinstance(part, Node):
+            yield part
             waiting += [getattr(part, f.name) for f in fields(part)]
+
+
+def mentions(node: Node) -> Iterator[str]:
+    """The names of the values, productions, functions and cells that a node speaks of."""
+    return (part.name for part in walk(node) if isinstance(part, Name | Call))
 
 
 # --- expressions -------------------------------------------------------------------------------
@@ -221,7 +225,7 @@ class Parameter(Node):
     """`blocks = 5` in the head of a space, `x` or `stride = 1` in the head of a function."""
 
     name: str
-    default: Expression | None
+    default: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True)

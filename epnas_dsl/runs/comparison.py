@@ -43,7 +43,6 @@ def picture(searchers: Mapping[str, Quartiles], title: str, runs: int) -> str:
 
     Args:
         searchers: by name, in the order of their colours.
-        title: what was searched.
         runs: how many each searcher made.
     """
     evaluations = max(q.shape[1] for q in searchers.values())

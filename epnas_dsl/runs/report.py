@@ -44,8 +44,6 @@ class Fit:
     """How well the surrogate foretold the trials of a level.
 
     Attributes:
-        level: from 1.
-        count: of the trials that were predicted.
         predicted: the mean of what was predicted, beside which
         measured: the mean of what was measured shows how the surrogate is calibrated.
         rank_correlation: Spearman's; nan for fewer than 3 trials, or without any differences.
@@ -72,8 +70,6 @@ def render(
     """The report of a run as HTML.
 
     Args:
-        trials: all of them, by number.
-        config: the settings of the run.
         facts: further figures of the best architecture: name and value, ready to read.
         drawing: the best architecture as SVG.
         curves: accuracies in [0, 1] after each epoch of the final training, by name.
@@ -83,15 +79,17 @@ def render(
     winner = best(list(trials))
     complete = [trial for trial in trials if trial.state == "complete"]
     levels = sorted({trial.level for trial in trials})
-    return _PAGES.get_template("report.html.jinja").render(
+    return _PAGES.get_template(
+        "report.html.jinja"
+    ).render(
         config=config,
         best=winner,
         figures=_figures(trials, winner, facts or {}),
         began=time.strftime("%Y-%m-%d %H:%M", time.localtime(trials[0].started)) if trials else "",
         drawing=_data_uri(drawing),
-        trials_chart=_safe(charts.trials_chart(trials)),
-        predictions_chart=_safe(charts.predictions_chart(trials)),
-        curves_chart=_safe(charts.curves_chart(curves)),
+        trials_chart=Markup(charts.trials_chart(trials)),  # whose texts are escaped already
+        predictions_chart=Markup(charts.predictions_chart(trials)),
+        curves_chart=Markup(charts.curves_chart(curves)),
         curves_legend=[(n, charts.colour(i, len(curves))) for i, n in enumerate(curves, 1)],
         legend=[(level, charts.colour(level, max(levels))) for level in levels],
         fits=fits(trials),
@@ -200,7 +198,7 @@ def _fronts(trials: Sequence[Trial]) -> list[tuple[str, str, list[Trial]]]:
     """For each cost that was measured its name, the chart, and the Pareto front."""
     there = {name for trial in trials for name in trial.metrics}
     fronts = {cost: front(trials, cost) for cost in COSTS if cost in there}
-    return [(c, _safe(charts.front_chart(trials, m, c, COSTS[c])), m) for c, m in fronts.items()]
+    return [(c, Markup(charts.front_chart(trials, m, c, COSTS[c])), m) for c, m in fronts.items()]
 
 
 def _figures(
@@ -230,11 +228,6 @@ def _settings(config: Config) -> list[tuple[str, list[tuple[str, str]]]]:
         (section, [(k, v if isinstance(v, str) else json.dumps(v)) for k, v in settings.items()])
         for section, settings in sections.items()
     ]
-
-
-def _safe(svg: str) -> str:
-    """Our own charts, whose texts are escaped already."""
-    return Markup(svg)
 
 
 def _data_uri(svg: str) -> str:

@@ -45,11 +45,7 @@ def create(
     """Make a run folder and open it for writing.
 
     Args:
-        path: a folder that does not exist yet, or is empty.
-        config: the settings of the run.
-        space_text: the whole text of the space.
-        parameters: those of the space that were given from outside.
-        digest: the hash of the space's meaning.
+        path: a folder that does not exist yet, or is empty; the others are as in `Store`.
 
     Raises:
         RunError: the place is taken (E701) or locked (E703), the disk is full (E706), or writing

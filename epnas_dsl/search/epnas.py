@@ -80,8 +80,6 @@ class EpnasSearcher:
       in a row have found nothing new.
 
     Args:
-        space: the family that is searched.
-        settings: K, iterations, temperatures, the seed.
         predictor: the surrogate; it is fitted when a step is drawn and trials were told since.
     """
 
@@ -298,12 +296,8 @@ class EpnasSearcher:
             return self._predictor.predict_expansions(heads, rows)
         scores = np.empty((len(parents), len(rows)), np.float32)
         for i, (head, tail) in enumerate(zip(heads, tails, strict=True)):
-            parts = [
-                np.tile(head, (len(rows), 1, 1)),
-                rows[:, None],
-                np.tile(tail, (len(rows), 1, 1)),
-            ]
-            scores[i] = self._predictor.predict(list(np.concatenate(parts, axis=1)))
+            whole = [np.concatenate((head, row, tail)) for row in rows[:, None]]
+            scores[i] = self._predictor.predict(whole)
         return scores
 
     def _fit(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from epnas_dsl.config import SearchSettings
 from epnas_dsl.search.proposals import TRIES, Proposer
 from epnas_dsl.search.searcher import Progress
@@ -52,9 +54,7 @@ class QLearningSearcher(Proposer):
     @property
     def progress(self) -> Progress:
         """One step from beginning to end; the note tells epsilon."""
-        return Progress(
-            1, self._space.depth, 1, 1, self._trials, self._total, f"epsilon {self._epsilon:g}"
-        )
+        return replace(super().progress, note=f"epsilon {self._epsilon:g}")
 
     @property
     def _epsilon(self) -> float:

@@ -24,7 +24,6 @@ class RandomArm:
     shared weights, their training goes into the weights all the same.
 
     Args:
-        space: the family that is searched.
         settings: `random_arm` of them; with `evaluations` these are among them.
         searcher: the one that is compared; it keeps to `without_arm(settings)`.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise, product
 from typing import Literal
 
 import numpy as np
@@ -118,13 +118,8 @@ def first_level(space: SearchSpace) -> list[Architecture]:
 def enumerate_level(space: SearchSpace, level: int) -> Iterator[Architecture]:
     """Every architecture of a level, in order, one at a time, requirements or not."""
     rows = [options(space, i).tolist() for i in range(1, level + 1)]
-    counters = [0] * level
-    total = math.prod(map(len, rows))
-    for n in range(total):
-        rest = n
-        for i in range(level - 1, -1, -1):
-            rest, counters[i] = divmod(rest, len(rows[i]))
-        yield Architecture(space, [x for i in range(level) for x in rows[i][counters[i]]])
+    for chosen in product(*rows):
+        yield Architecture(space, [*chain.from_iterable(chosen)])
 
 
 def sample(

@@ -30,9 +30,11 @@ from __future__ import annotations
 import heapq
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
+from operator import or_
 
 from epnas_dsl.errors import CountError
 from epnas_dsl.space.structures import Expression, Options, Structure, atoms, leaves, relabel
@@ -141,7 +143,7 @@ class _Fixed:
             if moved.keys().isdisjoint(leaves(e)) or relabel(e, moved) == e:
                 read = [cycle.get(i, 0) for i in leaves(e)]
                 if 0 not in read:
-                    found[_union(read)] += self.weights.of(e, times)
+                    found[reduce(or_, read, 0)] += self.weights.of(e, times)
         return found
 
     def count(self) -> int:
@@ -175,7 +177,7 @@ class _Fixed:
             sign = -1 if unread.bit_count() % 2 else 1
             return sign * _within(self.returned(frozenset()), below)
         total = 0
-        loose = _union(self.cycle[i] for i in self.structure.loose)
+        loose = reduce(or_, (self.cycle[i] for i in self.structure.loose))
         part = unread
         while True:  # over the subsets of `unread`
             named = frozenset(i for i, bit in self.cycle.items() if bit & part & loose)
@@ -196,10 +198,3 @@ class _Fixed:
 
 def _within(table: Sets, among: int) -> int:
     return sum(n for s, n in table.items() if not s & ~among)
-
-
-def _union(sets: Iterable[int]) -> int:
-    total = 0
-    for s in sets:
-        total |= s
-    return total

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import accumulate, pairwise
 
 from epnas_dsl.errors import Span
 from epnas_dsl.space.terms import (
@@ -155,10 +156,13 @@ class SearchSpace:
     @cached_property
     def widths(self) -> tuple[int, ...]:
         """The number of decisions up to the end of each level; entry 0 is 0."""
-        ends = [0]
-        for row in self.levels:
-            ends.append(ends[-1] + len(row))
-        return tuple(ends)
+        return tuple(accumulate(map(len, self.levels), initial=0))
+
+    @cached_property
+    def positions(self) -> dict[Statement, tuple[int, int]]:
+        """From where to where the choices of each decided statement stand in an architecture's."""
+        ends = accumulate((s.term.decisions for _, s in self.statements), initial=0)
+        return {s: place for (_, s), place in zip(self.statements, pairwise(ends), strict=True)}
 
     @cached_property
     def digest(self) -> str:
@@ -187,24 +191,16 @@ class SearchSpace:
 
     def trees(self, choices: Sequence[int]) -> dict[Statement, Tree]:
         """The choice tree of every decided statement, for choices complete up to some level."""
-        found: dict[Statement, Tree] = {}
-        position = 0
-        for _, statement in self.statements:
-            if position >= len(choices):
-                break
-            found[statement], position = assemble(statement.term, choices, position)
-        return found
+        places = self.positions.items()
+        return {s: assemble(s.term, choices, i)[0] for s, (i, _) in places if i < len(choices)}
 
     def normalise(self, choices: Sequence[int]) -> tuple[int, ...]:
         """The same choices with commuting operands in order."""
         result: list[int] = []
-        position = 0
-        for _, statement in self.statements:
-            if position >= len(choices):
+        for statement, (start, end) in self.positions.items():
+            if start >= len(choices):
                 break
-            term, before = statement.term, position
-            position += term.decisions
-            numbers = tuple(choices[before:position])
+            term, numbers = statement.term, tuple(choices[start:end])
             result += numbers if term.unordered == term.size else _in_order(term, numbers)
         return tuple(result)
 

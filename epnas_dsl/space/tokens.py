@@ -112,8 +112,6 @@ def possible(space: SearchSpace, level: int, begun: Sequence[int]) -> tuple[int,
 
 @lru_cache(maxsize=1 << 16)
 def _possible(term: Term, begun: tuple[int, ...]) -> tuple[int, ...]:
-    if isinstance(term, Choice) and term.size == len(term.alternatives) and _is_flat(term):
-        return tuple(range(term.size))
     if isinstance(term, Subset) and term.is_bit_set:
         is_last_chance = term.least > 0 and len(begun) + 1 == len(term.elements)
         return (1,) if is_last_chance and not any(begun) else (0, 1)
@@ -137,8 +135,6 @@ def _symbols(term: Term) -> list[int]:
 
 
 def _encode(term: Term, numbers: Numbers) -> Symbols:
-    if isinstance(term, Choice) and term.size == len(term.alternatives) and _is_flat(term):
-        return numbers[:, None].astype(np.int16)
     if isinstance(term, Subset) and term.is_bit_set:
         bits = np.arange(len(term.elements), dtype=np.int64)
         if len(bits) > 62:
@@ -148,19 +144,18 @@ def _encode(term: Term, numbers: Numbers) -> Symbols:
 
 
 def _decode(term: Term, symbols: Symbols) -> Numbers:
-    if isinstance(term, Choice) and term.size == len(term.alternatives) and _is_flat(term):
-        return np.clip(symbols[:, 0].astype(np.int64), 0, term.size - 1)
     if isinstance(term, Subset) and term.is_bit_set:
         weights = 1 << np.arange(len(term.elements), dtype=np.int64)
         numbers: Numbers = (symbols.clip(0, 1).astype(np.int64) * weights).sum(1) - term.least
         return np.clip(numbers, 0, term.size - 1)
-    known = {row.tobytes(): i for i, row in enumerate(_table(term))}
+    known = _numbers(term)
     found = (known.get(np.ascontiguousarray(row).tobytes(), 0) for row in symbols)
     return np.fromiter(found, np.int64, len(symbols))
 
 
-def _is_flat(term: Choice) -> bool:
-    return not any(a.decisions for a in term.alternatives)
+@lru_cache(maxsize=256)
+def _numbers(term: Term) -> dict[bytes, int]:
+    return {row.tobytes(): i for i, row in enumerate(_table(term))}
 
 
 @lru_cache(maxsize=256)
@@ -171,7 +166,7 @@ def _table(term: Term) -> Symbols:
             f"a decision of {term.size:,} options is too large to be written as symbols",
             code="E918", hint="split it into several decisions",
         )  # fmt: skip
-    return np.array([_row(term, pick(term, i)) for i in range(term.size)], np.int16)
+    return np.array([_row(term, pick(term, i)) for i in range(term.size)]).astype(np.int16)
 
 
 def _row(term: Term, tree: tuple) -> list[int]:  # type: ignore[type-arg]

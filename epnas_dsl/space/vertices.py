@@ -274,7 +274,7 @@ class _Statements:
         self.entries = frozenset(body.inputs)
         self.statements: list[tuple[_Statement, int, int]] = []  # from where to where its choices
         values = {label: i for i, label in enumerate(body.inputs)}
-        positions = _positions(architecture.space)
+        positions = architecture.space.positions
         for s in (*body.statements, body.result):
             if s.level <= architecture.level and s.term.kind != "number":
                 place = _Place(architecture, body, s, dict(values))
@@ -330,20 +330,8 @@ def _statements(
 @lru_cache(maxsize=64)
 def _chosen_numbers(space: SearchSpace, body: Body, level: int) -> list[tuple[int, int]]:
     """Where the choices of numbers stand among those of an architecture."""
-    positions = _positions(space)
     found = [s for s in body.statements if s.term.kind == "number" and s.level <= level]
-    return [positions[s] for s in found if s in positions]
-
-
-@lru_cache(maxsize=16)
-def _positions(space: SearchSpace) -> dict[Statement, tuple[int, int]]:
-    """Where the choices of each statement stand among those of an architecture."""
-    found: dict[Statement, tuple[int, int]] = {}
-    position = 0
-    for _, statement in space.statements:
-        found[statement] = position, position + statement.term.decisions
-        position += statement.term.decisions
-    return found
+    return [space.positions[s] for s in found if s in space.positions]
 
 
 def _is_plain_sum(term: Term) -> bool:

@@ -45,11 +45,14 @@ class Frame:
     operations: tuple[str, ...]
 
 
-def frames_of(space: SearchSpace) -> dict[str, Frame]:
+def frames_of(space: SearchSpace, joins: bool = True) -> dict[str, Frame]:
     """The bodies of a space of cells: `normal`, `reduction`, which may be the same.
 
+    Args:
+        joins: the notation says which blocks are joined.
+
     Raises:
-        ArchitectureError: the space is none of cells (E312).
+        ArchitectureError: the space is none of cells (E312), or chooses what is joined (E315).
     """
     frames: dict[str, Frame] = {}
     # a cell may leave nothing to decide
@@ -68,6 +71,8 @@ def frames_of(space: SearchSpace) -> dict[str, Frame]:
             f"{space.name} is no space of normal and reduction cells with two inputs", code="E312",
             hint="this notation belongs to spaces such as `darts`, `pnas`, `micro`",
         )  # fmt: skip
+    if not joins and any(b.result.term.decisions for b in bodies):
+        raise ArchitectureError("this notation does not say which blocks are joined", code="E315")
     return frames
 
 

@@ -60,10 +60,7 @@ def read_enas_micro(source: Source, space: SearchSpace | None) -> Architecture:
 def print_enas_micro(architecture: Architecture) -> str:
     """The inverse of `read_enas_micro`."""
     numbers: list[int] = []
-    for frame in frames_of(architecture.space).values():
-        if frame.body.result.term.decisions:
-            raise ArchitectureError("this notation does not say which blocks are joined",
-                                    code="E315")  # fmt: skip
+    for frame in frames_of(architecture.space, joins=False).values():
         for block in blocks_of(architecture, frame):
             for node, value in block:
                 numbers += [value, [*MICRO].index(spelt(node, MICRO, True))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from epnas_dsl.errors import ArchitectureError, Source
+from epnas_dsl.errors import Source
 from epnas_dsl.lang.literals import Literal, read_literal, wrong
 from epnas_dsl.lang.loading import load_space
 from epnas_dsl.lang.notations.cells import Cell, blocks_of, frames_of, read_cells, spelt
@@ -85,11 +85,8 @@ def print_nni(architecture: Architecture) -> str:
             nodes = (Node("", "", text=x) for x in row)
             found |= {f"cell/{j}_{i}": spelt(n, NNI, True) for j, n in enumerate(nodes)}
         return json.dumps(found)
-    for role, frame in frames_of(space).items():
+    for role, frame in frames_of(space, joins=False).items():
         key = "normal" if role == "normal" else "reduce"
-        if frame.body.result.term.decisions:
-            raise ArchitectureError("this notation does not say which blocks are joined",
-                                    code="E315")  # fmt: skip
         for i, block in enumerate(blocks_of(architecture, frame), 2):
             for j, (node, value) in enumerate(block):
                 found[f"{key}/op_{i}_{j}"] = spelt(node, NNI, True)
