@@ -99,7 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status if isinstance(status, int) else 0
     except EpnasError as error:
         fail(error)
-        return _status(error)
+        if isinstance(error, RunError):
+            return 4
+        return 2 if isinstance(error, ConfigError | CountError) else 1
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "epnas"
         fail(ConfigError(error.format_message(), code="E530", hint=f"`{path} --help`"))
@@ -123,12 +125,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "`epnas --debug ..` shows where it happened"
         )
         return 70
-
-
-def _status(error: EpnasError) -> int:
-    if isinstance(error, RunError):
-        return 4
-    return 2 if isinstance(error, ConfigError | CountError) else 1
 
 
 def _unread() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from epnas_dsl.cli import arguments
 from epnas_dsl.cli.spaces import as_json
 from epnas_dsl.cli.terminal import document, note, say, table
 from epnas_dsl.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from epnas_dsl.space.difference import Change
 
 NOTATIONS = """\b
 Notations:
@@ -28,6 +32,7 @@ Notations:
 \b
   epnas convert genotype.txt --from darts --to epnas
   epnas convert runs/darts:best --from epnas --to nni"""
+STATUSES = {"same": "same", "changed": "changed", "first": "only in A", "second": "only in B"}
 SIGNS = {"same": "=", "changed": "~", "first": "-", "second": "+"}
 
 
@@ -115,23 +120,17 @@ def diff_command(
         for name in dict.fromkeys(c.body for c in changes):
             say(name)
             table([row for c in changes if c.body == name for row in _lines(c)])
-        say(_summary([c.status for c in changes], same))
+        statuses: list[str] = [c.status for c in changes]
+        counts = [f"{statuses.count(s)} {name}" for s, name in STATUSES.items()]
+        equal = "; the two are equal under the equivalence of the space" if same else ""
+        say(", ".join(counts) + equal)
 
 
-def _lines(change: object) -> list[tuple[str, str, str]]:
-    from epnas_dsl.space.difference import Change
-
-    assert isinstance(change, Change)
+def _lines(change: Change) -> list[tuple[str, str, str]]:
     (ours, theirs), texts = change.labels, [t for t in change.texts if t]
     label = ours if ours == theirs or not theirs else f"{ours} (B: {theirs})" if ours else theirs
     head = (f"  {SIGNS[change.status]}", label, texts[0])
     return [head, ("", "", texts[1])] if change.status == "changed" else [head]
-
-
-def _summary(statuses: list[str], same: bool) -> str:
-    names = {"same": "same", "changed": "changed", "first": "only in A", "second": "only in B"}
-    counts = ", ".join(f"{statuses.count(s)} {name}" for s, name in names.items())
-    return counts + ("; the two are equal under the equivalence of the space" if same else "")
 
 
 @click.command("neighbours", epilog="\b\n  epnas neighbours runs/micro:best -n 10 --seed 1")

@@ -22,7 +22,8 @@ def check_subsets(parts: Sequence[Term], span: Span) -> None:
     So it could where they share it, or where what stands between takes one of the first instead
     and leaves one to the second.
     """
-    free = [i for i, part in enumerate(parts) if isinstance(part, Subset | Each) and _is_free(part)]
+    several = ((i, p.subset if isinstance(p, Each) else p) for i, p in enumerate(parts))
+    free = [i for i, p in several if isinstance(p, Subset) and p.least < p.most]
     chosen, between, taken = set[str](), set[str](), False
     for i in range(free[0], free[-1] + 1) if len(free) > 1 else ():
         part = parts[i]
@@ -36,12 +37,6 @@ def check_subsets(parts: Sequence[Term], span: Span) -> None:
             fail("E211", "two subsets that are joined share an element", span,
                  "a text could not tell from which it was chosen")  # fmt: skip
         chosen |= texts
-
-
-def _is_free(part: Subset | Each) -> bool:
-    """Whether it has not always as many elements."""
-    subset = part.subset if isinstance(part, Each) else part
-    return subset.least < subset.most
 
 
 def _part_texts(part: Term) -> Iterator[str]:

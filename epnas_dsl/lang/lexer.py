@@ -173,10 +173,9 @@ def cut(source: Source, tokens: list[Token]) -> tuple[list[Chunk], list[EpnasErr
                 chunks[-1].broken = True
                 brackets.forget(token)
             chunks.append(Chunk())
-        if ends:
-            continue
-        chunks[-1].tokens.append(token)
-        chunks[-1].broken |= brackets.feed(token)
+        if not ends:
+            chunks[-1].tokens.append(token)
+            chunks[-1].broken |= brackets.feed(token)
     if brackets.open:
         chunks[-1].broken = True
         brackets.forget(None)
@@ -192,13 +191,11 @@ def _starts_item(token: Token, following: str, previous: Token | None, brackets:
         return word in ITEMS and fits and starts_line(token, previous)
     if previous is None or previous == ";":
         return True
-    fresh = ends_value(previous)
+    fresh, first = ends_value(previous), starts_line(token, previous)
     if word in ITEMS or word in STATEMENTS:
-        return fresh or starts_line(token, previous)
-    if not fresh or not word.isidentifier():
-        return False
-    named = token.type == "NAME" and starts_line(token, previous)
-    return named or following == ":=" or (following == "=" and starts_line(token, previous))
+        return fresh or first
+    named = following == ":=" or (first and (token.type == "NAME" or following == "="))
+    return fresh and word.isidentifier() and named
 
 
 class Brackets:

@@ -92,7 +92,9 @@ def measure(evaluator: Evaluator, number: int, architecture: Architecture) -> Ou
     """
     started = time.time()
     try:
-        metrics = _checked(evaluator.evaluate(architecture, number))
+        metrics = {n: float(v) for n, v in evaluator.evaluate(architecture, number).items()}
+        if not 0 <= metrics["accuracy"] <= 1:
+            raise ValueError(f"the accuracy is {metrics['accuracy']}, not from 0 to 1")
     except (ConfigError, RunError):
         raise
     except Exception as error:
@@ -100,15 +102,9 @@ def measure(evaluator: Evaluator, number: int, architecture: Architecture) -> Ou
         message = f"{type(error).__name__}: {error}"[:1000]
         infeasible = isinstance(error, EpnasError) and error.diagnostics[0].code == NO_MEMORY
         return Outcome(number, {}, message, started, time.time(), infeasible=infeasible)
+    metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
     trained: bytes = getattr(evaluator, "trained", b"")
     return Outcome(number, metrics, "", started, time.time(), trained)
-
-
-def _checked(metrics: dict[str, float]) -> dict[str, float]:
-    values = {name: float(value) for name, value in metrics.items()}
-    if not 0 <= values["accuracy"] <= 1:
-        raise ValueError(f"the accuracy is {values['accuracy']}, not from 0 to 1")
-    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 class SerialExecutor(Executor, Generic[E]):

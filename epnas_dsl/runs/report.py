@@ -79,6 +79,8 @@ def render(
     winner = best(list(trials))
     complete = [trial for trial in trials if trial.state == "complete"]
     levels = sorted({trial.level for trial in trials})
+    # The drawing is an image of its own: whatever stands in it, it cannot act on the page.
+    image = base64.b64encode(drawing.encode()).decode()
     return _PAGES.get_template(
         "report.html.jinja"
     ).render(
@@ -86,7 +88,7 @@ def render(
         best=winner,
         figures=_figures(trials, winner, facts or {}),
         began=time.strftime("%Y-%m-%d %H:%M", time.localtime(trials[0].started)) if trials else "",
-        drawing=_data_uri(drawing),
+        drawing=image and f"data:image/svg+xml;base64,{image}",
         trials_chart=Markup(charts.trials_chart(trials)),  # whose texts are escaped already
         predictions_chart=Markup(charts.predictions_chart(trials)),
         curves_chart=Markup(charts.curves_chart(curves)),
@@ -228,8 +230,3 @@ def _settings(config: Config) -> list[tuple[str, list[tuple[str, str]]]]:
         (section, [(k, v if isinstance(v, str) else json.dumps(v)) for k, v in settings.items()])
         for section, settings in sections.items()
     ]
-
-
-def _data_uri(svg: str) -> str:
-    """A drawing as an image of its own: whatever stands in it, it cannot act on the page."""
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode() if svg else ""

@@ -36,16 +36,14 @@ class EvolutionSearcher(Proposer):
     def _next(self) -> Architecture | None:
         if self._missing:
             return self._fresh()
+        size = self._settings.sampled
         for _ in range(TRIES):
-            child = mutate(self._parent(), self._generator)
+            drawn = self._generator.integers(len(self._population), size=size).tolist()
+            parent = max((self._population[i] for i in drawn), key=lambda member: member[0])[1]
+            child = mutate(parent, self._generator)
             if child and self._claim(child):
                 return child
         return self._fresh()
-
-    def _parent(self) -> Architecture:
-        size = self._settings.sampled
-        drawn = self._generator.integers(len(self._population), size=size).tolist()
-        return max((self._population[i] for i in drawn), key=lambda member: member[0])[1]
 
     def _learn(self, architecture: Architecture, accuracy: float | None) -> None:
         if accuracy is not None:

@@ -342,7 +342,10 @@ class Builder:
         if self.image is None:
             return self._sketched(term, callee, inputs, numbers, terms, name, scope)
         pairs = zip(term.arguments, values, strict=True)
-        given = [f"{k}={_argument(t, r, numbers[k])}" for (k, t), r in pairs]
+        given = [
+            f"{k}={print_term(t, r, {}) if isinstance(t, Formula) else print_number(numbers[k])}"
+            for (k, t), r in pairs
+        ]
         text = print_callee(callee, own, [], given)
         return self._operation(term, callee.name, text, inputs, numbers, name, slot, scope)
 
@@ -712,10 +715,6 @@ def _sliced(layers: Sequence[Layer], read: Read) -> tuple[Layer, ...]:
             replace(layer, slices=read.joined) if pointwise and layer["groups"] == 1 else layer
         )
     return tuple(result)
-
-
-def _argument(term: Term, tree: Tree, number: Number) -> str:
-    return print_term(term, tree, {}) if isinstance(term, Formula) else print_number(number)
 
 
 def _settled(term: Term | None, tree: Tree, known: Mapping[str, Term]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import product
 
 from epnas_dsl.errors import CountError
 from epnas_dsl.space.architecture import Architecture
@@ -118,15 +119,10 @@ def count_by_argument(space: SearchSpace, level: int | None = None) -> tuple[int
         runs = [str(len(run)) for run in structure.runs if len(run) > 1]
         arguments.append(f"{body.name} has {' and '.join(runs) or 'no'} interchangeable statements")
     if space.requirements:
-        counts = {
-            (edges, nodes): (total >> bits * (edges + places * nodes)) % (1 << bits)
-            for edges in range(places)
-            for nodes in range(places)
-        }
-        total = sum(n for (e, v), n in counts.items() if n and _meets(space, e, v, level))
+        polynomial, total = total, 0
+        for edges, nodes in product(range(places), repeat=2):
+            count = (polynomial >> bits * (edges + places * nodes)) % (1 << bits)
+            known = {"edges": edges, "nodes": nodes, "levels": level}
+            if count and all(evaluate(r.condition, (), known) for r in space.requirements):
+                total += count
     return total, tuple(arguments)
-
-
-def _meets(space: SearchSpace, edges: int, nodes: int, level: int) -> bool:
-    measures = {"edges": edges, "nodes": nodes, "levels": level}
-    return all(evaluate(r.condition, (), measures) for r in space.requirements)

@@ -63,7 +63,11 @@ def count_graphs(structure: Structure, weights: Weights) -> int:
         CountError: it takes too long.
     """
     total = 0
-    for lengths in product(*(_lengths(run, structure.loose) for run in structure.runs)):
+    alive = [  # how many statements of a run may be; the sum over sets looks after one alone
+        range(len(run) + 1) if len(run) > 1 and structure.loose.isdisjoint(run) else (len(run),)
+        for run in structure.runs
+    ]
+    for lengths in product(*alive):
         order = math.prod(math.factorial(n) for n in lengths)
         fixed = 0
         for parts in product(*map(partitions, lengths)):
@@ -71,11 +75,6 @@ def count_graphs(structure: Structure, weights: Weights) -> int:
             fixed += permutations * _Fixed(structure, parts, weights).count()
         total += fixed // order
     return total << weights.node * structure.inputs
-
-
-def _lengths(run: range, loose: frozenset[int]) -> Sequence[int]:
-    """How many statements of a run may be alive; the sum over sets looks after one alone."""
-    return range(len(run) + 1) if len(run) > 1 and loose.isdisjoint(run) else (len(run),)
 
 
 def partitions(n: int, most: int | None = None) -> Iterator[tuple[int, ...]]:

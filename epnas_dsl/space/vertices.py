@@ -101,15 +101,15 @@ class Vertices:
             self._zeros.add(made)
             return made
         if role == "add":
-            sums = self._sums
-            terms = list(islice(chain.from_iterable([sums.get(i, (i,)) for i in left]), MAX_TERMS))
+            parts = [self._sums.get(i, (i,)) for i in left]
+            terms = list(islice(chain.from_iterable(parts), MAX_TERMS))
             if len(terms) == 1:
                 return terms[0]
             if len(terms) == MAX_TERMS:
                 raise LimitError(f"a sum of {MAX_TERMS:,} values or more", code="E914")
             terms.sort()
             made = self._new(Vertex("add", tuple(terms), True), True)
-            sums[made] = tuple(terms)
+            self._sums[made] = tuple(terms)
             return made
         if role == "concat":
             return self._new(Vertex(label, tuple(sorted(inputs)), True), True)
