@@ -99,9 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status if isinstance(status, int) else 0
     except EpnasError as error:
         fail(error)
-        if isinstance(error, RunError):
-            return 4
-        return 2 if isinstance(error, ConfigError | CountError) else 1
+        return _status(error)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "epnas"
         fail(ConfigError(error.format_message(), code="E530", hint=f"`{path} --help`"))
@@ -125,6 +123,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "`epnas --debug ..` shows where it happened"
         )
         return 70
+
+
+def _status(error: EpnasError) -> int:
+    wrong = isinstance(error, ConfigError | CountError)
+    return 4 if isinstance(error, RunError) else 2 if wrong else 1
 
 
 def _unread() -> int:

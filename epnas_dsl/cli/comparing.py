@@ -120,8 +120,7 @@ def diff_command(
         for name in dict.fromkeys(c.body for c in changes):
             say(name)
             table([row for c in changes if c.body == name for row in _lines(c)])
-        statuses: list[str] = [c.status for c in changes]
-        counts = [f"{statuses.count(s)} {name}" for s, name in STATUSES.items()]
+        counts = [f"{sum(c.status == s for c in changes)} {name}" for s, name in STATUSES.items()]
         equal = "; the two are equal under the equivalence of the space" if same else ""
         say(", ".join(counts) + equal)
 

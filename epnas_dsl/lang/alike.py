@@ -29,6 +29,7 @@ from epnas_dsl.space.terms import (
 
 MAX_COMPARED = 200_000  # pairs of alternatives in one file
 MAX_LISTED = 2_000  # numbers that one argument may be
+MAX_DECIDED = 64  # decisions in one; of more nothing is known
 PADDED = ("raw_conv", "max_pool", "avg_pool")
 Written = dict[object, list[str]]  # numbers, and how each is written: "" where it is left out
 # What it is and of what, its name and inputs, and for each argument the numbers it may be.
@@ -130,12 +131,12 @@ class Alike:
 def _padding(spec: Spec, options: dict[str, Written]) -> object:
     """What a padding of -1 comes to; None where that is not known."""
     windows = [k for n in ("kernel", "kernel_w") for k in options.get(n, ()) if k]
-    half: set[object] = set()
-    for k, d in product(windows, options.get("dilation", {1: []})):
-        if isinstance(k, int) and isinstance(d, int) and spec.name.startswith(PADDED):
-            half.add((k if spec.family == "pooling" else d * (k - 1)) // 2)
-        else:
-            half.add(None)
+    half = {
+        (k if spec.family == "pooling" else d * (k - 1)) // 2
+        if isinstance(k, int) and isinstance(d, int) and spec.name.startswith(PADDED)
+        else None
+        for k, d in product(windows, options.get("dilation", {1: []}))
+    }
     return half.pop() if len(half) == 1 else None
 
 
@@ -175,7 +176,7 @@ def _meaning(function: Function) -> object:
 def _numbers(term: Term) -> Written:
     """The numbers that a term may be."""
     found: Written = {}
-    for i in range(min(term.size, MAX_LISTED)):
+    for i in range(min(term.size, MAX_LISTED) if term.decisions <= MAX_DECIDED else 0):
         tree = pick(term, i)
         found.setdefault(key_of(term, tree), []).append(print_term(term, tree, {}))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice, product
+from itertools import chain, islice, product
 
 from epnas_dsl.errors import Span
 from epnas_dsl.lang.bindings import fail
@@ -94,8 +94,7 @@ def _alone(term: Term) -> Iterator[str]:
     """What a sum of one subset may be written as if it has one element: as that element."""
     match term:
         case Join("add", (Subset(least=1) | Each(subset=Subset(least=1)) as part,)):
-            for texts in _elements_texts(part):
-                yield from texts
+            yield from chain.from_iterable(_elements_texts(part))
 
 
 def check_apart(part: Subset | Each, what: str, spans: Iterable[Span]) -> None:

@@ -185,10 +185,9 @@ def cut(source: Source, tokens: list[Token]) -> tuple[list[Chunk], list[EpnasErr
 def _starts_item(token: Token, following: str, previous: Token | None, brackets: Brackets) -> bool:
     word = token.value
     if brackets.open:
-        if following == ":=" and "{" not in brackets.open:
-            return starts_line(token, previous)
+        named = following == ":=" and "{" not in brackets.open
         fits = following == "(" if word == "network" else following.isidentifier()
-        return word in ITEMS and fits and starts_line(token, previous)
+        return (named or (word in ITEMS and fits)) and starts_line(token, previous)
     if previous is None or previous == ";":
         return True
     fresh, first = ends_value(previous), starts_line(token, previous)

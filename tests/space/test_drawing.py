@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Callable
@@ -272,7 +273,9 @@ def test_billions_of_alternatives_are_not_written_out() -> None:
         return linear(global_avg_pool(x), 10)
     }}
     """
+    start = time.process_time()
     assert len(draw_space(read_space(text)).source) < 10_000
+    assert time.process_time() - start < 20  # a tenth of a second; minutes if they are
 
 
 def test_choices_that_lie_deep_in_each_other_are_drawn() -> None:
