@@ -475,10 +475,10 @@ class _Body(Joining[str, _Scope]):
             raise LimitError("this graph takes too long to compare with its space", code="E913")
 
     def same(self, label: str, target: str, scope: _Scope) -> Ways:
-        if label not in scope.values and label in scope.terms:  # it must be able to stand there
+        if scope.named and label not in scope.values and label in scope.terms:  # may it be passed?
             known = {x: n for x, n in scope.values.items() if x not in scope.again}
             try:
-                alone = replace(scope, values=known, passes=scope.named or scope.passes)
+                alone = replace(scope, values=known, passes=True)
                 next(self.match(scope.terms[label], target, alone))
             except Mismatch as reason:
                 if reason.code != "E314":
