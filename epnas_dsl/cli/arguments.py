@@ -79,7 +79,13 @@ def space(word: str) -> SearchSpace:
     return found
 
 
-def found_by(space: SearchSpace) -> str:
+def printer(space: SearchSpace) -> Callable[[Architecture], str]:
+    """Writes architectures so that this program finds their space again."""
+    name = _found_by(space)
+    return lambda architecture: name + str(architecture).removeprefix(space.name)
+
+
+def _found_by(space: SearchSpace) -> str:
     """What texts call a space: its name, or where that is found otherwise, the path of its file."""
     from epnas_dsl.lang.loading import find_space, is_file, read_text
     from epnas_dsl.lang.parser import parse_architecture

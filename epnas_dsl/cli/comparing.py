@@ -121,8 +121,7 @@ def diff_command(
             say(name)
             table([row for c in changes if c.body == name for row in _lines(c)])
         counts = [f"{sum(c.status == s for c in changes)} {name}" for s, name in STATUSES.items()]
-        equal = "; the two are equal under the equivalence of the space" if same else ""
-        say(", ".join(counts) + equal)
+        say(", ".join(counts) + "; the two are equal under the equivalence of the space" * same)
 
 
 def _lines(change: Change) -> list[tuple[str, str, str]]:
@@ -154,18 +153,14 @@ def neighbours_command(
     generator = None if number is None else np.random.default_rng(seed)
     found = islice(neighbours(architecture, generator, all_texts), number)
     total = count_changes(architecture)
-    name, plain = arguments.found_by(architecture.space), architecture.space.name
+    text = arguments.printer(architecture.space)
     if as_json:
-        listed = [{"architecture": name + str(a).removeprefix(plain), "id": a.id} for a in found]
-        document(
-            architecture=name + str(architecture).removeprefix(plain),
-            changes=total,
-            neighbours=listed,
-        )
+        listed = [{"architecture": text(a), "id": a.id} for a in found]
+        document(architecture=text(architecture), changes=total, neighbours=listed)
         return
     shown = 0
     for neighbour in found:
-        say(name + str(neighbour).removeprefix(plain))
+        say(text(neighbour))
         shown += 1
     sys.stdout.flush()
     note(f"{shown:,} neighbours; {total:,} ways to make one decision otherwise")

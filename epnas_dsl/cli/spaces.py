@@ -243,10 +243,10 @@ def sample_command(space: str, number: int, seed: int, level: int | None) -> Non
     found = arguments.space(space)
     check_level(found, level)
     generator = np.random.default_rng(seed)
-    name = arguments.found_by(found)
+    text = arguments.printer(found)
     for start in range(0, number, 100):
         for architecture in sample(found, min(100, number - start), generator, level):
-            say(name + str(architecture).removeprefix(found.name))
+            say(text(architecture))
 
 
 @click.command("draw")

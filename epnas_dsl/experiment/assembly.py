@@ -200,9 +200,7 @@ def make_surrogate(space: SearchSpace, config: Config, usual: int) -> Predictor:
     return search.Ensemble(found, space, how.writings)
 
 
-_tables: dict[
-    tuple[object, ...], TabularEvaluator
-] = {}  # the last one, for the runs of a comparison
+_tables: dict[tuple[object, ...], TabularEvaluator] = {}  # the last one, for a comparison
 
 
 def _table(space: SearchSpace, how: EvaluationSettings) -> Evaluator:

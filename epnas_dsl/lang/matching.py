@@ -133,7 +133,7 @@ class _Mismatch(Mismatch):
         self.fits = list(fits)
         self.of_variable: syntax.Expression | None = None  # what stands for that of a comprehension
 
-    def whole(self) -> str:
+    def told(self) -> str:
         return f"{self.message} where {_few(self.fits)} fits" if self.fits else self.message
 
 
@@ -185,7 +185,7 @@ class _Matcher(Joining[syntax.Expression, Names]):
                 return disassemble(statement.term, self.match(statement.term, node.value, {}))
             except _Mismatch as e:
                 reason = e
-        raise ArchitectureError(reason.whole(), code="E303", span=reason.span, hint=reason.hint)
+        raise ArchitectureError(reason.told(), code="E303", span=reason.span, hint=reason.hint)
 
     def match(self, term: Term, node: syntax.Expression, names: Names) -> Tree:
         """The choices that make a term this expression.
@@ -256,12 +256,15 @@ class _Matcher(Joining[syntax.Expression, Names]):
 
     def printed(self, term: Term, node: syntax.Expression, names: Names) -> Tree:
         """The choices that make a term this expression, and are printed as it if that is asked."""
-        tree, texts = self.match(term, node, names), dict[str, str]()
+        tree = self.match(term, node, names)
+        if self.commutes:
+            return tree
+        texts: dict[str, str] = {}
         for name, element in names.items():
             texts[name] = print_operand(element, (), texts)
         written = node.span.source.text[node.span.start : node.span.end].replace(" ", "")
         ways = (p(term, tree, texts).replace(" ", "") for p in (print_term, print_operand))
-        if not self.commutes and written not in ways:
+        if written not in ways:
             raise _Mismatch(f"`{written}`", node.span, 0)
         return tree
 

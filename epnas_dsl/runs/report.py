@@ -79,11 +79,9 @@ def render(
     winner = best(list(trials))
     complete = [trial for trial in trials if trial.state == "complete"]
     levels = sorted({trial.level for trial in trials})
-    # The drawing is an image of its own: whatever stands in it, it cannot act on the page.
-    image = base64.b64encode(drawing.encode()).decode()
-    return _PAGES.get_template(
-        "report.html.jinja"
-    ).render(
+    image = base64.b64encode(drawing.encode()).decode()  # an image cannot act on the page
+    page = _PAGES.get_template("report.html.jinja")
+    return page.render(
         config=config,
         best=winner,
         figures=_figures(trials, winner, facts or {}),
