@@ -116,6 +116,12 @@ def locate(error: EpnasError, span: Span | None) -> None:
     error.diagnostics = tuple(d if d.span else replace(d, span=span) for d in error.diagnostics)
 
 
+def kept(error: EpnasError, span: Span | None) -> EpnasError:
+    """The error, with a place, and without the frames that it would hold as long as it is kept."""
+    locate(error, span)
+    return error.with_traceback(None)
+
+
 def listed(binding: ArrayBinding) -> str:
     """The elements there are, the middle ones left out where there are many."""
     names = [f"{binding.name}[{i}]" for i in sorted(binding.elements)]

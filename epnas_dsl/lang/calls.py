@@ -21,7 +21,7 @@ from epnas_dsl.lang.bindings import (
     always_there,
     counted,
     fail,
-    locate,
+    kept,
     quoted,
 )
 from epnas_dsl.lang.expressions import MAX_NESTED, Expressions, Undecided
@@ -182,8 +182,8 @@ class Calls(Expressions):
                     if isinstance(option, Constant):
                         check_setting(name, key, option.value)
                 except EpnasError as error:
-                    locate(error, next((k.span for k in node.keywords if k.name == key), node.span))
-                    self.errors.append(error)
+                    place = next((k.span for k in node.keywords if k.name == key), node.span)
+                    self.errors.append(kept(error, place))
 
     def check_call(
         self, leaf: Term, values: int, given: tuple[tuple[str, Term], ...], node: syntax.Call

@@ -21,8 +21,8 @@ from epnas_dsl.lang.bindings import (
     Reported,
     always_there,
     fail,
+    kept,
     listed,
-    locate,
     mistake,
 )
 from epnas_dsl.lang.distinct import check_apart, check_subsets, check_texts
@@ -109,8 +109,7 @@ class Expressions(ABC):
             except SpaceErrors:
                 raise
             except EpnasError as error:
-                locate(error, node.span)
-                self.errors.append(error)
+                self.errors.append(kept(error, node.span))
                 failed = True
         if failed:
             raise Reported

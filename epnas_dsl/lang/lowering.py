@@ -19,7 +19,7 @@ from epnas_dsl.lang.bindings import (
     FunctionBinding,
     ProductionBinding,
     fail,
-    locate,
+    kept,
     mistake,
 )
 from epnas_dsl.lang.calls import Calls
@@ -146,8 +146,7 @@ class _Lowerer:
         try:
             action()  # type: ignore[operator]
         except EpnasError as error:
-            locate(error, span)
-            self.errors.append(error)
+            self.errors.append(kept(error, span))
 
     def look_into(self, item: syntax.Production | syntax.Function) -> None:
         """Find the errors of what nothing uses."""
@@ -374,8 +373,7 @@ class _Lowerer:
             except SpaceErrors:
                 raise
             except EpnasError as error:
-                locate(error, node.span)
-                self.errors.append(error)
+                self.errors.append(kept(error, node.span))
                 self.poison(node, scope)
             new = any(e.diagnostics for e in self.errors[before:])
             if new and sum(len(e.diagnostics) for e in self.errors) > MAX_ERRORS:

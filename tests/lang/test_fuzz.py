@@ -12,7 +12,7 @@ import fuzzing
 import numpy as np
 import pytest
 
-from epnas_dsl.errors import ArchitectureError, EpnasError, LimitError
+from epnas_dsl.errors import ArchitectureError, EpnasError, LimitError, SpaceErrors
 from epnas_dsl.lang import load_architecture, load_space, read_space
 from epnas_dsl.lang.parser import parse_space
 from epnas_dsl.resources import names
@@ -283,5 +283,17 @@ def test_a_requirement_on_a_huge_decision_takes_no_memory() -> None:
     try:
         idle_requirements(space)
         assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_depends_on_a_mistake_is_kept_without_frames() -> None:
+    text = f"""{HEAD}network (image) {{ x = conv_3x3(imagex, 4)
+        for i in 1..200 {{ for j in 1..200 {{ x = conv_3x3(x) }} }} {TAIL}"""
+    tracemalloc.start()
+    try:
+        with pytest.raises(SpaceErrors, match=r"E103(.|\n)*E911"):
+            read_space(text)
+        assert tracemalloc.get_traced_memory()[1] < 20 * 2**20
     finally:
         tracemalloc.stop()
