@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
-from epnas_dsl.space.operations import Kind, Layer, Setting
+from epnas_dsl.space.operations import Kind, Layer, Settings
 
 P = ParamSpec("P")
 Table = Mapping[Kind, str]
@@ -328,9 +328,7 @@ def own_buffers(modules: Sequence[nn.Module]) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _pattern(
-    kind: Kind, channels: int, settings: tuple[tuple[str, Setting], ...], device: torch.device
-) -> Pattern:
+def _pattern(kind: Kind, channels: int, settings: Settings, device: torch.device) -> Pattern:
     text = write(kind, (), settings_text(Layer("", kind, (), channels, settings)))
     with torch.device("meta"):
         module: nn.Module = eval(text, CONSTRUCTORS)  # a text of `write`

@@ -23,6 +23,7 @@ from epnas_dsl.space.operations import (
     Kind,
     Layer,
     Setting,
+    Settings,
     Trace,
     check_setting,
 )
@@ -318,7 +319,7 @@ class Builder:
 
     def _apply(self, term: Apply, tree: Tree, scope: Scope) -> Ref:
         name, slot = self._take_name(scope)
-        callee_tree, *rest = list(tree) or [()] * len(term.children)
+        callee_tree, *rest = list(tree) or [()] * (1 + len(term.inputs) + len(term.arguments))
         callee = term.callee
         while isinstance(callee, Choice):
             callee, callee_tree = callee.alternatives[callee_tree[0]], callee_tree[1]
@@ -564,7 +565,7 @@ class Builder:
         if self.image is None:
             cells = (term.cell,) if isinstance(term, CellCall) else term.cells
             text, wide = " ".join(cells), ""
-            settings: tuple[tuple[str, Setting], ...] = ()
+            settings: Settings = ()
             if term.width:
                 wide = _settled(term.width, trees[-1], scope.terms)
                 text += f"(channels={wide})"

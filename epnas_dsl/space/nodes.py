@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from epnas_dsl.errors import Span
-from epnas_dsl.space.operations import Layer, Setting
+from epnas_dsl.space.operations import Layer, Settings
 from epnas_dsl.space.terms import Number
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Node:
     name: str
     operation: str
     inputs: tuple[str, ...] = ()
-    settings: tuple[tuple[str, Setting], ...] = ()
+    settings: Settings = ()
     channels: int = 0
     scale: int = 0
     cell: str = ""

@@ -41,6 +41,7 @@ Kind = Literal[
     "part",  # index: one of them
 ]
 Setting = int | float
+Settings = tuple[tuple[str, Setting], ...]
 MAX_CHANNELS = 1_000_000
 
 
@@ -65,7 +66,7 @@ class Layer:
     kind: Kind
     inputs: tuple[str, ...]
     channels: int
-    settings: tuple[tuple[str, Setting], ...] = ()
+    settings: Settings = ()
     key: str = ""
     slices: tuple[tuple[str, int], ...] = ()
     parts: tuple[str, ...] = ()
@@ -89,7 +90,7 @@ def reading(layers: Iterable[Layer], names: Mapping[str, str]) -> Iterator[Layer
 
 
 @lru_cache(maxsize=4096, typed=True)
-def _given(**settings: Setting) -> tuple[tuple[str, Setting], ...]:
+def _given(**settings: Setting) -> Settings:
     return tuple(settings.items())  # one object for all layers that have the same
 
 
@@ -189,7 +190,7 @@ class Operation:
     build: Build = field(compare=False)
     parameters: tuple[tuple[str, Setting | str | None], ...]
     family: str = "other"
-    fixed: tuple[tuple[str, Setting], ...] = ()
+    fixed: Settings = ()
     calibrates: bool = False
     inputs: int = 1
 

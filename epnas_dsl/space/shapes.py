@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from epnas_dsl.errors import LimitError, ShapeError
-from epnas_dsl.space.operations import Layer
+from epnas_dsl.space.operations import Kind, Layer, Settings
 
 Size = tuple[int, int]
 MAX_PARAMS = 2_000_000_000
@@ -44,7 +45,7 @@ def sizes(layers: Iterable[Layer], image: tuple[int, int, int]) -> dict[str, Siz
             shown = " and ".join(f"{h}x{w}" for h, w in dict.fromkeys(read))
             raise ShapeError(f"`{layer.name}` joins values of {shown} pixels", code="E408",
                              span=layer.span)  # fmt: skip
-        size = image[1:] if layer.kind == "input" else _size(layer, read[0])
+        size = image[1:] if layer.kind == "input" else _size(layer.kind, layer.settings, read[0])
         if min(size) < 1:
             raise ShapeError(
                 f"nothing is left of an image of {image[1]}x{image[2]} at `{layer.name}`",
@@ -54,9 +55,10 @@ def sizes(layers: Iterable[Layer], image: tuple[int, int, int]) -> dict[str, Siz
     return found
 
 
-def _size(layer: Layer, size: Size) -> Size:
-    s = dict(layer.settings)
-    match layer.kind:
+@lru_cache(maxsize=4096)
+def _size(kind: Kind, settings: Settings, size: Size) -> Size:
+    s = dict(settings)
+    match kind:
         case "conv":
             kernel = (s["kernel_h"], s["kernel_w"])
             padding = (s["pad_h"], s["pad_w"])
@@ -114,17 +116,22 @@ def costs(layers: Iterable[Layer], image: tuple[int, int, int]) -> Costs:
 
 def weights(layer: Layer) -> tuple[int, int]:
     """Trainable numbers, and multiply-accumulates for each position of the output."""
-    s = dict(layer.settings)
-    match layer.kind:
+    return _weights(layer.kind, layer.settings, layer.channels)
+
+
+@lru_cache(maxsize=4096)
+def _weights(kind: Kind, settings: Settings, channels: int) -> tuple[int, int]:
+    s = dict(settings)
+    match kind:
         case "conv":
             inputs = int(s["in_channels"] // s["groups"])
-            weights = layer.channels * inputs * int(s["kernel_h"] * s["kernel_w"])
-            return weights + layer.channels * int(s["bias"]), weights
+            weights = channels * inputs * int(s["kernel_h"] * s["kernel_w"])
+            return weights + channels * int(s["bias"]), weights
         case "linear":
-            weights = int(s["in_features"]) * layer.channels
-            return weights + layer.channels, weights
+            weights = int(s["in_features"]) * channels
+            return weights + channels, weights
         case "batch_norm":
-            return 2 * layer.channels, 0
+            return 2 * channels, 0
     return 0, 0
 
 
