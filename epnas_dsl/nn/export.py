@@ -16,19 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from epnas_dsl.errors import printable
-from epnas_dsl.nn.classes import (
-    Class,
-    Group,
-    Item,
-    Slot,
-    find_classes,
-    is_width,
-    source,
-    weight_paths,
-)
+from epnas_dsl.nn.arguments import is_width
+from epnas_dsl.nn.classes import find_classes, source, weight_paths
 from epnas_dsl.nn.layout import WIDTH, has_sum, lay_out
 from epnas_dsl.nn.network import Step, identifiers, write_forward
 from epnas_dsl.nn.operations import PYTHON, RESERVED, PointwiseConv2d, gate, weight_count, write
+from epnas_dsl.nn.units import Class, Group, Item, Slot
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.graph import to_network
 from epnas_dsl.space.nodes import Image, nodes
