@@ -209,7 +209,7 @@ def check_shapes(space: SearchSpace, most: int = 64) -> None:
                 errors.setdefault((error.diagnostics[0].code, error.diagnostics[0].span), error)
                 if isinstance(error, LimitError):  # smaller ones would take as long
                     raise SpaceErrors(errors.values()) from None
-                left -= MAX_LAYERS // most
+                left -= max(MAX_LAYERS // most, space.places)
             if len(errors) >= 8 or left <= 0:
                 break
     if errors:

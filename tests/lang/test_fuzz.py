@@ -12,8 +12,15 @@ import fuzzing
 import numpy as np
 import pytest
 
-from epnas_dsl.errors import ArchitectureError, EpnasError, LimitError, SpaceErrors
+from epnas_dsl.errors import (
+    ArchitectureError,
+    EpnasError,
+    LimitError,
+    ShapeError,
+    SpaceErrors,
+)
 from epnas_dsl.lang import load_architecture, load_space, read_space
+from epnas_dsl.lang.loading import check_shapes
 from epnas_dsl.lang.parser import parse_space
 from epnas_dsl.resources import names
 from epnas_dsl.space.architecture import Architecture
@@ -297,3 +304,19 @@ def test_what_depends_on_a_mistake_is_kept_without_frames() -> None:
         assert tracemalloc.get_traced_memory()[1] < 20 * 2**20
     finally:
         tracemalloc.stop()
+
+
+def test_large_networks_that_do_not_fit_are_soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    statements = "\n".join(f"x{i} = op(image)" for i in range(2_500))
+    space = read_space(f"""{HEAD}network (image) {{ {statements}
+        return linear(x0 + sum(some of [x1, x2, x3, x4, x5, x6]), 10) }}""")
+    tried = []
+
+    def worked_out(architecture: Architecture, *_: object) -> None:
+        tried.append(architecture)
+        raise ShapeError("a vector is needed")
+
+    monkeypatch.setattr("epnas_dsl.lang.loading.network_layers", worked_out)
+    with pytest.raises(SpaceErrors):
+        check_shapes(space)
+    assert 1 <= len(tried) <= 4
