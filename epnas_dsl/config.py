@@ -57,7 +57,8 @@ class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
             take as many as `epnas` would).
         random_arm: so many trials are uniform random architectures of full length, spread over
             the run, which the report compares the search with; they are among the `evaluations`,
-            or added to the trials of the iterations.
+            or added to the trials of the iterations. -1 means a tenth of the trials where that
+            makes five, and none for `random`.
         seed: of every random choice of the run.
         runs: independent searches, with the seeds `seed`, `seed + 1`, ..; the best of all counts.
     """
@@ -82,7 +83,7 @@ class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     replays: Count = 100
     proposals: Whole = 0
     evaluations: Whole = 0
-    random_arm: Whole = 0
+    random_arm: Annotated[int, Meta(ge=-1, le=2**31 - 1)] = -1
     seed: Whole = 0
     runs: Annotated[int, Meta(ge=1, le=1024)] = 1
 
@@ -287,6 +288,8 @@ def preset(config: Config, name: Literal["paper", "fast"]) -> Config:
     for setting, value in FAST.items():
         section, _, key = setting.partition(".")
         values[section][key] = value if name == "fast" else usual[section][key]
+    if name == "paper":
+        values["search"]["random_arm"] = 0  # it has none
     return msgspec.convert(values, Config)
 
 

@@ -8,6 +8,7 @@ from epnas_dsl.config import Config, override, preset
 from epnas_dsl.errors import ConfigError, DataError, RunError
 from epnas_dsl.experiment.assembly import make_evaluator
 from epnas_dsl.lang import load_space
+from epnas_dsl.runs import store
 from epnas_dsl.runs.runner import Silence, Stopped
 from epnas_dsl.space.expansion import enumerate_level
 
@@ -22,6 +23,7 @@ TINY = [
     "surrogate.epochs=3",
     "data.limit=200",
 ]
+ONE_BLOCK = "micro(blocks=1)"
 TABLE = """arch,valid,test
 |nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|,60,70
 |nor_conv_1x1~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|,50,55
@@ -203,3 +205,41 @@ def test_a_random_arm_is_part_of_a_run(tmp_path):
     assert "too few trials to tell" in (tmp_path / "run" / "report.html").read_text()
     with pytest.raises(ConfigError, match="random_arm is 6 of 6"):
         experiment.run(override(config, ["search.random_arm=6"]), tmp_path / "other")
+
+
+@pytest.fixture
+def fifty(tmp_path):
+    """The settings of a search of 50 trials on a table of all that there is."""
+    rows = [f'"{a}",{i % 50}' for i, a in enumerate(enumerate_level(load_space(ONE_BLOCK), 1))]
+    (tmp_path / "t.csv").write_text("arch,score\n" + "\n".join(rows))
+    words = [f"space={ONE_BLOCK}", "evaluation.evaluator=table", "evaluation.metric=score"]
+    words += [f"evaluation.table={tmp_path / 't.csv'}", "search.searcher=evolution"]
+    return override(Config(), [*words, "search.evaluations=50"])
+
+
+def test_a_search_of_fifty_trials_has_a_random_arm_by_itself(tmp_path, fifty):
+    trials = experiment.run(fifty, tmp_path / "run").trials
+    assert [t.number for t in trials if t.notes.get("random")] == [9, 19, 29, 39, 49]
+    assert "95 % interval" in (tmp_path / "run" / "report.html").read_text()
+    assert experiment.run_config(tmp_path / "run").search.random_arm == 5
+    assert experiment.plan(fifty)[1] == 50
+    for words in (["search.random_arm=0"], ["search.searcher=random"], ["search.evaluations=49"]):
+        alone = experiment.run(override(fifty, words), tmp_path / words[0]).trials
+        assert not any(t.notes.get("random") for t in alone)
+    runs = experiment.planned_runs(fifty, ["evolution"], [0], tmp_path)
+    assert [c.search.random_arm for c, _ in runs] == [0]  # the budget is the searcher's own
+    runs = experiment.planned_runs(
+        override(fifty, ["search.random_arm=7"]), ["pnas"], [0], tmp_path
+    )
+    assert [c.search.random_arm for c, _ in runs] == [7]
+
+
+def test_a_run_of_a_version_without_random_arms_goes_on_without(tmp_path, fifty, monkeypatch):
+    dump = store.dump_toml
+    monkeypatch.setattr(store, "dump_toml", lambda c: dump(c).replace("random_arm = 5\n", ""))
+    with pytest.raises(Stopped):
+        experiment.run(fifty, tmp_path / "run", Stopper(30))
+    assert "random_arm" not in (tmp_path / "run" / "config.toml").read_text()
+    trials = experiment.resume(tmp_path / "run").trials
+    assert len(trials) == experiment.status(tmp_path / "run").planned == 50
+    assert not any(t.notes.get("random") for t in trials)

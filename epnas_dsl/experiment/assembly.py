@@ -32,7 +32,7 @@ from epnas_dsl.space.tokens import columns
 def plan(config: Config) -> tuple[SearchSpace, int]:
     """The space of a search, and the largest number of trials that its runs will take."""
     space = load_space(config.space)
-    return space, search.planned_trials(space, settle(config).search) * config.search.runs
+    return space, search.planned_trials(space, settle(config, space).search) * config.search.runs
 
 
 def load_plugin(config: Config) -> None:
@@ -41,7 +41,7 @@ def load_plugin(config: Config) -> None:
         load_operations(config.plugin)
 
 
-def settle(config: Config) -> Config:
+def settle(config: Config, space: SearchSpace) -> Config:
     """The settings with what is left open decided, and paths that hold wherever the run is moved.
 
     Raises:
@@ -73,16 +73,19 @@ def settle(config: Config) -> Config:
     kind, colon, path = data.name.partition(":")
     name = f"{kind}:{Path(path).expanduser().absolute()}" if colon and path else data.name
     root = str(Path(data.root).expanduser().absolute())
-    retrain = config.search.retrain
-    if retrain == "auto":
-        retrain = "yes" if how.evaluator == "supernet" else "no"
+    chosen = msgspec.structs.replace(
+        config.search, proposals=config.search.proposals or how.workers
+    )
+    if chosen.retrain == "auto":
+        retrain: Any = "yes" if how.evaluator == "supernet" else "no"
+        chosen = msgspec.structs.replace(chosen, retrain=retrain)
+    if arm < 0:
+        chosen = msgspec.structs.replace(chosen, random_arm=search.usual_arm(space, chosen))
     plugin = str(Path(config.plugin).expanduser().absolute()) if config.plugin else ""
     return msgspec.structs.replace(
         config,
         plugin=plugin,
-        search=msgspec.structs.replace(
-            config.search, retrain=retrain, proposals=config.search.proposals or how.workers
-        ),
+        search=chosen,
         data=msgspec.structs.replace(data, name=name, root=root),
         evaluation=msgspec.structs.replace(how, table=table),
     )
@@ -158,7 +161,7 @@ def placed(config: Config, slot: int, workers: int) -> Config:
 
 def make_searcher(space: SearchSpace, config: Config) -> Searcher:
     """The searcher of the settings."""
-    if config.search.random_arm:
+    if config.search.random_arm > 0:
         alone = msgspec.structs.replace(config, search=search.without_arm(config.search))
         return search.RandomArm(space, config.search, make_searcher(space, alone))
     settings = config.search

@@ -76,7 +76,8 @@ def run(
         RunError: the folder is taken or cannot be written.
     """
     until = time.monotonic() + 60 * minutes
-    space, config = load_space(config.space), settle(config)
+    space = load_space(config.space)
+    config = settle(config, space)
     evaluator = make_evaluator(space, config)
     if config.search.runs > 1:
         several.begin(config, out)

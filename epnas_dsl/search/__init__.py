@@ -6,7 +6,7 @@ from epnas_dsl.search.evolution import EvolutionSearcher
 from epnas_dsl.search.local_search import LocalSearcher
 from epnas_dsl.search.pnas import PnasSearcher
 from epnas_dsl.search.q_learning import QLearningSearcher
-from epnas_dsl.search.random_arm import RandomArm, without_arm
+from epnas_dsl.search.random_arm import RandomArm, usual_arm, without_arm
 from epnas_dsl.search.random_search import RandomSearcher
 from epnas_dsl.search.reinforce import ReinforceSearcher
 from epnas_dsl.search.searcher import Controller, Predictor, Progress, Searcher
@@ -26,5 +26,6 @@ __all__ = [
     "ReinforceSearcher",
     "Searcher",
     "planned_trials",
+    "usual_arm",
     "without_arm",
 ]
