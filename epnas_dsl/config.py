@@ -236,7 +236,9 @@ class EvaluationSettings(Struct, frozen=True, forbid_unknown_fields=True):
         timeout: seconds for one evaluation by a process of its own, after which it is tried once
             more and then has failed; 0 means no end. Not where one process trains shared weights.
         latency: with how many images the time of a forward pass of each network is measured where
-            it was trained, as the metric `latency` in milliseconds; 0 means not at all.
+            it is trained, as the metric `latency` in milliseconds; 0 means not at all.
+        latency_limit: a network that takes more milliseconds is infeasible, and is not trained; 0
+            means no limit.
         final_epochs: after the search the best architecture is trained from scratch for so many
             epochs and tested; 0 means not at all. A table is not followed by training.
     """
@@ -249,6 +251,7 @@ class EvaluationSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ray: str = ""
     timeout: Annotated[float, Meta(ge=0)] = 0
     latency: Annotated[int, Meta(ge=0, le=65_536)] = 0
+    latency_limit: Annotated[float, Meta(ge=0)] = 0
     final_epochs: Whole = 20
 
 

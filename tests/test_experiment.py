@@ -8,6 +8,7 @@ from epnas_dsl.config import Config, override, preset
 from epnas_dsl.errors import ConfigError, DataError, RunError
 from epnas_dsl.experiment.assembly import make_evaluator
 from epnas_dsl.lang import load_space
+from epnas_dsl.nn import evaluators
 from epnas_dsl.runs import store
 from epnas_dsl.runs.runner import Silence, Stopped
 from epnas_dsl.space.expansion import enumerate_level
@@ -176,6 +177,7 @@ def test_a_search_of_a_table(tmp_path, monkeypatch, searcher):
     ("words", "error", "part"),
     [
         (["evaluation.evaluator=table"], ConfigError, "needs its file"),
+        (["evaluation.latency_limit=5"], ConfigError, "whose latency is measured"),
         (["space=macroo"], ConfigError, "no space `macroo`"),
         (["space=micro(classes=7)"], ConfigError, "7 classes"),
         (["data.name=cifar10", "data.root=/nowhere"], DataError, "not in /nowhere"),
@@ -185,6 +187,22 @@ def test_no_folder_is_made_for_wrong_settings(tmp_path, words, error, part):
     with pytest.raises(error, match=part):
         experiment.run(override(Config(), words), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_search_under_a_limit_of_the_latency(tmp_path, monkeypatch):
+    measured = [9.0] * 6 + [1.0, 2.0, 9.0, 1.0]  # more of the slow than failures that end a run
+    monkeypatch.setattr(evaluators, "latency", lambda *_: measured.pop(0))
+    words = [*TINY, "search.searcher=random", "search.evaluations=10", "evaluation.final_epochs=0"]
+    words += ["evaluation.latency=1", "evaluation.latency_limit=2"]
+    trials = experiment.run(override(Config(), words), tmp_path / "run").trials
+    states = ["infeasible"] * 6 + ["complete"] * 2 + ["infeasible", "complete"]
+    assert [t.state for t in trials] == states
+    assert [t.metrics.get("latency") for t in trials if t.metrics] == [1, 2, 1]
+    assert "E642: a batch of 1 takes 9 ms" in trials[0].message
+    assert experiment.recorded(tmp_path / "run", "best(latency<2)")
+    monkeypatch.setattr(evaluators, "latency", lambda *_: 9.0)
+    with pytest.raises(RunError, match="none of the 10 trials succeeded"):
+        experiment.run(override(Config(), words), tmp_path / "none")
 
 
 def test_a_taken_folder(tmp_path):

@@ -56,6 +56,10 @@ def settle(config: Config, space: SearchSpace) -> Config:
     if evaluations and arm >= evaluations:
         message = f"search.random_arm is {arm} of {evaluations} evaluations: nothing is searched"
         raise ConfigError(message, code="E515", hint="`--set search.random_arm=0`")
+    if how.latency_limit and (how.evaluator == "table" or not how.latency):
+        message = "evaluation.latency_limit is for networks whose latency is measured"
+        hint = "`--set evaluation.latency=1`: with how many images; a table has no networks"
+        raise ConfigError(message, code="E515", hint=hint)
     if config.search.seed + config.search.runs > 1 << 31:
         raise ConfigError("the seeds of the runs end above 2147483647", code="E515")
     if how.ray:
@@ -110,7 +114,8 @@ def make_evaluator(space: SearchSpace, config: Config) -> Evaluator:
             break
     shares = config.evaluation.evaluator == "supernet"
     kind = SupernetEvaluator if shares else StandaloneEvaluator
-    return kind(data, config.training, config.search.seed, timed=config.evaluation.latency)
+    timed, limit = config.evaluation.latency, config.evaluation.latency_limit
+    return kind(data, config.training, config.search.seed, timed=timed, limit=limit)
 
 
 def make_executor(space: SearchSpace, config: Config, evaluator: Evaluator | None) -> Executor:

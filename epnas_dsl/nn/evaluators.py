@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from epnas_dsl.config import TrainingSettings
-from epnas_dsl.errors import NO_MEMORY, ConfigError, DataError
+from epnas_dsl.errors import NO_MEMORY, TOO_SLOW, ConfigError, DataError
 from epnas_dsl.nn.data import ImageData
 from epnas_dsl.nn.folding import fold_batch_norms
 from epnas_dsl.nn.network import build_network
@@ -39,12 +39,19 @@ class StandaloneEvaluator:
 
     Args:
         timed: how many images the latency is measured with; 0: it is not.
+        limit: milliseconds for these, above which nothing is trained; 0: there is none.
     """
 
     def __init__(
-        self, data: ImageData, settings: TrainingSettings, seed: int = 0, timed: int = 0
+        self,
+        data: ImageData,
+        settings: TrainingSettings,
+        seed: int = 0,
+        timed: int = 0,
+        limit: float = 0,
     ) -> None:
-        self.data, self.settings, self.seed, self.timed = data, settings, seed, timed
+        self.data, self.settings, self.seed = data, settings, seed
+        self.timed, self.limit = timed, limit
 
     def evaluate(self, architecture: Architecture, number: int) -> dict[str, float]:
         """Train and validate.
@@ -53,7 +60,7 @@ class StandaloneEvaluator:
             As `measure`, and `latency`: milliseconds for so many images.
 
         Raises:
-            TrainingFailed: the loss is not finite, or memory ran out.
+            TrainingFailed: the loss is not finite, memory ran out, or it is too slow (E642).
             ShapeError, LimitError: the network does not fit the images, or the limits.
         """
         layers = layers_for(architecture, self.data, self.settings)
@@ -68,11 +75,18 @@ class StandaloneEvaluator:
         self, layers: tuple[Layer, ...], make: Callable[[], nn.Module], seed: int
     ) -> dict[str, float]:
         """The metrics of a network of these layers."""
-        metrics = _measure_somehow(layers, make, self.data, self.settings, seed)
-        if self.timed:
-            device, memory = self.data.train.images.device, memory_format(self.settings)
-            metrics["latency"] = latency(layers, self.data.shape, self.timed, device, memory)
-        return metrics
+        timed = self._timed(layers) if self.timed else {}
+        return _measure_somehow(layers, make, self.data, self.settings, seed) | timed
+
+    def _timed(self, layers: tuple[Layer, ...]) -> dict[str, float]:
+        device, memory = self.data.train.images.device, memory_format(self.settings)
+        found = latency(layers, self.data.shape, self.timed, device, memory)
+        if 0 < self.limit < found:
+            raise TrainingFailed(
+                f"a batch of {self.timed} takes {found:.3g} ms, more than the {self.limit:g} of "
+                "evaluation.latency_limit", code=TOO_SLOW,
+            )  # fmt: skip
+        return {"latency": found}
 
     def save(self, path: Path) -> None:
         """Nothing: an evaluation does not depend on the ones before."""
@@ -95,8 +109,9 @@ class SupernetEvaluator(StandaloneEvaluator):
         seed: int = 0,
         supernet: Supernet | None = None,
         timed: int = 0,
+        limit: float = 0,
     ) -> None:
-        super().__init__(data, settings, seed, timed)
+        super().__init__(data, settings, seed, timed, limit)
         self.supernet = supernet or Supernet(
             seed, memory_format=memory_format(settings), device=data.train.images.device
         )

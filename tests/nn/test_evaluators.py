@@ -194,3 +194,16 @@ def test_latency_is_measured_where_it_is_wanted(kind: Kind) -> None:
     metrics = kind(DATA, SETTINGS, 3, timed=4).evaluate(FIRST, 0)
     assert 0 < metrics.pop("latency") < 10_000
     assert metrics == kind(DATA, SETTINGS, 3).evaluate(FIRST, 0)
+
+
+@pytest.mark.parametrize("kind", [SupernetEvaluator, StandaloneEvaluator])
+def test_what_is_slower_than_the_limit_is_not_trained(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluators, "latency", lambda *_: 5.25)
+    assert kind(DATA, SETTINGS, 3, timed=4, limit=5.25).evaluate(FIRST, 0)["latency"] == 5.25
+    monkeypatch.setattr(evaluators, "train", None)
+    with pytest.raises(
+        TrainingFailed, match=r"E642: a batch of 4 takes 5.25 ms, more than the 5 of"
+    ):
+        kind(DATA, SETTINGS, 3, timed=4, limit=5).evaluate(FIRST, 0)
