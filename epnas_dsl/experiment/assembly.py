@@ -15,6 +15,7 @@ import numpy as np
 from epnas_dsl import search
 from epnas_dsl.config import Config, EvaluationSettings
 from epnas_dsl.errors import ConfigError, LimitError, ShapeError
+from epnas_dsl.experiment.several import refuse_ray
 from epnas_dsl.lang.loading import load_space, read_architecture
 from epnas_dsl.lang.notations import read_nasbench201
 from epnas_dsl.runs.evaluator import Evaluator, TabularEvaluator
@@ -60,6 +61,8 @@ def settle(config: Config, space: SearchSpace) -> Config:
         message = "evaluation.latency_limit is for networks whose latency is measured"
         hint = "`--set evaluation.latency=1`: with how many images; a table has no networks"
         raise ConfigError(message, code="E515", hint=hint)
+    if config.search.runs > 1:
+        refuse_ray(how.ray)
     if config.search.seed + config.search.runs > 1 << 31:
         raise ConfigError("the seeds of the runs end above 2147483647", code="E515")
     if how.ray:
