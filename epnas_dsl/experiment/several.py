@@ -53,7 +53,7 @@ def _settings(folder: Path) -> Config:
 def refuse_ray(address: str | None) -> None:
     """See that several runs stay on this machine (E515)."""
     if address:
-        hint = "there, a command for each: `--workers N --set search.seed=S --out DIR`"
+        hint = "there a command for each: `--ray .. --workers N --set search.seed=S --out DIR`"
         raise ConfigError("several runs are for one machine, not for Ray", code="E515", hint=hint)
 
 

@@ -8,7 +8,9 @@ are averaged (DistributedDataParallel), batch norms see the statistics of the jo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shlex
+import signal
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +78,30 @@ class Peers:
 
 
 ALONE = Peers()
+
+
+def launch(torchrun: str, words: Sequence[str]) -> int:
+    """Have torchrun carry a command line out in several processes.
+
+    Args:
+        torchrun: its options, such as `--nproc-per-node 2`.
+        words: of the command `epnas`.
+
+    Returns:
+        The exit status of the process that ended first, where torchrun's own is always 1.
+    """
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+
+    try:
+        run(parse_args([*shlex.split(torchrun), "-m", "epnas_dsl", *words]))
+    except ChildFailedError as error:
+        status = error.get_first_failure()[1].exitcode
+        return status if status > 0 else 128 - status
+    except SignalException as stop:
+        return 3 if stop.sigval == signal.SIGINT else 128 + stop.sigval
+    return 0
 
 
 def local_device(device: torch.device) -> torch.device:
