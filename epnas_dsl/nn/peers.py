@@ -89,9 +89,13 @@ def launch(torchrun: str, words: Sequence[str]) -> int:
 
     Returns:
         The exit status of the process that ended first, where torchrun's own is always 1.
+
+    Raises:
+        ConfigError: wrong options, or the machines do not find each other (E524).
     """
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.run import parse_args, run
 
     try:
@@ -99,6 +103,9 @@ def launch(torchrun: str, words: Sequence[str]) -> int:
     except ChildFailedError as error:
         status = error.get_first_failure()[1].exitcode
         return status if status > 0 else 128 - status
+    except (ValueError, RendezvousError) as error:
+        hint = "its options, such as `--nproc-per-node 2`"
+        raise ConfigError(f"torchrun cannot begin: {error}", code="E524", hint=hint) from None
     except SignalException as stop:
         return 3 if stop.sigval == signal.SIGINT else 128 + stop.sigval
     return 0

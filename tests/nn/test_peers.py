@@ -98,6 +98,12 @@ def test_the_status_of_a_launch(
     assert launch("--nproc-per-node 2", ["train", "a b: c"]) == status
 
 
+@pytest.mark.parametrize("options", ["'", "--nproc-per-node x"])
+def test_options_that_torchrun_does_not_take(options: str) -> None:
+    with pytest.raises(ConfigError, match="E524: torchrun cannot begin"):
+        launch(options, [])
+
+
 # --- batch norm over joined batches --------------------------------------------------------------
 
 
