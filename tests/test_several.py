@@ -44,6 +44,7 @@ def test_each_run_is_the_one_with_its_seed_and_the_best_counts(tmp_path):
     assert (found.best.architecture, found.test) == (best.best.architecture, best.test)
     assert found.path == tmp_path / "runs" / str(1 + alone.index(best))
     assert experiment.plan(override(Config(), words))[1] == 2 * len(alone[0].trials)
+    assert experiment.run_config(tmp_path / "runs").search.proposals == 1  # as alone
 
 
 def test_the_folder_of_several_runs_stands_for_the_best_of_all(tmp_path, capsys):

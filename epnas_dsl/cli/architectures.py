@@ -112,7 +112,7 @@ def train_command(
     from epnas_dsl.config import Config, override
 
     if torchrun and "TORCHELASTIC_RUN_ID" not in os.environ:  # else it is one of the processes
-        return experiment.train_together(torchrun, words)
+        return experiment.launch(torchrun, words)
     architecture = arguments.architecture(arch)
     run = arguments.run_of(arch)
     usual = override(experiment.run_config(run) if run else Config(), [f"training.epochs={EPOCHS}"])

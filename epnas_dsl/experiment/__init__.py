@@ -5,14 +5,7 @@ Torch is loaded where it is needed, not before.
 
 from epnas_dsl.experiment.assembly import plan
 from epnas_dsl.experiment.comparing import carry_out, compared, planned_runs
-from epnas_dsl.experiment.networks import (
-    device,
-    evaluate,
-    export,
-    load_model,
-    train,
-    train_together,
-)
+from epnas_dsl.experiment.networks import device, evaluate, export, launch, load_model, train
 from epnas_dsl.experiment.records import (
     best_run,
     image_of,
@@ -38,6 +31,7 @@ __all__ = [
     "front",
     "image_of",
     "is_several",
+    "launch",
     "load_model",
     "plan",
     "planned_runs",
@@ -49,6 +43,5 @@ __all__ = [
     "runs_of",
     "status",
     "train",
-    "train_together",
     "trials",
 ]

@@ -80,9 +80,8 @@ def settle(config: Config, space: SearchSpace) -> Config:
     kind, colon, path = data.name.partition(":")
     name = f"{kind}:{Path(path).expanduser().absolute()}" if colon and path else data.name
     root = str(Path(data.root).expanduser().absolute())
-    chosen = msgspec.structs.replace(
-        config.search, proposals=config.search.proposals or how.workers
-    )
+    workers = how.workers if config.search.runs == 1 else 1  # of each run
+    chosen = msgspec.structs.replace(config.search, proposals=config.search.proposals or workers)
     if chosen.retrain == "auto":
         retrain: Any = "yes" if how.evaluator == "supernet" else "no"
         chosen = msgspec.structs.replace(chosen, retrain=retrain)
@@ -117,8 +116,7 @@ def make_evaluator(space: SearchSpace, config: Config) -> Evaluator:
             break
     shares = config.evaluation.evaluator == "supernet"
     kind = SupernetEvaluator if shares else StandaloneEvaluator
-    timed, limit = config.evaluation.latency, config.evaluation.latency_limit
-    return kind(data, config.training, config.search.seed, timed=timed, limit=limit)
+    return kind(data, config.training, config.search.seed, config.evaluation)
 
 
 def make_executor(space: SearchSpace, config: Config, evaluator: Evaluator | None) -> Executor:

@@ -38,9 +38,8 @@ def planned_runs(
         ConfigError: there is no searcher of that name, or `search.runs` is set (E515).
     """
     if config.search.runs > 1:
-        hint = "leave `search.runs` out; `--seeds 0..9` makes ten"
-        message = f"a comparison has a run for each seed, not {config.search.runs} of them"
-        raise ConfigError(message, code="E515", hint=hint)
+        hint = "`--seeds 0..9` makes ten runs of each searcher"
+        raise ConfigError("a comparison does not take `search.runs`", code="E515", hint=hint)
     found = []
     if config.search.random_arm < 0:  # the budget counts what the searcher itself asks for
         config = override(config, ["search.random_arm=0"])

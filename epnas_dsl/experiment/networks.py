@@ -105,11 +105,11 @@ def train(
     return Trained(out / WEIGHTS, accuracy, count_parameters(network), curve)
 
 
-def train_together(torchrun: str, words: Sequence[str]) -> int:
-    """Carry a command `epnas train` out in several processes; see `launch`."""
-    from epnas_dsl.nn.peers import launch
+def launch(torchrun: str, words: Sequence[str]) -> int:
+    """Carry a command `epnas train` out in several processes; its exit status."""
+    from epnas_dsl.nn import peers
 
-    return launch(torchrun, words)
+    return peers.launch(torchrun, words)
 
 
 def _finish(out: Path, texts: Mapping[str, str]) -> None:

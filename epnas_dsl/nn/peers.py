@@ -81,11 +81,7 @@ ALONE = Peers()
 
 
 def launch(torchrun: str, words: Sequence[str]) -> int:
-    """Have torchrun carry a command line out in several processes.
-
-    Args:
-        torchrun: its options, such as `--nproc-per-node 2`.
-        words: of the command `epnas`.
+    """Have torchrun, with these options, carry words of the command `epnas` out in processes.
 
     Returns:
         The exit status of the process that ended first, where torchrun's own is always 1.
