@@ -55,7 +55,7 @@ def main() -> None:
     space = load_space(SPACE)
     words = ["evaluation.evaluator=table", f"evaluation.table={given.table}"]
     words += [f"evaluation.metric={metrics[0]}", f"evaluation.report={','.join(metrics)}"]
-    table = make_evaluator(space, settle(override(Config(space=SPACE), words)))
+    table = make_evaluator(space, settle(override(Config(space=SPACE), words), space))
     distinct = {
         level: list({a.key: a for a in enumerate_level(space, level)}.values())
         for level in (1, 2, 3)

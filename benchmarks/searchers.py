@@ -131,7 +131,7 @@ def _read_table() -> Evaluator:
     words = ["evaluation.evaluator=table", f"evaluation.table={given.table}"]
     words += [f"evaluation.metric={columns[0]}", f"evaluation.report={','.join(columns)}"]
     space = load_space(given.space)
-    found = make_evaluator(space, settle(override(Config(space=given.space), words)))
+    found = make_evaluator(space, settle(override(Config(space=given.space), words), space))
     evaluated = make_searcher(space, _config("epnas", given.data[0], 0, 1)).ask(1)
     found.evaluate(evaluated[0], 0)
     return found
@@ -139,10 +139,9 @@ def _read_table() -> Evaluator:
 
 def _config(label: str, data: str, seed: int, budget: int) -> Config:
     name, _, more = label.partition(":")
-    config = Config(space=given.space)
+    config, space = Config(space=given.space), load_space(given.space)
     words = [f"search.searcher={name}", f"search.seed={seed}", f"search.evaluations={budget}"]
     if name == "pnas":  # its one pass: what there is at level 1, K of every further level
-        space = load_space(given.space)
         kept = (budget - len({a.key for a in first_level(space)})) // (space.depth - 1)
         words += ["search.iterations=1", "search.evaluations=0", f"search.kept={kept}"]
     for word in more.split(",") if more else []:
@@ -150,8 +149,8 @@ def _config(label: str, data: str, seed: int, budget: int) -> Config:
             config = preset(config, word.removeprefix("preset="))
         else:
             words.append(word if "." in word else f"search.{word}")
-    words += ["training.threads=1", "search.retrain=no"]
-    return settle(override(config, words))
+    words += ["training.threads=1", "search.retrain=no", "search.random_arm=0"]
+    return settle(override(config, words), space)
 
 
 def _kept(path: str | None) -> list[dict[str, Any]]:

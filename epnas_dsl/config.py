@@ -57,7 +57,8 @@ class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
             take as many as `epnas` would).
         random_arm: so many trials are uniform random architectures of full length, spread over
             the run, which the report compares the search with; they are among the `evaluations`,
-            or added to the trials of the iterations.
+            or added to the trials of the iterations. -1 means a tenth of the trials where that
+            makes five, and none for `random`.
         seed: of every random choice of the run.
         runs: independent searches, with the seeds `seed`, `seed + 1`, ..; the best of all counts.
     """
@@ -82,7 +83,7 @@ class SearchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     replays: Count = 100
     proposals: Whole = 0
     evaluations: Whole = 0
-    random_arm: Whole = 0
+    random_arm: Annotated[int, Meta(ge=-1, le=2**31 - 1)] = -1
     seed: Whole = 0
     runs: Annotated[int, Meta(ge=1, le=1024)] = 1
 
@@ -235,7 +236,9 @@ class EvaluationSettings(Struct, frozen=True, forbid_unknown_fields=True):
         timeout: seconds for one evaluation by a process of its own, after which it is tried once
             more and then has failed; 0 means no end. Not where one process trains shared weights.
         latency: with how many images the time of a forward pass of each network is measured where
-            it was trained, as the metric `latency` in milliseconds; 0 means not at all.
+            it is trained, as the metric `latency` in milliseconds; 0 means not at all.
+        latency_limit: a network that takes more milliseconds is infeasible, and is not trained; 0
+            means no limit.
         final_epochs: after the search the best architecture is trained from scratch for so many
             epochs and tested; 0 means not at all. A table is not followed by training.
     """
@@ -248,6 +251,7 @@ class EvaluationSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ray: str = ""
     timeout: Annotated[float, Meta(ge=0)] = 0
     latency: Annotated[int, Meta(ge=0, le=65_536)] = 0
+    latency_limit: Annotated[float, Meta(ge=0)] = 0
     final_epochs: Whole = 20
 
 
@@ -287,6 +291,8 @@ def preset(config: Config, name: Literal["paper", "fast"]) -> Config:
     for setting, value in FAST.items():
         section, _, key = setting.partition(".")
         values[section][key] = value if name == "fast" else usual[section][key]
+    if name == "paper":
+        values["search"]["random_arm"] = 0  # it has none
     return msgspec.convert(values, Config)
 
 

@@ -128,6 +128,7 @@ def printable(text: str) -> str:
 
 
 NO_MEMORY = "E641"  # the code of a network that is too large for the memory here
+TOO_SLOW = "E642"  # that of one which takes longer than `evaluation.latency_limit`
 MAX_NAMES = 1_000  # that a misspelt name is compared with
 
 

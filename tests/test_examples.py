@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from epnas_dsl.config import Config, load_config
+from epnas_dsl.config import Config, load_config, preset
 from epnas_dsl.lang.loading import load_architecture, load_space
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
@@ -27,7 +27,8 @@ def test_an_example(
 def test_the_paper_in_settings() -> None:
     folder = Path(__file__).parents[1] / "examples"
     search, final = (load_config(folder / f"paper_{name}.toml") for name in ("search", "final"))
-    assert (search.search, search.training) == (Config().search, Config().training)
+    paper = preset(Config(), "paper")
+    assert (search.search, search.training) == (paper.search, paper.training)
     assert search.data.validation == final.data.validation == 5000
     assert load_space(search.space).parameters.items() >= {
         ("blocks", 5), ("channels", 24), ("repeats", 2),

@@ -8,6 +8,8 @@ from epnas_dsl.config import Config, override, preset
 from epnas_dsl.errors import ConfigError, DataError, RunError
 from epnas_dsl.experiment.assembly import make_evaluator
 from epnas_dsl.lang import load_space
+from epnas_dsl.nn import evaluators
+from epnas_dsl.runs import store
 from epnas_dsl.runs.runner import Silence, Stopped
 from epnas_dsl.space.expansion import enumerate_level
 
@@ -22,6 +24,7 @@ TINY = [
     "surrogate.epochs=3",
     "data.limit=200",
 ]
+ONE_BLOCK = "micro(blocks=1)"
 TABLE = """arch,valid,test
 |nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|,60,70
 |nor_conv_1x1~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|,50,55
@@ -174,6 +177,7 @@ def test_a_search_of_a_table(tmp_path, monkeypatch, searcher):
     ("words", "error", "part"),
     [
         (["evaluation.evaluator=table"], ConfigError, "needs its file"),
+        (["evaluation.latency_limit=5"], ConfigError, "whose latency is measured"),
         (["space=macroo"], ConfigError, "no space `macroo`"),
         (["space=micro(classes=7)"], ConfigError, "7 classes"),
         (["data.name=cifar10", "data.root=/nowhere"], DataError, "not in /nowhere"),
@@ -183,6 +187,22 @@ def test_no_folder_is_made_for_wrong_settings(tmp_path, words, error, part):
     with pytest.raises(error, match=part):
         experiment.run(override(Config(), words), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_search_under_a_limit_of_the_latency(tmp_path, monkeypatch):
+    measured = [9.0] * 6 + [1.0, 2.0, 9.0, 1.0]  # more of the slow than failures that end a run
+    monkeypatch.setattr(evaluators, "latency", lambda *_: measured.pop(0))
+    words = [*TINY, "search.searcher=random", "search.evaluations=10", "evaluation.final_epochs=0"]
+    words += ["evaluation.latency=1", "evaluation.latency_limit=2"]
+    trials = experiment.run(override(Config(), words), tmp_path / "run").trials
+    states = ["infeasible"] * 6 + ["complete"] * 2 + ["infeasible", "complete"]
+    assert [t.state for t in trials] == states
+    assert [t.metrics.get("latency") for t in trials if t.metrics] == [1, 2, 1]
+    assert "E642: a batch of 1 takes 9 ms" in trials[0].message
+    assert experiment.recorded(tmp_path / "run", "best(latency<2)")
+    monkeypatch.setattr(evaluators, "latency", lambda *_: 9.0)
+    with pytest.raises(RunError, match="none of the 10 trials succeeded"):
+        experiment.run(override(Config(), words), tmp_path / "none")
 
 
 def test_a_taken_folder(tmp_path):
@@ -203,3 +223,41 @@ def test_a_random_arm_is_part_of_a_run(tmp_path):
     assert "too few trials to tell" in (tmp_path / "run" / "report.html").read_text()
     with pytest.raises(ConfigError, match="random_arm is 6 of 6"):
         experiment.run(override(config, ["search.random_arm=6"]), tmp_path / "other")
+
+
+@pytest.fixture
+def fifty(tmp_path):
+    """The settings of a search of 50 trials on a table of all that there is."""
+    rows = [f'"{a}",{i % 50}' for i, a in enumerate(enumerate_level(load_space(ONE_BLOCK), 1))]
+    (tmp_path / "t.csv").write_text("arch,score\n" + "\n".join(rows))
+    words = [f"space={ONE_BLOCK}", "evaluation.evaluator=table", "evaluation.metric=score"]
+    words += [f"evaluation.table={tmp_path / 't.csv'}", "search.searcher=evolution"]
+    return override(Config(), [*words, "search.evaluations=50"])
+
+
+def test_a_search_of_fifty_trials_has_a_random_arm_by_itself(tmp_path, fifty):
+    trials = experiment.run(fifty, tmp_path / "run").trials
+    assert [t.number for t in trials if t.notes.get("random")] == [9, 19, 29, 39, 49]
+    assert "95 % interval" in (tmp_path / "run" / "report.html").read_text()
+    assert experiment.run_config(tmp_path / "run").search.random_arm == 5
+    assert experiment.plan(fifty)[1] == 50
+    for words in (["search.random_arm=0"], ["search.searcher=random"], ["search.evaluations=49"]):
+        alone = experiment.run(override(fifty, words), tmp_path / words[0]).trials
+        assert not any(t.notes.get("random") for t in alone)
+    runs = experiment.planned_runs(fifty, ["evolution"], [0], tmp_path)
+    assert [c.search.random_arm for c, _ in runs] == [0]  # the budget is the searcher's own
+    runs = experiment.planned_runs(
+        override(fifty, ["search.random_arm=7"]), ["pnas"], [0], tmp_path
+    )
+    assert [c.search.random_arm for c, _ in runs] == [7]
+
+
+def test_a_run_of_a_version_without_random_arms_goes_on_without(tmp_path, fifty, monkeypatch):
+    dump = store.dump_toml
+    monkeypatch.setattr(store, "dump_toml", lambda c: dump(c).replace("random_arm = 5\n", ""))
+    with pytest.raises(Stopped):
+        experiment.run(fifty, tmp_path / "run", Stopper(30))
+    assert "random_arm" not in (tmp_path / "run" / "config.toml").read_text()
+    trials = experiment.resume(tmp_path / "run").trials
+    assert len(trials) == experiment.status(tmp_path / "run").planned == 50
+    assert not any(t.notes.get("random") for t in trials)

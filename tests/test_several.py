@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from epnas_dsl.config import Config, override
 from epnas_dsl.errors import ConfigError, RunError
 from epnas_dsl.resources import resource
 from epnas_dsl.runs.runner import Stopped
+from epnas_dsl.runs.store import claimed, locked
 
 SMALL = [
     "space=micro(blocks=2, channels=4, repeats=1)", "search.kept=2", "search.iterations=1",
@@ -42,6 +44,7 @@ def test_each_run_is_the_one_with_its_seed_and_the_best_counts(tmp_path):
     assert (found.best.architecture, found.test) == (best.best.architecture, best.test)
     assert found.path == tmp_path / "runs" / str(1 + alone.index(best))
     assert experiment.plan(override(Config(), words))[1] == 2 * len(alone[0].trials)
+    assert experiment.run_config(tmp_path / "runs").search.proposals == 1  # as alone
 
 
 def test_the_folder_of_several_runs_stands_for_the_best_of_all(tmp_path, capsys):
@@ -112,7 +115,7 @@ def test_a_folder_that_is_taken_and_settings_that_do_not_go_together(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="not empty"):
         experiment.run(config, tmp_path)
-    with pytest.raises(RunError, match="not empty"):
+    with pytest.raises(RunError, match="is a file"):
         experiment.run(config, tmp_path / "file")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_TOKEN", "0" * 64)
@@ -121,6 +124,33 @@ def test_a_folder_that_is_taken_and_settings_that_do_not_go_together(tmp_path):
         with pytest.raises(ConfigError, match="not for Ray"):
             experiment.run(override(Config(), words), tmp_path / "ray")
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_folder_of_several_runs_has_one_writer(tmp_path):
+    config = override(Config(), [*SMALL, "search.runs=2", "evaluation.final_epochs=0"])
+    with claimed(tmp_path / "runs"), pytest.raises(RunError, match=r"E703.* being written by"):
+        experiment.run(config, tmp_path / "runs")
+    with pytest.raises(Stopped):  # the lock left nothing behind
+        experiment.run(config, tmp_path / "runs", minutes=1e-9)
+    with locked(tmp_path / "runs"), pytest.raises(RunError, match=f"E703.*process {os.getpid()} "):
+        experiment.resume(tmp_path / "runs")
+    for runs in (1, 2):
+        with pytest.raises(RunError, match=r"E701.* holds a run already"):
+            experiment.run(override(config, [f"search.runs={runs}"]), tmp_path / "runs")
+
+
+@pytest.mark.slow
+def test_of_two_that_start_at_once_one_names_the_other(tmp_path):
+    words = ["search", "micro(blocks=2, channels=4, repeats=1)", "--runs", 2, "--out"]
+    sets = [word for setting in SMALL[1:] for word in ("--set", setting)]
+    both = [start(*words, tmp_path / "runs", *sets) for _ in range(2)]
+    errors = {child.pid: child.communicate(timeout=100)[1] for child in both}
+    winner, other = sorted(both, key=lambda child: child.returncode)
+    assert (winner.returncode, other.returncode) == (0, 4), errors
+    assert "E703" in errors[other.pid]
+    assert f"process {winner.pid} on {socket.gethostname()}" in errors[other.pid]
+    states = [experiment.status(path).state for path in experiment.folders(tmp_path / "runs")]
+    assert states == ["done", "done"]
 
 
 def test_runs_that_wait_keep_the_space_that_they_were_begun_with(tmp_path, monkeypatch):

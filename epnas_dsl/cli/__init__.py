@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Carry a command line out; returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        status = epnas.main(words, prog_name="epnas", standalone_mode=False)
+        status = epnas.main(words, "epnas", standalone_mode=False, obj=words)
         if sys.stdout:  # absent where a shell closed it
             sys.stdout.flush()
         return status if isinstance(status, int) else 0

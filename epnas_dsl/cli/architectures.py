@@ -95,18 +95,24 @@ def compile_command(arch: str, out: Path, image: str | None, weights: str | None
 @click.argument("arch")
 @arguments.settings
 @click.option("--out", type=Path, help="Folder of the weights; goes on where one was stopped.")
+@click.option("--torchrun", metavar="OPTIONS", help="In several processes: '--nproc-per-node 2'.")
 @arguments.minutes
 @as_json
-def train_command(arch: str, out: Path | None, minutes: float, as_json: bool, **given: Any) -> int:
+@click.pass_obj
+def train_command(
+    words: list[str], /, arch: str, out: Path | None, torchrun: str | None, minutes: float,
+    as_json: bool, **given: Any,
+) -> int:  # fmt: skip
     """Train an architecture from scratch.
 
     Takes 30 epochs, unless `--set training.epochs=` or the settings of `--config` say otherwise.
-    The folder then holds the weights, with all that it takes to use them. Several processes do it
-    together: torchrun --nproc-per-node 2 -m epnas_dsl train ARCH --out DIR.
+    The folder then holds the weights, with all that it takes to use them.
     """
     from epnas_dsl import experiment
     from epnas_dsl.config import Config, override
 
+    if torchrun and "TORCHELASTIC_RUN_ID" not in os.environ:  # else it is one of the processes
+        return experiment.launch(torchrun, words)
     architecture = arguments.architecture(arch)
     run = arguments.run_of(arch)
     usual = override(experiment.run_config(run) if run else Config(), [f"training.epochs={EPOCHS}"])

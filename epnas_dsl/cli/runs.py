@@ -252,16 +252,17 @@ def _plain(trial: Any) -> dict[str, object]:
     }  # fmt: skip
 
 
-@click.command("top")
+@click.command("top", epilog="\b\n  epnas top runs/micro-digits --pareto --cost macs")
 @directory
 @click.option("-n", "number", type=click.IntRange(1), help="How many (10; all of a front).")
 @click.option("--pareto", is_flag=True, help="Those that no other beats in accuracy and cost.")
-@click.option("--cost", default="params", help="Of a front: params, macs or another metric.")
+@click.option("--cost", default="params", help="Of a front: params (the usual), macs, latency ..")
 @as_json
 def top_command(folder: Path, number: int | None, pareto: bool, cost: str, as_json: bool) -> None:
     """List the best architectures of a run.
 
-    Of the runs of `--runs` all count: `2:17` is trial 17 of run 2.
+    Where ARCH is taken DIR:17 is one of them, 'DIR:best(params<2e6, macs<=1e9)' the best that
+    meets conditions. Of the runs of `--runs` all count: `2:17` is trial 17 of run 2.
     """
     from epnas_dsl import experiment
 

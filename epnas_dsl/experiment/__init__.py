@@ -4,10 +4,9 @@ Torch is loaded where it is needed, not before.
 """
 
 from epnas_dsl.experiment.assembly import plan
-from epnas_dsl.experiment.comparing import Arm, carry_out, compared, planned_runs
-from epnas_dsl.experiment.networks import Trained, device, evaluate, export, load_model, train
+from epnas_dsl.experiment.comparing import carry_out, compared, planned_runs
+from epnas_dsl.experiment.networks import device, evaluate, export, launch, load_model, train
 from epnas_dsl.experiment.records import (
-    Status,
     best_run,
     image_of,
     recorded,
@@ -17,15 +16,11 @@ from epnas_dsl.experiment.records import (
     status,
     trials,
 )
-from epnas_dsl.experiment.searching import Found, resume, run
+from epnas_dsl.experiment.searching import resume, run
 from epnas_dsl.experiment.several import folders, is_several
 from epnas_dsl.runs.selection import front
 
 __all__ = [
-    "Arm",
-    "Found",
-    "Status",
-    "Trained",
     "best_run",
     "carry_out",
     "compared",
@@ -36,6 +31,7 @@ __all__ = [
     "front",
     "image_of",
     "is_several",
+    "launch",
     "load_model",
     "plan",
     "planned_runs",

@@ -15,6 +15,7 @@ import numpy as np
 from epnas_dsl import search
 from epnas_dsl.config import Config, EvaluationSettings
 from epnas_dsl.errors import ConfigError, LimitError, ShapeError
+from epnas_dsl.experiment.several import refuse_ray
 from epnas_dsl.lang.loading import load_space, read_architecture
 from epnas_dsl.lang.notations import read_nasbench201
 from epnas_dsl.runs.evaluator import Evaluator, TabularEvaluator
@@ -32,7 +33,7 @@ from epnas_dsl.space.tokens import columns
 def plan(config: Config) -> tuple[SearchSpace, int]:
     """The space of a search, and the largest number of trials that its runs will take."""
     space = load_space(config.space)
-    return space, search.planned_trials(space, settle(config).search) * config.search.runs
+    return space, search.planned_trials(space, settle(config, space).search) * config.search.runs
 
 
 def load_plugin(config: Config) -> None:
@@ -41,7 +42,7 @@ def load_plugin(config: Config) -> None:
         load_operations(config.plugin)
 
 
-def settle(config: Config) -> Config:
+def settle(config: Config, space: SearchSpace) -> Config:
     """The settings with what is left open decided, and paths that hold wherever the run is moved.
 
     Raises:
@@ -56,6 +57,12 @@ def settle(config: Config) -> Config:
     if evaluations and arm >= evaluations:
         message = f"search.random_arm is {arm} of {evaluations} evaluations: nothing is searched"
         raise ConfigError(message, code="E515", hint="`--set search.random_arm=0`")
+    if how.latency_limit and (how.evaluator == "table" or not how.latency):
+        message = "evaluation.latency_limit is for networks whose latency is measured"
+        hint = "`--set evaluation.latency=1`: with how many images; a table has no networks"
+        raise ConfigError(message, code="E515", hint=hint)
+    if config.search.runs > 1:
+        refuse_ray(how.ray)
     if config.search.seed + config.search.runs > 1 << 31:
         raise ConfigError("the seeds of the runs end above 2147483647", code="E515")
     if how.ray:
@@ -73,16 +80,18 @@ def settle(config: Config) -> Config:
     kind, colon, path = data.name.partition(":")
     name = f"{kind}:{Path(path).expanduser().absolute()}" if colon and path else data.name
     root = str(Path(data.root).expanduser().absolute())
-    retrain = config.search.retrain
-    if retrain == "auto":
-        retrain = "yes" if how.evaluator == "supernet" else "no"
+    workers = how.workers if config.search.runs == 1 else 1  # of each run
+    chosen = msgspec.structs.replace(config.search, proposals=config.search.proposals or workers)
+    if chosen.retrain == "auto":
+        retrain: Any = "yes" if how.evaluator == "supernet" else "no"
+        chosen = msgspec.structs.replace(chosen, retrain=retrain)
+    if arm < 0:
+        chosen = msgspec.structs.replace(chosen, random_arm=search.usual_arm(space, chosen))
     plugin = str(Path(config.plugin).expanduser().absolute()) if config.plugin else ""
     return msgspec.structs.replace(
         config,
         plugin=plugin,
-        search=msgspec.structs.replace(
-            config.search, retrain=retrain, proposals=config.search.proposals or how.workers
-        ),
+        search=chosen,
         data=msgspec.structs.replace(data, name=name, root=root),
         evaluation=msgspec.structs.replace(how, table=table),
     )
@@ -107,7 +116,7 @@ def make_evaluator(space: SearchSpace, config: Config) -> Evaluator:
             break
     shares = config.evaluation.evaluator == "supernet"
     kind = SupernetEvaluator if shares else StandaloneEvaluator
-    return kind(data, config.training, config.search.seed, timed=config.evaluation.latency)
+    return kind(data, config.training, config.search.seed, config.evaluation)
 
 
 def make_executor(space: SearchSpace, config: Config, evaluator: Evaluator | None) -> Executor:
@@ -158,7 +167,7 @@ def placed(config: Config, slot: int, workers: int) -> Config:
 
 def make_searcher(space: SearchSpace, config: Config) -> Searcher:
     """The searcher of the settings."""
-    if config.search.random_arm:
+    if config.search.random_arm > 0:
         alone = msgspec.structs.replace(config, search=search.without_arm(config.search))
         return search.RandomArm(space, config.search, make_searcher(space, alone))
     settings = config.search

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from epnas_dsl.config import Config, dump_toml, override
-from epnas_dsl.errors import RunError
+from epnas_dsl.errors import ConfigError, RunError
 from epnas_dsl.experiment.assembly import plan, settle
 from epnas_dsl.experiment.records import space_of, trials
 from epnas_dsl.experiment.searching import resume, run
@@ -35,9 +35,14 @@ def planned_runs(
     Without `search.evaluations` the budget is what `config` would take by itself.
 
     Raises:
-        ConfigError: there is no searcher of that name.
+        ConfigError: there is no searcher of that name, or `search.runs` is set (E515).
     """
-    found, config = [], override(config, ["search.runs=1"])
+    if config.search.runs > 1:
+        hint = "`--seeds 0..9` makes ten runs of each searcher"
+        raise ConfigError("a comparison does not take `search.runs`", code="E515", hint=hint)
+    found = []
+    if config.search.random_arm < 0:  # the budget counts what the searcher itself asks for
+        config = override(config, ["search.random_arm=0"])
     budget = f"search.evaluations={config.search.evaluations or plan(config)[1]}"
     for seed in seeds:
         for name in searchers:
@@ -62,9 +67,10 @@ def carry_out(config: Config, folder: Path, watcher: Watcher | None = None) -> N
 
 def _check_same(config: Config, folder: Path) -> None:
     with Store(folder) as store:
-        wanted = set(dump_toml(settle(config)).splitlines())
+        space = load_space(config.space)
+        wanted = set(dump_toml(settle(config, space)).splitlines())
         others = [line for line in dump_toml(store.config).splitlines() if line not in wanted]
-        if not others and space_of(store).digest != load_space(config.space).digest:
+        if not others and space_of(store).digest != space.digest:
             others = ["another space"]
     if others:
         raise RunError(

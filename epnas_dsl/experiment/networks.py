@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -103,6 +103,13 @@ def train(
         text = json.dumps(report, indent=1)
         _finish(out, {"best.arch": str(architecture), "training.json": text})
     return Trained(out / WEIGHTS, accuracy, count_parameters(network), curve)
+
+
+def launch(torchrun: str, words: Sequence[str]) -> int:
+    """Carry a command `epnas train` out in several processes; its exit status."""
+    from epnas_dsl.nn import peers
+
+    return peers.launch(torchrun, words)
 
 
 def _finish(out: Path, texts: Mapping[str, str]) -> None:

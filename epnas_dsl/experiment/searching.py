@@ -28,7 +28,7 @@ from epnas_dsl.lang.loading import load_space, read_architecture
 from epnas_dsl.runs import runner
 from epnas_dsl.runs.evaluator import Evaluator
 from epnas_dsl.runs.runner import Stopped, Watcher
-from epnas_dsl.runs.store import Store, create
+from epnas_dsl.runs.store import Store, claimed, create, locked
 from epnas_dsl.runs.trial import Trial, best
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.search_space import SearchSpace
@@ -76,11 +76,14 @@ def run(
         RunError: the folder is taken or cannot be written.
     """
     until = time.monotonic() + 60 * minutes
-    space, config = load_space(config.space), settle(config)
+    space = load_space(config.space)
+    config = settle(config, space)
     evaluator = make_evaluator(space, config)
     if config.search.runs > 1:
-        several.begin(config, out)
-        return resume(out, watcher, minutes)
+        with claimed(out):
+            several.begin(config, out)
+            several.carry_out(out, watcher, until)
+        return _found(best_run(out))
     with create(out, config, space.source, space.changed, space.digest) as store:
         if watcher:
             watcher.note(f"the run is kept in {store.path}")
@@ -101,7 +104,8 @@ def resume(
     until = time.monotonic() + 60 * minutes
     if several.is_several(folder):
         several.refuse_ray(ray)
-        several.carry_out(folder, watcher, until)
+        with locked(folder):
+            several.carry_out(folder, watcher, until)
         return _found(best_run(folder))
     with Store(folder, writing=True) as store:
         if ray:

@@ -22,7 +22,7 @@ from typing import Any
 
 from epnas_dsl.config import Config, dump_toml, load_config, override
 from epnas_dsl.errors import ConfigError, EpnasError, RunError
-from epnas_dsl.files import make_folder, refusals, write_whole
+from epnas_dsl.files import write_whole
 from epnas_dsl.lang.loading import load_space
 from epnas_dsl.runs.runner import Silence, Stopped, Watcher, signals
 from epnas_dsl.runs.store import create
@@ -53,7 +53,7 @@ def _settings(folder: Path) -> Config:
 def refuse_ray(address: str | None) -> None:
     """See that several runs stay on this machine (E515)."""
     if address:
-        hint = "leave out one of `--runs` and `--ray`"
+        hint = "there a command for each: `--ray .. --workers N --set search.seed=S --out DIR`"
         raise ConfigError("several runs are for one machine, not for Ray", code="E515", hint=hint)
 
 
@@ -62,17 +62,9 @@ def begin(config: Config, out: Path) -> None:
 
     Args:
         config: settled, and known to fit its space and data.
-
-    Raises:
-        RunError: the folder is taken (E701) or cannot be written.
+        out: a folder that is claimed.
     """
-    refuse_ray(config.evaluation.ray)
-    with refusals(out):
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            hint = "name another folder with `--out`"
-            raise RunError(f"`{out}` exists and is not empty", code="E701", hint=hint)
-        make_folder(out)
-        write_whole(out / SETTINGS, dump_toml(config).encode())
+    write_whole(out / SETTINGS, dump_toml(config).encode())
     for path in folders(out):  # now, as the file of the space may change, or be found no more
         _create(config, path)
 
@@ -81,6 +73,7 @@ def carry_out(folder: Path, watcher: Watcher | None, until: float) -> None:
     """Go on with all runs of a folder that are not done.
 
     Args:
+        folder: locked by this process.
         until: on the monotonic clock; what is not done by then is stopped after its trial.
 
     Raises:

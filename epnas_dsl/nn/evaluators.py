@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -17,8 +18,8 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from epnas_dsl.config import TrainingSettings
-from epnas_dsl.errors import NO_MEMORY, ConfigError, DataError
+from epnas_dsl.config import EvaluationSettings, TrainingSettings
+from epnas_dsl.errors import NO_MEMORY, TOO_SLOW, ConfigError, DataError
 from epnas_dsl.nn.data import ImageData
 from epnas_dsl.nn.folding import fold_batch_norms
 from epnas_dsl.nn.network import build_network
@@ -31,6 +32,7 @@ from epnas_dsl.space.operations import Layer
 from epnas_dsl.space.shapes import costs
 
 WARM_UP, PASSES = 3, 15  # of a measurement of the latency
+UNTIMED = EvaluationSettings()
 PARTS = 4  # of a batch, where the whole of it does not fit into memory
 
 
@@ -38,22 +40,26 @@ class StandaloneEvaluator:
     """Trains each architecture from scratch; nothing is carried from one trial to the next.
 
     Args:
-        timed: how many images the latency is measured with; 0: it is not.
+        how: whether the latency is measured, and what it may be.
     """
 
     def __init__(
-        self, data: ImageData, settings: TrainingSettings, seed: int = 0, timed: int = 0
+        self,
+        data: ImageData,
+        settings: TrainingSettings,
+        seed: int = 0,
+        how: EvaluationSettings = UNTIMED,
     ) -> None:
-        self.data, self.settings, self.seed, self.timed = data, settings, seed, timed
+        self.data, self.settings, self.seed, self.how = data, settings, seed, how
 
     def evaluate(self, architecture: Architecture, number: int) -> dict[str, float]:
         """Train and validate.
 
         Returns:
-            As `measure`, and `latency`: milliseconds for so many images.
+            As `measure`, and `latency` where it is measured.
 
         Raises:
-            TrainingFailed: the loss is not finite, or memory ran out.
+            TrainingFailed: the loss is not finite, memory ran out, or it is too slow (E642).
             ShapeError, LimitError: the network does not fit the images, or the limits.
         """
         layers = layers_for(architecture, self.data, self.settings)
@@ -68,11 +74,18 @@ class StandaloneEvaluator:
         self, layers: tuple[Layer, ...], make: Callable[[], nn.Module], seed: int
     ) -> dict[str, float]:
         """The metrics of a network of these layers."""
-        metrics = _measure_somehow(layers, make, self.data, self.settings, seed)
-        if self.timed:
-            device, memory = self.data.train.images.device, memory_format(self.settings)
-            metrics["latency"] = latency(layers, self.data.shape, self.timed, device, memory)
-        return metrics
+        timed = self._timed(layers) if self.how.latency else {}
+        return _measure_somehow(layers, make, self.data, self.settings, seed) | timed
+
+    def _timed(self, layers: tuple[Layer, ...]) -> dict[str, float]:
+        device, memory = self.data.train.images.device, memory_format(self.settings)
+        found = latency(layers, self.data.shape, self.how.latency, device, memory)
+        if 0 < self.how.latency_limit < found:
+            raise TrainingFailed(
+                f"a batch of {self.how.latency} takes {found:.3g} ms, more than the "
+                f"{self.how.latency_limit:g} of evaluation.latency_limit", code=TOO_SLOW,
+            )  # fmt: skip
+        return {"latency": found}
 
     def save(self, path: Path) -> None:
         """Nothing: an evaluation does not depend on the ones before."""
@@ -88,18 +101,11 @@ class SupernetEvaluator(StandaloneEvaluator):
     fails or is interrupted leaves the shared weights as it found them.
     """
 
-    def __init__(
-        self,
-        data: ImageData,
-        settings: TrainingSettings,
-        seed: int = 0,
-        supernet: Supernet | None = None,
-        timed: int = 0,
-    ) -> None:
-        super().__init__(data, settings, seed, timed)
-        self.supernet = supernet or Supernet(
-            seed, memory_format=memory_format(settings), device=data.train.images.device
-        )
+    @cached_property
+    def supernet(self) -> Supernet:
+        """The shared weights, where the images are."""
+        device = self.data.train.images.device
+        return Supernet(self.seed, memory_format=memory_format(self.settings), device=device)
 
     def evaluate(self, architecture: Architecture, number: int) -> dict[str, float]:
         """Train and validate; as `StandaloneEvaluator.evaluate`."""
@@ -124,7 +130,7 @@ class SupernetEvaluator(StandaloneEvaluator):
 
     def save(self, path: Path) -> None:
         """Write the shared weights as safetensors; a full disk is an OSError, as elsewhere."""
-        path.write_bytes(to_bytes(self.supernet.state()))
+        path.write_bytes(self.dump())
 
     def load(self, path: Path) -> None:
         """Go back to shared weights that were saved.

@@ -8,7 +8,9 @@ are averaged (DistributedDataParallel), batch norms see the statistics of the jo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shlex
+import signal
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +78,33 @@ class Peers:
 
 
 ALONE = Peers()
+
+
+def launch(torchrun: str, words: Sequence[str]) -> int:
+    """Have torchrun, with these options, carry words of the command `epnas` out in processes.
+
+    Returns:
+        The exit status of the process that ended first, where torchrun's own is always 1.
+
+    Raises:
+        ConfigError: wrong options, or the machines do not find each other (E524).
+    """
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous import RendezvousError
+    from torch.distributed.run import parse_args, run
+
+    try:
+        run(parse_args([*shlex.split(torchrun), "-m", "epnas_dsl", *words]))
+    except ChildFailedError as error:
+        status = error.get_first_failure()[1].exitcode
+        return status if status > 0 else 128 - status
+    except (ValueError, RendezvousError) as error:
+        hint = "its options, such as `--nproc-per-node 2`"
+        raise ConfigError(f"torchrun cannot begin: {error}", code="E524", hint=hint) from None
+    except SignalException as stop:
+        return 3 if stop.sigval == signal.SIGINT else 128 + stop.sigval
+    return 0
 
 
 def local_device(device: torch.device) -> torch.device:

@@ -18,7 +18,7 @@ from pathlib import Path
 from queue import Queue
 from typing import Generic, Protocol, TypeVar
 
-from epnas_dsl.errors import NO_MEMORY, ConfigError, EpnasError, RunError
+from epnas_dsl.errors import NO_MEMORY, TOO_SLOW, ConfigError, EpnasError, RunError
 from epnas_dsl.runs.evaluator import Evaluator
 from epnas_dsl.space.architecture import Architecture
 
@@ -37,7 +37,7 @@ class Outcome:
         number: of the trial.
         metrics: what was measured; empty if the evaluation failed.
         message: why it failed.
-        infeasible: it failed because no memory here suffices for it.
+        infeasible: it failed because no memory here suffices for it, or it is too slow here.
         started: seconds since 1970, UTC.
         ended: seconds since 1970, UTC.
         weights: what a worker trained and hands back (`Apprentice`); else empty.
@@ -100,7 +100,8 @@ def measure(evaluator: Evaluator, number: int, architecture: Architecture) -> Ou
     except Exception as error:
         _log.debug("trial %d failed", number, exc_info=True)
         message = f"{type(error).__name__}: {error}"[:1000]
-        infeasible = isinstance(error, EpnasError) and error.diagnostics[0].code == NO_MEMORY
+        code = error.diagnostics[0].code if isinstance(error, EpnasError) else ""
+        infeasible = code in {NO_MEMORY, TOO_SLOW}
         return Outcome(number, {}, message, started, time.time(), infeasible=infeasible)
     metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
     trained: bytes = getattr(evaluator, "trained", b"")

@@ -20,10 +20,10 @@ from epnas_dsl.errors import printable
 from epnas_dsl.runs import charts
 from epnas_dsl.runs.selection import front
 from epnas_dsl.runs.trial import Trial, best
+from epnas_dsl.search.random_arm import FEWEST
 
 TOP = 15
 RESAMPLES = 2_000
-FEWEST = 5  # of each side; fewer make an interval that is too narrow
 
 _PAGES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from epnas_dsl.errors import RunError
+from epnas_dsl.errors import TOO_SLOW, RunError
 from epnas_dsl.runs.executor import Executor, Outcome, Task
 from epnas_dsl.runs.store import Store
 from epnas_dsl.runs.trial import Trial, TrialState
@@ -236,8 +236,9 @@ class _Run:
         return "", ""
 
     def _check_hope(self, trial: Trial) -> None:
-        if len(self.recorded) >= HOPELESS and not any(t.metrics for t in self.recorded.values()):
-            message = f"all {len(self.recorded)} trials failed, the last with: {trial.message}"
+        tried = [t for t in self.recorded.values() if TOO_SLOW not in t.message]
+        if len(tried) >= HOPELESS and not any(t.metrics for t in tried):
+            message = f"all {len(tried)} trials failed, the last with: {trial.message}"
             hint = "`epnas summary` and `epnas train` with one architecture show what is wrong"
             raise RunError(message, code="E710", hint=hint)
 

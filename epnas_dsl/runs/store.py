@@ -52,17 +52,8 @@ def create(
             is not allowed (E707).
     """
     folder = Path(path)
-    with contextlib.ExitStack() as held, refusals(folder):
-        try:
-            _check_free(folder)
-        except RunError:
-            if (folder / "run.lock").is_file():
-                with _lock(folder):  # says so if another process writes there at this moment
-                    pass
-            raise
-        make_folder(folder)
-        held.enter_context(_lock(folder))
-        _check_free(folder)
+    with contextlib.ExitStack() as held:
+        held.enter_context(claimed(folder))
         unfinished = folder / "run.db.partial"
         for leftover in folder.glob("run.db.partial-*"):
             leftover.unlink()
@@ -116,7 +107,7 @@ class Store:
         self._closing = held or contextlib.ExitStack()
         try:
             if writing and not held:
-                self._closing.enter_context(_lock(self.path))
+                self._closing.enter_context(locked(self.path))
             self._database = self._closing.enter_context(database.connect(file, writing))
             with self._reports():
                 database.check(self._database, file)
@@ -239,7 +230,7 @@ def _check_free(folder: Path) -> None:
     """Make sure that a new run spoils nothing: what stands there is nothing, or a failed start."""
     if folder.exists() and not folder.is_dir():
         raise RunError(f"`{folder}` is a file, not a folder", code="E701")
-    if (folder / "run.db").is_file():
+    if any((folder / name).is_file() for name in ("run.db", "runs.toml")):
         hint = f"`epnas resume {folder}` goes on with it"
         raise RunError(f"`{folder}` holds a run already", code="E701", hint=hint)
     found = {file.name for file in folder.iterdir()} if folder.exists() else set()
@@ -249,8 +240,12 @@ def _check_free(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of a run's one writer; its holder is named in a file beside the lock."""
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder's one writer; its holder is named in a file beside the lock.
+
+    Raises:
+        RunError: another process holds it (E703).
+    """
     holder = folder / "run.lock.holder"
     lock = FileLock(folder / "run.lock", timeout=PATIENCE)
     with refusals(folder):
@@ -268,3 +263,24 @@ def _lock(folder: Path) -> Iterator[None]:
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Make a folder for a new run, or for several, and hold its lock.
+
+    Raises:
+        RunError: as `create`.
+    """
+    with refusals(folder):
+        try:
+            _check_free(folder)
+        except RunError:
+            if (folder / "run.lock").is_file():
+                with locked(folder):  # says so if another process writes there at this moment
+                    pass
+            raise
+        make_folder(folder)
+        with locked(folder):
+            _check_free(folder)
+            yield

@@ -20,7 +20,8 @@ class Trial:
         key: the canonical key: equal for architectures that compute the same.
         level: how far the architecture is expanded, from 1.
         state: `complete`; `failed` (it then has no metrics, and a message); or `infeasible`: failed
-            because it needs more memory than there is, in small parts too.
+            because it needs more memory than there is, in small parts too, or is slower than
+            `evaluation.latency_limit`.
         metrics: what was measured; `accuracy` in [0, 1] guides the search.
         notes: what the search knew before, such as `iteration`, `step` or `predicted`.
         message: why the evaluation failed.

@@ -6,25 +6,23 @@ from epnas_dsl.search.evolution import EvolutionSearcher
 from epnas_dsl.search.local_search import LocalSearcher
 from epnas_dsl.search.pnas import PnasSearcher
 from epnas_dsl.search.q_learning import QLearningSearcher
-from epnas_dsl.search.random_arm import RandomArm, without_arm
+from epnas_dsl.search.random_arm import RandomArm, usual_arm, without_arm
 from epnas_dsl.search.random_search import RandomSearcher
 from epnas_dsl.search.reinforce import ReinforceSearcher
-from epnas_dsl.search.searcher import Controller, Predictor, Progress, Searcher
+from epnas_dsl.search.searcher import Searcher
 
 __all__ = [
-    "Controller",
     "Ensemble",
     "EpnasSearcher",
     "EvolutionSearcher",
     "LocalSearcher",
     "PnasSearcher",
-    "Predictor",
-    "Progress",
     "QLearningSearcher",
     "RandomArm",
     "RandomSearcher",
     "ReinforceSearcher",
     "Searcher",
     "planned_trials",
+    "usual_arm",
     "without_arm",
 ]

@@ -50,7 +50,7 @@ def planned_trials(space: SearchSpace, settings: SearchSettings) -> int:
         width = min(settings.kept, width * size)
         later += width
     again = drawn + later if settings.later == "grow" else space.depth * width
-    return first + later + (settings.iterations - 1) * again + settings.random_arm
+    return first + later + (settings.iterations - 1) * again + max(0, settings.random_arm)
 
 
 class _Scored(NamedTuple):

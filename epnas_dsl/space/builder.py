@@ -337,9 +337,8 @@ class Builder:
         numbers = {n: evaluate(t, r, scope.numbers) for (n, t), r in arguments}
         terms = {n: settle(t, r, scope.terms) for (n, t), r in arguments}
         if isinstance(callee, Function):
-            place = name, slot
-            inner = replace(scope, terms={**scope.terms, **terms})
-            return self._function(callee, own, inputs, numbers, place, inner, term.span)
+            named = numbers, terms
+            return self._function(callee, own, inputs, named, (name, slot), scope, term.span)
         if self.image is None:
             return self._sketched(term, callee, inputs, numbers, terms, name, scope)
         pairs = zip(term.arguments, values, strict=True)
@@ -351,28 +350,19 @@ class Builder:
         return self._operation(term, callee.name, text, inputs, numbers, name, slot, scope)
 
     def _function(
-        self, function: Function, trees: Tree, inputs: list[Ref], numbers: dict[str, Number],
-        called: tuple[str, int], scope: Scope, span: Span | None,
+        self, function: Function, trees: Tree, inputs: list[Ref],
+        named: tuple[dict[str, Number], dict[str, Term]], called: tuple[str, int], scope: Scope,
+        span: Span | None,
     ) -> Ref:  # fmt: skip
-        name, slot = called
-        inner = Scope(
-            f"{name}.",
-            f"{scope.place}{scope.turn}.{f'op{slot}.' if slot else ''}",
-            values=dict(zip(function.inputs, inputs, strict=True)),
-            numbers={**scope.numbers, **numbers},
-            terms=scope.terms,
-            cell=scope.cell,
-            instance=scope.instance,
-            stride=scope.stride,
-            scale=scope.scale,
-            width=scope.width,
-            calibrated=scope.calibrated,
-            wanted=scope.wanted,
-            dead=scope.dead,
-        )
+        (numbers, terms), (name, slot) = named, called
         read = tuple(zip(function.inputs, (r.node for r in inputs), strict=True))
         call = Call(name, function.name, False, tuple(numbers.items()), read, span)
-        inner.calls = (*scope.calls, call)
+        inner = replace(
+            scope, prefix=f"{name}.", calls=(*scope.calls, call), arrays={}, read=set(),
+            place=f"{scope.place}{scope.turn}.{f'op{slot}.' if slot else ''}",
+            values=dict(zip(function.inputs, inputs, strict=True)),
+            numbers={**scope.numbers, **numbers}, terms={**scope.terms, **terms},
+        )  # fmt: skip
         body = trees[len(function.arguments) :]
         self.statements(function.statements, body[:-1], inner)
         self._begin("output", 1, inner)

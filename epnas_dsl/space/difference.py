@@ -6,6 +6,7 @@ together whatever they are called. What is left is aligned by its name and by ho
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -215,18 +216,11 @@ def _likeness(
     names: Mapping[str, str],
 ) -> int:  # fmt: skip
     """How many operands two blocks share; half of one for an operation, or for what it reads."""
-    theirs = [(text, tuple(names.get(i, i) for i in reads)) for text, reads in second]
-    score = 0
-    rest = list(first)
-    for operand in list(theirs):
-        if operand in rest:
-            rest.remove(operand)
-            theirs.remove(operand)
-            score += 2
+    ours = Counter(first)
+    theirs = Counter((text, tuple(names.get(i, i) for i in reads)) for text, reads in second)
+    score = 2 * (ours & theirs).total()
     for column in (0, 1):
-        values = [operand[column] for operand in rest]
-        for operand in theirs:
-            if operand[column] in values:
-                values.remove(operand[column])
-                score += 1
+        left = (ours - theirs, theirs - ours)
+        one, other = (Counter(x[column] for x in side.elements()) for side in left)
+        score += (one & other).total()
     return score

@@ -16,11 +16,7 @@ from epnas_dsl.space.builder import NOMINAL_WIDTH, Builder, Ref, Scope
 from epnas_dsl.space.nodes import Graph, Image, Node, nodes
 from epnas_dsl.space.operations import OPERATIONS, Layer, reading
 from epnas_dsl.space.search_space import Body
-from epnas_dsl.space.terms import (
-    Statement,
-    Tree,
-    disassemble,
-)
+from epnas_dsl.space.terms import Statement, Tree, disassemble
 
 
 def to_graph(architecture: Architecture, body: str | None = None) -> Graph:

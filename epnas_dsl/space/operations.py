@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -303,22 +303,15 @@ def _dil_conv(t: Trace, x: str, kernel: int, channels: int, stride: int) -> str:
     return t.batch_norm(t.conv(y, channels, 1))
 
 
-@operation("conv_1x3_3x1", "convolution", channels=WIDTH, stride=ENTRY)
-def _conv_1x3_3x1(t: Trace, x: str, channels: int, stride: int) -> str:
-    """ReLU, 1x3, batch norm, ReLU, 3x1, batch norm: NASNet, section 3."""
-    return _lines(t, x, 3, channels, stride)
-
-
-@operation("conv_1x7_7x1", "convolution", channels=WIDTH, stride=ENTRY)
-def _conv_1x7_7x1(t: Trace, x: str, channels: int, stride: int) -> str:
-    """ReLU, 1x7, batch norm, ReLU, 7x1, batch norm: NASNet, section 3."""
-    return _lines(t, x, 7, channels, stride)
-
-
-def _lines(t: Trace, x: str, length: int, channels: int, stride: int) -> str:
-    """Both directions stride in the first."""
+def _lines(length: int, t: Trace, x: str, channels: int, stride: int) -> str:
+    """ReLU, 1 x n of the whole stride, batch norm, ReLU, n x 1, batch norm: NASNet, section 3."""
     y = t.batch_norm(t.conv(t.relu(x), channels, (1, length), stride))
     return t.batch_norm(t.conv(t.relu(y), channels, (length, 1)))
+
+
+for _n in (3, 7):
+    _named = operation(f"conv_1x{_n}_{_n}x1", "convolution", channels=WIDTH, stride=ENTRY)
+    _named(partial(_lines, _n))
 
 
 @operation("mbconv", "convolution", kernel=3, expand=6, channels=WIDTH, stride=ENTRY)
@@ -401,13 +394,23 @@ def _identity(t: Trace, x: str, stride: int) -> str:
     return x if stride == 1 else _nor_conv(t, x, 1, t.channels[x], stride)
 
 
-@operation("none", "zero", stride=ENTRY)
-def _none(t: Trace, x: str, stride: int) -> str:
-    """Zeros."""
-    return t.same("zero", x, stride=stride)
-
-
 # --- single layers -----------------------------------------------------------------------------
+
+
+def _single(kind: Kind) -> Build:
+    """A layer that keeps the channels of what it reads."""
+    return lambda t, *inputs, **settings: t.same(kind, *inputs, **settings)
+
+
+operation("none", "zero", stride=ENTRY)(_single("zero"))
+operation("batch_norm", "convolution")(_single("batch_norm"))  # with scale and offset
+operation("relu", "activation")(_single("relu"))  # max(x, 0)
+operation("relu6", "activation")(_single("relu6"))  # min(max(x, 0), 6)
+operation("swish", "activation")(_single("swish"))  # x * sigmoid(x)
+operation("dropout", "activation", p=0.5)(_single("dropout"))  # zeroes values in training
+operation("unpool", "pooling", factor=2)(_single("unpool"))  # Neural Fabrics, section 3
+operation("global_avg_pool", "head")(_single("global_avg_pool"))  # (N, C, H, W) to (N, C)
+operation("multiply", "activation", inputs=2)(_single("multiply"))  # a vector spreads over pixels
 
 
 @operation(
@@ -421,36 +424,6 @@ def _raw_conv(t: Trace, x: str, **s: int) -> str:
     """
     kernel, rest = (s["kernel"], s["kernel_w"] or s["kernel"]), (bool(s["bias"]), s["padding"])
     return t.conv(x, s["channels"], kernel, s["stride"], s["dilation"], s["groups"], *rest)
-
-
-@operation("batch_norm", "convolution")
-def _batch_norm(t: Trace, x: str) -> str:
-    """Batch normalisation with scale and offset."""
-    return t.batch_norm(x)
-
-
-@operation("relu", "activation")
-def _relu(t: Trace, x: str) -> str:
-    """max(x, 0)"""
-    return t.relu(x)
-
-
-@operation("relu6", "activation")
-def _relu6(t: Trace, x: str) -> str:
-    """min(max(x, 0), 6)"""
-    return t.same("relu6", x)
-
-
-@operation("swish", "activation")
-def _swish(t: Trace, x: str) -> str:
-    """x * sigmoid(x)"""
-    return t.same("swish", x)
-
-
-@operation("dropout", "activation", p=0.5)
-def _dropout(t: Trace, x: str, p: float) -> str:
-    """Zeroes each value with probability p while the network trains."""
-    return t.same("dropout", x, p=p)
 
 
 @operation("squeeze_excite", "convolution", reduction=4)
@@ -520,28 +493,10 @@ def _channel_slice(t: Trace, x: str, start: int, stop: int) -> str:
     return t.layer("channel_slice", x, channels=stop - start, start=start, stop=stop)
 
 
-@operation("unpool", "pooling", factor=2)
-def _unpool(t: Trace, x: str, factor: int) -> str:
-    """Larger by zeros, for a convolution to fill in: Convolutional Neural Fabrics, section 3."""
-    return t.same("unpool", x, factor=factor)
-
-
-@operation("global_avg_pool", "head")
-def _global_avg_pool(t: Trace, x: str) -> str:
-    """The mean of each channel: (N, C, H, W) to (N, C)."""
-    return t.same("global_avg_pool", x)
-
-
 @operation("linear", "head", features=None)
 def _linear(t: Trace, x: str, features: int) -> str:
     """A fully connected layer with bias."""
     return t.layer("linear", x, channels=features, in_features=t.channels[x], out_features=features)
-
-
-@operation("multiply", "activation", inputs=2)
-def _multiply(t: Trace, x: str, gate: str) -> str:
-    """The product of two values; a vector is spread over an image."""
-    return t.same("multiply", x, gate)
 
 
 @lru_cache(maxsize=4096)

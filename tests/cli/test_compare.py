@@ -78,6 +78,12 @@ def test_what_does_not_go_together(epnas, csv) -> None:
     unknown = epnas("compare", SPACE, *WORDS, "--searchers", "randon")
     assert unknown.status == 2
     assert "did you mean `random`?" in unknown.err
+    several = epnas("compare", SPACE, *WORDS, "--set", "search.runs=3")
+    assert (several.status, "E515" in several.err, "`--seeds 0..9`" in several.err) == (
+        2,
+        True,
+        True,
+    )
 
 
 def test_a_comparison_on_images(epnas) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from epnas_dsl.config import DataSettings, TrainingSettings
+from epnas_dsl.config import DataSettings, EvaluationSettings, TrainingSettings
 from epnas_dsl.errors import ConfigError, DataError
 from epnas_dsl.lang.loading import load_space
 from epnas_dsl.nn import evaluators, places
@@ -141,8 +141,10 @@ def test_the_supernet_is_where_the_settings_want_it() -> None:
         kernels = [p for p in evaluator.supernet.parameters.values() if p.dim() == 4]
         assert kernels
         assert all(p.is_contiguous(memory_format=memory) for p in kernels)
-    given = Supernet(5)
-    assert SupernetEvaluator(DATA, SETTINGS, supernet=given).supernet is given
+    evaluator = SupernetEvaluator(DATA, SETTINGS)
+    evaluator.supernet = given = Supernet(5)
+    evaluator.evaluate(FIRST, 0)
+    assert given.parameters
 
 
 def test_drop_path_only_where_it_is_set() -> None:
@@ -191,6 +193,20 @@ def test_several_workers_share_the_cores_and_the_gpus(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("kind", [SupernetEvaluator, StandaloneEvaluator])
 def test_latency_is_measured_where_it_is_wanted(kind: Kind) -> None:
-    metrics = kind(DATA, SETTINGS, 3, timed=4).evaluate(FIRST, 0)
+    metrics = kind(DATA, SETTINGS, 3, EvaluationSettings(latency=4)).evaluate(FIRST, 0)
     assert 0 < metrics.pop("latency") < 10_000
     assert metrics == kind(DATA, SETTINGS, 3).evaluate(FIRST, 0)
+
+
+@pytest.mark.parametrize("kind", [SupernetEvaluator, StandaloneEvaluator])
+def test_what_is_slower_than_the_limit_is_not_trained(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluators, "latency", lambda *_: 5.25)
+    within = EvaluationSettings(latency=4, latency_limit=5.25)
+    assert kind(DATA, SETTINGS, 3, within).evaluate(FIRST, 0)["latency"] == 5.25
+    monkeypatch.setattr(evaluators, "train", None)
+    with pytest.raises(
+        TrainingFailed, match=r"E642: a batch of 4 takes 5.25 ms, more than the 5 of"
+    ):
+        kind(DATA, SETTINGS, 3, EvaluationSettings(latency=4, latency_limit=5)).evaluate(FIRST, 0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +15,11 @@ import torch
 import torch.distributed as dist
 from nn.joined_training import ARCHITECTURE
 from torch import nn
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from epnas_dsl.errors import ConfigError
-from epnas_dsl.nn.peers import ALONE, JointBatchNorm2d, Peers, gathered, local_device
+from epnas_dsl.nn.peers import ALONE, JointBatchNorm2d, Peers, gathered, launch, local_device
 
 TOGETHER = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 WORKER = str(Path(__file__).with_name("joined_training.py"))
@@ -69,6 +73,35 @@ def test_processes_that_do_not_find_each_other(monkeypatch: pytest.MonkeyPatch) 
         gathered(torch.device("cpu")),
     ):
         raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("ended", "status"),
+    [(3, 3), (-signal.SIGKILL, 137), (signal.SIGINT, 3), (signal.SIGTERM, 143), (None, 0)],
+)
+def test_the_status_of_a_launch(
+    ended: int | signal.Signals | None, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(given: Namespace) -> None:
+        assert (given.nproc_per_node, given.module, given.training_script) == (
+            "2",
+            True,
+            "epnas_dsl",
+        )
+        assert given.training_script_args == ["train", "a b: c"]
+        if isinstance(ended, signal.Signals):
+            raise SignalException("", ended)
+        if ended is not None:
+            raise ChildFailedError("", {0: ProcessFailure(0, 1, ended, "")})
+
+    monkeypatch.setattr("torch.distributed.run.run", run)
+    assert launch("--nproc-per-node 2", ["train", "a b: c"]) == status
+
+
+@pytest.mark.parametrize("options", ["'", "--nproc-per-node x"])
+def test_options_that_torchrun_does_not_take(options: str) -> None:
+    with pytest.raises(ConfigError, match="E524: torchrun cannot begin"):
+        launch(options, [])
 
 
 # --- batch norm over joined batches --------------------------------------------------------------
@@ -141,6 +174,23 @@ def test_torchrun_trains_an_architecture(tmp_path: Path) -> None:
     failed = python(*TOGETHER, *words)
     assert failed.returncode == 1
     assert failed.stderr.count("E630") == 1  # the first one says it, and all of them end
+
+
+@pytest.mark.slow
+def test_with_an_option_it_ends_with_the_status_of_its_processes(tmp_path: Path) -> None:
+    words = ["-m", "epnas_dsl", "train", ARCHITECTURE, "--data", "digits", "--out", str(tmp_path)]
+    words += ["--set", "training.epochs=2", "--set", "training.device=cpu", "--json"]
+    words += ["--torchrun", "--standalone --nproc-per-node 2"]
+    stopped = python(*words, "--minutes", "0.0001")
+    assert stopped.returncode == 3, stopped.stderr
+    assert stopped.stderr.count("stopped; the same command") == 1
+    assert "Traceback" not in stopped.stderr
+    done = python(*words)
+    assert done.returncode == 0, done.stderr
+    assert "epoch 1/2" not in done.stderr
+    assert len(json.loads(done.stdout)["curve"]) == 2
+    again = python(*words)
+    assert (again.returncode, "E701" in again.stderr) == (4, True)
 
 
 @pytest.mark.slow

@@ -427,7 +427,8 @@ def test_networks_share_the_memory_of_their_graphs() -> None:
     part = Part(images, torch.randint(0, 10, (count,), device=device))
     data = ImageData("noise", tuple("0123456789"), part, part, part,
                      Preprocessing.of(images), Augmentation())  # fmt: skip
-    evaluator = SupernetEvaluator(data, s, supernet=Supernet(device=device))
+    evaluator = SupernetEvaluator(data, s)
+    evaluator.supernet = Supernet(device=device)
     architectures = [load_architecture(text) for text in ARCHITECTURES]
     held = []
     for turn in range(6):

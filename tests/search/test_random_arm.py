@@ -13,6 +13,7 @@ from epnas_dsl.search import (
     RandomSearcher,
     Searcher,
     planned_trials,
+    usual_arm,
     without_arm,
 )
 
@@ -71,3 +72,38 @@ def test_what_both_ask_for_and_spaces_that_are_used_up() -> None:
     small = marked(make(settings, "random", read_space(SMALL, "small")), 1)
     assert sum(is_random for _, is_random in small) == 9
     assert len(small) == 9 + 9
+
+
+@pytest.mark.parametrize(("kind", "count"), [("random", 8), ("epnas", 8), ("epnas", 10)])
+def test_with_several_workers_it_comes_in_groups_whatever_is_asked_at_once(kind, count) -> None:
+    settings = SearchSettings(
+        evaluations=40, random_arm=count, proposals=4, kept=6, first_level_limit=10
+    )
+    trials = marked(make(settings, kind))
+    places = [i for i, (_, is_random) in enumerate(trials) if is_random]
+    assert len(trials) == 40
+    assert (
+        places
+        == {
+            8: [10, 11, 12, 13, 30, 31, 32, 33],
+            10: [8, 9, 10, 11, 24, 25, 26, 27, 37, 38],
+        }[count]
+    )
+    for at_once in (1, 3, 4, 100):
+        assert marked(make(settings, kind), at_once) == trials
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        ({"evaluations": 100}, 10),
+        ({"evaluations": 50}, 5),
+        ({"evaluations": 49}, 0),
+        ({"evaluations": 100, "searcher": "random"}, 0),
+        ({"iterations": 1, "kept": 25}, 13),
+    ],
+)
+def test_how_many_where_nothing_is_said(words: dict, count: int) -> None:
+    settings = SearchSettings(**words)
+    assert settings.random_arm == -1
+    assert usual_arm(SPACE, settings) == count
