@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from epnas_dsl.nn.network import build_network, count_parameters
 from epnas_dsl.nn.portable import renamed
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.graph import to_layers, to_network
+from epnas_dsl.space.operations import OPERATIONS
 from epnas_dsl.space.passes import identities
 
 SIZE = (3, 32, 32)
@@ -151,6 +154,13 @@ def test_the_file_tells_what_it_is_and_imports_only_torch(space: str) -> None:
     docstring = ast.get_docstring(tree) or ""
     assert str(architecture) in " ".join(docstring.split())
     assert f"{count_parameters(model(text)):,} parameters" in docstring
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_classes_of_operations_say_what_they_do(name: str) -> None:
+    build = OPERATIONS[name].build
+    one_layer = build.__qualname__.startswith("_single.")
+    assert one_layer or re.match(r"[(`]?[A-Z0-9s].*[.:]", inspect.getdoc(build) or "")
 
 
 def test_the_files_are_laid_out_and_linted_as_ruff_would_have_them(tmp_path: Path) -> None:
