@@ -65,7 +65,7 @@ def finish(rows: Sequence[Row], output: Path | None) -> None:
     print(f"{'':58} {'figure':>12} {'unit':9} target")
     for found in rows:
         mark = {True: "  met", False: "  MISSED", None: ""}[found["met"]]
-        value = "-" if found["value"] is None else f"{found['value']:,.6g}"
+        value = "-" if found["value"] is None else f"{found['value']:,.12g}"
         print(f"{found['what']:58} {value:>12} {found['unit']:9} {found['target']}{mark}")
         print(f"    against {found['against']}")
 
