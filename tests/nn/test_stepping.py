@@ -239,40 +239,122 @@ def test_who_records(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
-def test_a_recording_that_breaks_off_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    current: list[object] = ["default"]
+class Random:
+    """The random generator of a GPU; a recording that breaks off leaves its state in the middle."""
+
+    def __init__(self) -> None:
+        self.seed = self.offset = 0
+        self.recording: Graph | None = None
+
+    def draw(self, stream: object) -> tuple[int, int]:
+        if self.recording and stream == "default":
+            raise RuntimeError("Offset increment outside graph capture encountered unexpectedly.")
+        if self.recording:
+            self.recording.draws += 1
+            return -1, -1
+        self.offset += 1
+        return self.seed, self.offset
+
+
+class Graph:
+    """A recording; replayed, it draws from the state that there was when it was made."""
+
+    def __init__(self) -> None:
+        self.draws, self.replayed = 0, Random()
+
+    def replay(self) -> None:
+        DRAWN.extend(self.replayed.draw("default") for _ in range(self.draws))
+
+
+DRAWN: list[tuple[int, int]] = []
+
+
+class Cuda:
+    """`torch.cuda`, as far as a recorder knows it, with streams and a generator and no device."""
+
+    CUDAGraph, graph_pool_handle = Graph, object
+
+    def __init__(self) -> None:
+        self.current: list[object] = ["default"]
+        self.random = Random()
+
+    def Stream(self, _: object) -> Any:
+        return SimpleNamespace(wait_stream=lambda _: None)
+
+    current_stream = Stream
+
+    def get_rng_state(self, _: object) -> tuple[int, int]:
+        return self.random.seed, self.random.offset
+
+    def set_rng_state(self, state: tuple[int, int], _: object) -> None:
+        self.random.seed, self.random.offset = state
 
     @contextmanager
-    def stream(found: object) -> Iterator[None]:
-        before = [*current]
-        current.append(found)
+    def stream(self, found: object) -> Iterator[None]:
+        before = [*self.current]
+        self.current.append(found)
         try:
             yield
         finally:
-            current[:] = before
+            self.current[:] = before
 
     @contextmanager
-    def graph(_: object, pool: object, found: object) -> Iterator[None]:
-        current.append(found)
+    def graph(self, graph: Graph, pool: object, found: object) -> Iterator[None]:
+        self.current.append(found)
+        self.random.recording, graph.replayed = graph, self.random
         yield  # where something is raised, ending the capture raises, too, and the stream stays
-        current.pop()
+        self.current.pop()
+        self.random.recording = None
 
-    random = SimpleNamespace(clone_state=lambda: "clone", graphsafe_set_state=lambda _: None)
-    cuda = SimpleNamespace(
-        Stream=lambda _: object(), graph_pool_handle=object, stream=stream, graph=graph,
-        CUDAGraph=lambda: SimpleNamespace(replay=lambda: None), current_device=lambda: 0,
-        default_generators=[random],
-    )  # fmt: skip
-    monkeypatch.setattr(torch, "cuda", cuda)
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cuda]:
+    found = Cuda()
+    monkeypatch.setattr(torch, "cuda", found)
+    stepping.cuda_recorder.cache_clear()
+    DRAWN.clear()
+    yield found
+    stepping.cuda_recorder.cache_clear()
+
+
+def test_a_recording_that_breaks_off_costs_no_other(cuda: Cuda) -> None:
     make, device = stepping.cuda_recorder, torch.device("cpu")
-    make.cache_clear()
     recorder = make(device)
     assert recorder is make(device)
     with pytest.raises(RuntimeError, match="float"):
         recorder.record(lambda: (_ for _ in ()).throw(RuntimeError("float")))
-    assert current == ["default"]
+    assert cuda.current == ["default"]
     assert make(device)._pool is not recorder._pool
-    make.cache_clear()
+
+
+@pytest.mark.parametrize("sizes", [(2, 3), (3, 2)])
+def test_after_a_recording_that_breaks_off_steps_draw_as_they_would_one_by_one(
+    cuda: Cuda, sizes: tuple[int, int]
+) -> None:
+    """The recorded steps of another size and those that could not be recorded, from one stream."""
+
+    def step(first: Tensor, second: Tensor) -> None:
+        number = cuda.random.draw(cuda.current[-1])
+        if cuda.random.recording and len(first) == 3:
+            raise RuntimeError("this size cannot be recorded")
+        if not cuda.random.recording:
+            DRAWN.append(number)
+
+    def epochs(do: stepping.Step) -> list[tuple[int, int]]:
+        DRAWN.clear()
+        for seed in (1, 2):
+            cuda.random.seed, cuda.random.offset = seed, 0
+            for size in 2 * sizes:
+                do(torch.zeros(size), torch.zeros(size))
+        return [*DRAWN]
+
+    one_by_one = epochs(step)
+    recorder = stepping.cuda_recorder(torch.device("cpu"))
+    steps = stepping.GraphStep(step, recorder, [])
+    for size in sizes:  # warm-ups draw in earnest, and are put back
+        steps(torch.zeros(size), torch.zeros(size))
+    assert epochs(steps) == one_by_one
+    assert len(one_by_one) == 8
 
 
 # --- nothing waits for the device ----------------------------------------------------------------
