@@ -311,6 +311,7 @@ class Cuda:
 def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cuda]:
     found = Cuda()
     monkeypatch.setattr(torch, "cuda", found)
+    monkeypatch.setattr(torch, "get_device_module", lambda _: found)  # which remembers
     stepping.cuda_recorder.cache_clear()
     DRAWN.clear()
     yield found
@@ -382,14 +383,24 @@ def test_its_end_does_read() -> None:
         one_epoch(Net(), DATA, SETTINGS)
 
 
-def test_everything_lies_on_the_gpu(unread: None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", ["cuda", "cpu"])
+def test_everything_lies_on_the_gpu_or_travels_there(
+    unread: None, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
     """Pretended tensors know devices and shapes: two devices in one operation are an error.
 
     The backward pass and the fused optimizer cannot be pretended where there is no driver.
     """
     layers = to_layers(to_network(load_architecture(ARCHITECTURES[0])))
     device = torch.device("cuda")
-    monkeypatch.setattr(augmentation, "send", lambda values, device: values.to(device))
+    sent: list[torch.dtype] = []
+
+    def send(values: Tensor, device: torch.device) -> Tensor:
+        if values.device.type == "cpu" and device.type == "cuda":
+            sent.append(values.dtype)
+        return values.to(device)
+
+    monkeypatch.setattr(augmentation, "send", send)
     monkeypatch.setattr(torch.optim.SGD, "step", lambda _: None)
     with FakeTensorMode(allow_non_fake_inputs=True):
         network = Supernet(device=device).network(layers)
@@ -401,16 +412,20 @@ def test_everything_lies_on_the_gpu(unread: None, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(Tensor, "backward", backward)
 
         def part(n: int) -> Part:
-            images = torch.zeros(n, 3, 32, 32, dtype=torch.uint8, device=device)
+            images = torch.zeros(n, 3, 32, 32, dtype=torch.uint8, device=place)
             return Part(images, torch.zeros(n, dtype=torch.int64, device=device))
 
         plain = Preprocessing((0.5,) * 3, (0.2,) * 3)
         data = ImageData(
             "x", tuple("0123456789"), part(50), part(20), part(20), plain, Augmentation(4, True, 8)
         )
-        s = settings(precision="float32", cuda_graphs="no", drop_path=0.0)
+        s = settings(precision="float32", drop_path=0.0)
+        asked: list[object] = []
+        monkeypatch.setattr(training, "recorder_for", lambda *_: asked.append(_))
         one_epoch(network, data, s)
         assert {p.device.type for p in network.parameters()} == {"cuda"}
+        assert len(asked) == (place == "cuda")  # what travels is not recorded
+        assert sent.count(torch.uint8) == (10 if place == "cpu" else 0)  # batches
 
 
 # --- half of the precision -----------------------------------------------------------------------
