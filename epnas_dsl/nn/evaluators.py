@@ -28,6 +28,7 @@ from epnas_dsl.nn.training import TrainingFailed, train
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.graph import network_layers
 from epnas_dsl.space.operations import Layer
+from epnas_dsl.space.passes import EXACT, Pass, joined
 from epnas_dsl.space.shapes import costs
 
 WARM_UP, PASSES = 3, 15  # of a measurement of the latency
@@ -60,7 +61,8 @@ class StandaloneEvaluator:
         seed = _seed(self.seed, number)
 
         def fresh() -> nn.Module:
-            return place(build_network(layers, seed), self.data, self.settings)
+            network = build_network(layers, seed, passes(self.settings))
+            return place(network, self.data, self.settings)
 
         return self.measured(layers, fresh, seed)
 
@@ -70,7 +72,7 @@ class StandaloneEvaluator:
         """The metrics of a network of these layers."""
         metrics = _measure_somehow(layers, make, self.data, self.settings, seed)
         if self.timed:
-            device, memory = self.data.train.images.device, memory_format(self.settings)
+            device, memory = self.data.train.labels.device, memory_format(self.settings)
             metrics["latency"] = latency(layers, self.data.shape, self.timed, device, memory)
         return metrics
 
@@ -98,7 +100,7 @@ class SupernetEvaluator(StandaloneEvaluator):
     ) -> None:
         super().__init__(data, settings, seed, timed)
         self.supernet = supernet or Supernet(
-            seed, memory_format=memory_format(settings), device=data.train.images.device
+            seed, memory_format=memory_format(settings), device=data.train.labels.device
         )
 
     def evaluate(self, architecture: Architecture, number: int) -> dict[str, float]:
@@ -111,7 +113,7 @@ class SupernetEvaluator(StandaloneEvaluator):
         def restored() -> nn.Module:
             for parameter, value in zip(shared, before, strict=True):
                 parameter.copy_(value)
-            return self.supernet.network(layers)
+            return self.supernet.network(layers, passes(self.settings))
 
         try:
             metrics = self.measured(layers, restored, _seed(self.seed, number))
@@ -295,9 +297,14 @@ def memory_format(settings: TrainingSettings) -> torch.memory_format:
     return torch.channels_last if settings.channels_last else torch.contiguous_format
 
 
+def passes(settings: TrainingSettings, processes: int = 1) -> tuple[Pass, ...]:
+    """What the layers go through; the batch norms of several processes are not for joining."""
+    return (*EXACT, joined) if settings.joined and processes == 1 else EXACT
+
+
 def place(network: nn.Module, data: ImageData, settings: TrainingSettings) -> nn.Module:
     """The network where the data are, in the memory format of the settings."""
-    network.to(data.train.images.device)
+    network.to(data.train.labels.device)
     return network.to(memory_format=memory_format(settings))
 
 
