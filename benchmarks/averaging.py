@@ -15,7 +15,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from rows import Row, beside, finish, parser, row
+from rows import Row, finish, parser, row
 
 from epnas_dsl import experiment
 from epnas_dsl.config import Config, override
@@ -89,9 +89,8 @@ def table(figures: dict[str, list[float]], ways: list[str]) -> list[Row]:
         rest = what or "rank correlation with training from scratch"
         for seed, value in enumerate(values):
             unit = units.get(name.split()[-1], "")
-            rows = (beside(f"{w}, {rest}", figures[f"{w}: {rest}"][seed], value, unit)
-                    for w in rivals)  # fmt: skip
-            found.append(row(f"{name}, seed {seed}", value, unit, "; ".join(rows)))
+            held = [f"{w}, {rest}: {figures[f'{w}: {rest}'][seed]:.4g} {unit}" for w in rivals]
+            found.append(row(f"{name}, seed {seed}", value, unit, "; ".join(held).strip()))
     return found
 
 

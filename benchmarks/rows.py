@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -38,7 +39,7 @@ def row(
         target, met = f"at least {at_least:,g}", value is not None and value >= at_least
     if at_most is not None:
         target, met = f"at most {at_most:,g}", value is not None and value <= at_most
-    figure = None if value is None else float(f"{value:.4g}")
+    figure = None if value is None or not math.isfinite(value) else float(f"{value:.4g}")
     return {"what": what, "value": figure, "unit": unit, "against": against, "target": target,
             "met": met}  # fmt: skip
 
@@ -46,7 +47,8 @@ def row(
 def beside(rival: str, theirs: float, ours: float, unit: str) -> str:
     """For `against`: another way to the same, its figure, and how our figure compares with it."""
     shown = f"{theirs:,.0f}" if theirs >= 1000 else f"{theirs:.3g}"
-    return f"{rival}: {shown} {unit}; here {ours / theirs:.3g} times that"
+    ratio = f"; here {ours / theirs:.3g} times that" if theirs else ""
+    return f"{rival}: {shown} {unit}{ratio}"
 
 
 def parser(about: str | None) -> argparse.ArgumentParser:
