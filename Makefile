@@ -49,7 +49,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/everything.py
+	$(BIN)/python benchmarks/everything.py $(if $(QUICK),--quick)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check

@@ -15,7 +15,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from rows import finish, parser, row
+from rows import Row, finish, parser, row
 
 from epnas_dsl import experiment
 from epnas_dsl.config import Config, override
@@ -76,11 +76,22 @@ def main() -> None:
         figures.setdefault("rank correlation of the two", []).append(agreement(*ways.values()))
         for name, values in figures.items():
             print(f"seed {seed}: {name} {values[-1]:.4g}", flush=True)
+    finish(table(figures, list(ways)), given.output)
+
+
+def table(figures: dict[str, list[float]], ways: list[str]) -> list[Row]:
+    """A row for each figure and seed; each way is held against the other."""
     units = {"seconds": "s", "validation": "%", "half": "%"}
-    finish([
-        row(f"{name}, seed {seed}", value, units.get(name.split()[-1], ""))
-        for name, values in figures.items() for seed, value in enumerate(values)
-    ], given.output)  # fmt: skip
+    found = []
+    for name, values in figures.items():
+        way, _, what = name.partition(": ")
+        rivals = [w for w in ways if w != way] if what else ways
+        rest = what or "rank correlation with training from scratch"
+        for seed, value in enumerate(values):
+            unit = units.get(name.split()[-1], "")
+            held = [f"{w}, {rest}: {figures[f'{w}: {rest}'][seed]:.4g} {unit}" for w in rivals]
+            found.append(row(f"{name}, seed {seed}", value, unit, "; ".join(held).strip()))
+    return found
 
 
 if __name__ == "__main__":

@@ -4,15 +4,15 @@
 
 The images are noise of CIFAR-10's size: 45,000 to train on, 5,000 for validation. For every level
 of the space a few random architectures are trained on shared weights as a search does; the time of
-their epochs and recordings, times the trainings of a level, is the projection. Without a GPU the
+their epochs and recordings, times the trainings of a level, is the projection, held against the
+paper's own time; each level against the steps alone at the rate of the graph. Without a GPU the
 same code runs on a small setting, a graph is stood for by the function itself, and the figures say
 nothing about a GPU.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+from rows import Row, beside, finish, parser, row
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from epnas_dsl.config import SearchSettings, TrainingSettings
@@ -44,6 +45,7 @@ from epnas_dsl.space.shapes import costs
 PEAKS = {"A100": 312.0, "H100": 989.4, "H200": 989.4}  # dense bfloat16 TFLOPS, data sheets (SXM)
 GPU = torch.cuda.is_available()
 PAPER_TRAINING, PAPER_VALIDATION = 45_000, 5_000
+PAPER_DAYS = {"micro": 1.8, "macro": 1.2}  # of one GPU, for its searches
 TARGET = 30.0  # minutes for the paper's search
 
 
@@ -140,14 +142,10 @@ def launches(fit: Fit) -> int:
     return sum(not e.name.startswith(("Memcpy", "Memset")) for e in events)
 
 
-def row(what: str, value: float | None, unit: str, against: str, target: float | None = None,
-        met: bool | None = None) -> dict[str, Any]:  # fmt: skip
-    facts = {"what": what, "value": value, "unit": unit, "against": against}
-    return {**facts, "target": "" if target is None else f"at most {target:g}", "met": met}
-
-
-def ways(bench: Bench, architecture: Architecture, peak: float | None) -> list[dict[str, Any]]:
-    """The three ways to do the steps of one architecture of full length."""
+def ways(
+    bench: Bench, architecture: Architecture, peak: float | None
+) -> tuple[list[Row], float]:  # fmt: skip
+    """The three ways to do the steps of one architecture of full length; seconds of a replay."""
     name = "CUDA graph" if GPU else "function in place of a CUDA graph"
     unit = f"steps/s at batch {bench.settings.batch}"
     with bench.fit(architecture, graphs=False) as fit:
@@ -160,32 +158,35 @@ def ways(bench: Bench, architecture: Architecture, peak: float | None) -> list[d
             fit.recorded(*pick)
         recording, graph = waited() - start, bench.steps(fit)
     rows = [
-        row("one by one", 1 / eager, unit, "itself"),
-        row(name, 1 / graph, unit, f"one by one: {eager / graph:.2f} times"),
-        row("recording, all batch sizes", recording, "s", "an architecture", 1.0,
-            recording < 1 if GPU else None),
-        row("kernels" if GPU else "tensor operations", kernels, "a step", "one by one"),
+        row("steps, launched one by one", 1 / eager, unit, "the base of the steps below"),
+        row(f"steps, {name}", 1 / graph, unit, beside("one by one", 1 / eager, 1 / graph, unit)),
+        row("recording an architecture, all batch sizes", recording, "s",
+            beside("a step one by one", eager, recording, "s"), at_most=1.0 if GPU else None),
+        row("kernels" if GPU else "tensor operations", kernels, "a step",
+            "the replay of a graph: 1 launch"),
     ]  # fmt: skip
     try:
         with bench.fit(architecture, graphs=True, compiled=True) as fit:
             compiled = bench.steps(fit)
-        rows.append(row(f"compiled, {name}", 1 / compiled, unit, f"{graph / compiled:.2f} times"))
+        against = beside(f"steps, {name}", 1 / graph, 1 / compiled, unit)
+        rows.append(row(f"steps, compiled, {name}", 1 / compiled, unit, against))
     except ConfigError as error:
-        rows.append(row("compiled", None, unit, str(error)))
+        rows.append(row("steps, compiled", None, unit, str(error)))
     macs = costs(to_layers(to_network(architecture, bench.data.shape)), bench.data.shape).macs
     rate = 6 * macs * bench.settings.batch / graph / 1e12  # forward and twice as much backward
     share = f"{100 * rate / peak:.2f} % of {peak:g} TFLOPS" if peak else "peak unknown: --peak"
     rows.append(row("arithmetic", rate, "TFLOPS", share))
-    return rows
+    return rows, graph
 
 
-def projection(bench: Bench, each: int) -> list[dict[str, Any]]:
-    """Minutes of the paper's whole search, from trainings of every level."""
+def projection(bench: Bench, each: int, step: float) -> list[Row]:
+    """Minutes of the paper's whole search, from trainings of every level; `step`: see `ways`."""
     search, rng = SearchSettings(retrain="yes"), np.random.default_rng(0)
     depth = bench.space.depth
     planned, later = planned_trials(bench.space, search), search.kept * search.iterations
     seconds, rows = 0.0, []
     scale = PAPER_TRAINING / len(bench.data.train)
+    alone = 3 * math.ceil(PAPER_TRAINING / bench.settings.batch) * step
     for level in range(1, depth + 1):
         found = []
         for architecture in sample(bench.space, each, rng, level=level):
@@ -198,24 +199,22 @@ def projection(bench: Bench, each: int) -> list[dict[str, Any]]:
         trainings = later if level > 1 else planned - later * (depth - 1)
         one = statistics.fmean(found)
         seconds += trainings * one
-        rows.append(row(f"level {level}, {trainings} trainings", one, "s a training", "3 epochs"))
-    minutes = seconds / 60
-    rows.append(
-        row("the paper's search, without surrogate and files" if GPU else "all, of no account here",
-            minutes, "minutes",
-            f"{planned} trainings", TARGET, minutes < TARGET if GPU else None)
-    )  # fmt: skip
-    return rows
+        rows.append(row(f"level {level}, {trainings} trainings of 3 epochs", one, "s each",
+                        beside("the steps of the full length alone", alone, one, "s")))  # fmt: skip
+    what = "the paper's search, without surrogate and files" if GPU else "all, of no account here"
+    theirs = 24 * 60 * PAPER_DAYS[bench.space.name]
+    against = beside(f"the paper, {planned} trainings", theirs, seconds / 60, "minutes")
+    target = TARGET if GPU else None
+    return [*rows, row(what, seconds / 60, "minutes", against, at_most=target)]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--space", choices=["micro", "macro"], default="micro")
-    parser.add_argument("--rounds", type=int, default=3 if GPU else 1)
-    parser.add_argument("--each", type=int, default=2 if GPU else 1, help="architectures a level")
-    parser.add_argument("--peak", type=float, help="TFLOPS of the device in bfloat16")
-    parser.add_argument("-o", "--out")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--space", choices=["micro", "macro"], default="micro")
+    arguments.add_argument("--rounds", type=int, default=3 if GPU else 1)
+    arguments.add_argument("--each", type=int, default=2 if GPU else 1, help="of each level")
+    arguments.add_argument("--peak", type=float, help="TFLOPS of the device in bfloat16")
+    options = arguments.parse_args()
     device = torch.device("cuda" if GPU else "cpu")
     name = torch.cuda.get_device_name() if GPU else "no GPU"
     settings = TrainingSettings(device=device.type, batch=128 if GPU else 16)
@@ -234,15 +233,10 @@ def main() -> None:
     supernet = Supernet(memory_format=torch.channels_last, device=device)
     bench = Bench(space, data, settings, supernet, options.rounds)
     (whole,) = sample(space, 1, np.random.default_rng(1))
-    rows = [*ways(bench, whole, peak), *projection(bench, options.each)]
+    rows, step = ways(bench, whole, peak)
+    rows += projection(bench, options.each, step)
     print(f"{options.space} on {name}, torch {torch.__version__}: {whole}")
-    for r in rows:
-        value = "-" if r["value"] is None else f"{r['value']:,.3f}"
-        met = {True: "met", False: "missed", None: ""}[r["met"]]
-        print(f"{r['what']:52} {value:>12} {r['unit']:24} {r['against']:32} {met}")
-    if options.out:
-        with open(options.out, "w", encoding="utf-8") as file:
-            json.dump([{**r, "device": name} for r in rows], file, indent=1)
+    finish([{**r, "device": name} for r in rows], options.output)
 
 
 if __name__ == "__main__":

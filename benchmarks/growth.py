@@ -5,21 +5,24 @@
 A slope is the exponent of the power law through the upper half of the points, of least squares on
 logarithms. Time is the processor's, the least of three; memory is the peak of what Python and numpy
 allocate meanwhile (tracemalloc); torch's tensors, which that does not see, are worked out from
-their sizes and added.
+their sizes and added. A slope is held against the figures at the largest size and at half of it,
+the report against the same trials read by sqlite3 alone and written as JSON.
 """
 
 from __future__ import annotations
 
-import itertools
+import json
+import sqlite3
 import tempfile
 import tracemalloc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from rows import Row, finish, parser, row, timed
+from rows import Row, beside, finish, parser, row, timed
 
 from epnas_dsl import experiment
 from epnas_dsl.config import Config, SurrogateSettings
@@ -33,6 +36,7 @@ from epnas_dsl.space.graph import network_layers
 from epnas_dsl.space.tokens import columns, encode, to_tokens
 
 IMAGE = (3, 32, 32)
+REPORTED = 2000  # trials of the report that has a target
 
 
 @dataclass
@@ -57,6 +61,13 @@ class Line:
         """The exponent of the power law through the upper half."""
         n = len(values) // 2
         return float(np.polyfit(np.log(self.sizes[n:]), np.log(values[n:]), 1)[0])
+
+    def doubled(self, values: Sequence[float], unit: str) -> str:
+        """The figures at half of the largest size and at the largest."""
+        largest = self.sizes[-1]
+        half = values[self.sizes.index(largest // 2)]
+        return (f"{half:.3g} {unit} at {largest // 2:,}; {values[-1]:.3g} {unit} at {largest:,}, "
+                f"{values[-1] / half:.3g} times that")  # fmt: skip
 
 
 def by_blocks() -> list[Line]:
@@ -106,8 +117,8 @@ def by_kept() -> list[Line]:
 
 
 def by_trials() -> list[Line]:
-    """Runs of N trials, and the surrogate's fit on them."""
-    fit, page, read = map(Line, ("surrogate fit", "report", "run read, status"))
+    """Runs of N trials, the surrogate's fit on them, and the plainest report that could be."""
+    fit, page, read, plain = map(Line, ("surrogate fit", "report", "run read, status", "plain"))
     space = load_space("micro")
     settings = SurrogateSettings()
     for n in (125, 250, 500, 1000, 2000, 4000):
@@ -120,7 +131,16 @@ def by_trials() -> list[Line]:
             fit.add(n, lambda p=predictor, t=tokens, y=trials: p.fit(t, [x for _, x in y]), held)
             page.add(n, lambda f=folder: experiment.report(f))
             read.add(n, lambda f=folder: experiment.status(f))
-    return [fit, page, read]
+            if n == REPORTED:
+                plain.add(n, lambda f=folder: copied(f))
+    return [fit, page, read, plain]
+
+
+def copied(folder: Path) -> None:
+    """The trials of a run, read by sqlite3 alone and written as JSON."""
+    with closing(sqlite3.connect(folder / "run.db")) as database:
+        trials = database.execute("SELECT * FROM trials ORDER BY number").fetchall()
+    (folder / "trials.json").write_text(json.dumps(trials), encoding="utf-8")
 
 
 def run_of(count: int, folder: Path) -> list[tuple[object, float]]:
@@ -218,19 +238,27 @@ def main() -> None:
     arguments.add_argument("--plot", type=Path, metavar="FILE", help="draw the lines as SVG")
     given = arguments.parse_args()
     torch.set_num_threads(1)
-    panels = {"B, micro": by_blocks(), "L, macro": by_layers(), "K": by_kept(),
-              "trials": by_trials()}  # fmt: skip
+    *trials, plain = by_trials()
+    panels = {"B, micro": by_blocks(), "L, macro": by_layers(), "K": by_kept(), "trials": trials}
     if given.plot:
         given.plot.write_text(picture(panels), encoding="utf-8")
-    rows: list[Row] = []
-    for title, line in itertools.chain(*([(t, x) for x in lines] for t, lines in panels.items())):
-        at = f"{line.seconds[-1]:.3g} s and {line.bytes[-1] / 1e6:.3g} MB at {line.sizes[-1]:,}"
-        rows.append(row(f"{title}: {line.name}, slope of time", line.slope(line.seconds), "", at))
-        rows.append(row(f"{title}: {line.name}, slope of memory", line.slope(line.bytes), ""))
-    page = next(line for line in panels["trials"] if line.name == "report")
-    seconds = page.seconds[page.sizes.index(2000)]
-    rows.append(row("report of 2,000 trials", seconds, "s", at_most=5))
-    finish(rows, given.output)
+    finish([*slopes(panels), report(trials[1], plain)], given.output)
+
+
+def slopes(panels: dict[str, list[Line]]) -> Iterator[Row]:
+    """Both slopes of every line."""
+    for title, line in [(title, line) for title, lines in panels.items() for line in lines]:
+        megabytes = [b / 1e6 for b in line.bytes]
+        for what, values, unit in (("time", line.seconds, "s"), ("memory", megabytes, "MB")):
+            held = line.doubled(values, unit)
+            yield row(f"{title}: {line.name}, slope of {what}", line.slope(values), "", held)
+
+
+def report(page: Line, plain: Line) -> Row:
+    """The report of so many trials."""
+    ours, theirs = page.seconds[page.sizes.index(REPORTED)], plain.seconds[0]
+    rival = beside("the trials read by sqlite3 and written as JSON", theirs, ours, "s")
+    return row(f"report of {REPORTED:,} trials", ours, "s", rival, at_most=5)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ environment with
     pip install nni==3.0 "setuptools<81"; pip install --no-deps pytorch-lightning torchmetrics \
         lightning-utilities fsspec
 
-which need not be the one that torch is taken from. A step is forward, loss, backward and SGD; a
-single path is held against the same network on its own: NNI's against its `freeze`, ours against
-`Supernet.extract`. NNI resamples as its lightning module does.
+which need not be the one that torch is taken from. Ours is held as well against the file that
+`epnas compile` writes, which is plain PyTorch: its class made, its step. A step is forward, loss,
+backward and SGD; a single path is held against the same network on its own: NNI's against its
+`freeze`, ours against `Supernet.extract`. NNI resamples as its lightning module does.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rows import Row, finish, medians, parser, row
+from rows import Row, beside, finish, medians, parser, row
 from torch import nn
 
 from epnas_dsl.lang import load_space
+from epnas_dsl.nn.export import export_python
 from epnas_dsl.nn.network import build_network
 from epnas_dsl.nn.supernet import Supernet
 from epnas_dsl.space.expansion import sample
@@ -61,6 +63,8 @@ def ours() -> Runs:
     space, random, supernet = load_space("pnas"), np.random.default_rng(0), Supernet()
     (architecture,) = sample(space, 1, random)
     layers = network_layers(architecture, IMAGE)
+    found: dict[str, Any] = {}
+    exec(export_python(architecture, IMAGE).text, found)
 
     def resample() -> None:
         (drawn,) = sample(space, 1, random)
@@ -71,6 +75,8 @@ def ours() -> Runs:
         "model": lambda: build_network(network_layers(sample(space, 1, random)[0], IMAGE)),
         "path": step_of(supernet.network(layers)),
         "alone": step_of(supernet.extract(layers)),
+        "class": found["Model"],
+        "file": step_of(found["Model"]()),
     }
 
 
@@ -114,33 +120,37 @@ def main() -> None:
     mine, nni = ours(), theirs()
     # resampling last: the steps of NNI's path are those of the architecture that it was frozen to
     figures: dict[str, float] = {}
-    for part in (("path", "alone"), ("resample", "model")):
+    for part in (("path", "alone", "file"), ("resample", "model", "class")):
         runs = {f"{who} {name}": them[name] for who, them in (("ours", mine), ("nni", nni))
-                for name in part if them}  # fmt: skip
+                for name in part if name in them}  # fmt: skip
         figures |= medians(runs, given.rounds)
     finish(table(figures), given.output)
 
 
 def table(figures: dict[str, float]) -> list[Row]:
-    """The rows, each beside NNI's figure."""
+    """The rows, each beside plain PyTorch and, where it is installed, NNI."""
 
-    def beside(figure: Callable[[str], float], unit: str) -> str:
-        return f"NNI 3.0's PNAS: {figure('nni'):.3g} {unit}" if "nni path" in figures else ""
+    def milliseconds(what: str, name: str, plain: str, rival: str) -> Row:
+        ours, *others = (1e3 * figures[n] for n in (f"ours {name}", f"ours {plain}", f"nni {name}")
+                         if n in figures)  # fmt: skip
+        named = zip((rival, "NNI 3.0's PNAS"), others, strict=False)
+        against = "; ".join(beside(who, value, ours, "ms") for who, value in named)
+        return row(f"{what}, pnas", ours, "ms", against)
 
     def speed(who: str) -> float:
         return figures[f"{who} alone"] / figures[f"{who} path"]
 
-    def milliseconds(name: str) -> Row:
-        what = {"resample": "an architecture drawn and bound to shared weights",
-                "model": "a model of its own for a new architecture",
-                "path": "training step of a single path"}[name]  # fmt: skip
-        return row(f"{what}, pnas", 1e3 * figures[f"ours {name}"], "ms",
-                   beside(lambda who: 1e3 * figures[f"{who} {name}"], "ms"))  # fmt: skip
-
+    alone = f"the same on its own: {1e3 * figures['ours alone']:.3g} ms a step"
+    nni = f"; NNI 3.0's PNAS: {speed('nni'):.3g}" if "nni path" in figures else ""
     return [
-        *map(milliseconds, ("resample", "model", "path")),
-        row("speed of a single path by its own frozen network", speed("ours"), "",
-            beside(speed, ""), at_least=0.98),
+        milliseconds("an architecture drawn and bound to shared weights", "resample", "class",
+                     "the compiled file's class made"),
+        milliseconds("a model of its own for a new architecture", "model", "class",
+                     "the compiled file's class made"),
+        milliseconds("training step of a single path", "path", "file",
+                     "the compiled file, plain PyTorch"),
+        row("speed of a single path by its own frozen network", speed("ours"), "", alone + nni,
+            at_least=0.98),
     ]  # fmt: skip
 
 

@@ -1,14 +1,16 @@
 """Rows of benchmarks: what was measured, what it is held against, and the target.
 
-A row is a dictionary: what, value, unit, against, target, met. `against` names what a figure was
-compared with in the same run, `target` is "at least N" or "at most N" or empty, and `met` says
-whether it was reached: null where there is none.
+A row is a dictionary: what, value, unit, against, target, met. `against` names what the figure is
+held against: the same work done in the plain way, measured in the same run, with its figure; a part
+of a row above names that row; what has no rival, the promise that it answers to. `target` is "at
+least N" or "at most N" or empty, and `met` says whether it was reached: null where there is none.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -18,21 +20,35 @@ from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
+ABOVE = "the row above, the same run"
 
 
 def row(
-    what: str, value: float, unit: str, against: str = "", *,
+    what: str, value: float | None, unit: str, against: str, *,
     at_least: float | None = None, at_most: float | None = None,
 ) -> Row:  # fmt: skip
-    """A row; without a target `met` is None."""
+    """A row; without a target `met` is None, and so is a value that could not be had.
+
+    Raises:
+        ValueError: it is held against nothing.
+    """
+    if not against.strip():
+        raise ValueError(f"what is `{what}` held against?")
     target, met = "", None
     if at_least is not None:
-        target, met = f"at least {at_least:,g}", value >= at_least
+        target, met = f"at least {at_least:,g}", value is not None and value >= at_least
     if at_most is not None:
-        target, met = f"at most {at_most:,g}", value <= at_most
-    figure = float(f"{value:.4g}")
+        target, met = f"at most {at_most:,g}", value is not None and value <= at_most
+    figure = None if value is None or not math.isfinite(value) else float(f"{value:.4g}")
     return {"what": what, "value": figure, "unit": unit, "against": against, "target": target,
             "met": met}  # fmt: skip
+
+
+def beside(rival: str, theirs: float, ours: float, unit: str) -> str:
+    """For `against`: another way to the same, its figure, and how our figure compares with it."""
+    shown = f"{theirs:,.0f}" if theirs >= 1000 else f"{theirs:.3g}"
+    ratio = f"; here {ours / theirs:.3g} times that" if theirs else ""
+    return f"{rival}: {shown} {unit}{ratio}"
 
 
 def parser(about: str | None) -> argparse.ArgumentParser:
@@ -51,10 +67,9 @@ def finish(rows: Sequence[Row], output: Path | None) -> None:
     print(f"{'':58} {'figure':>12} {'unit':9} target")
     for found in rows:
         mark = {True: "  met", False: "  MISSED", None: ""}[found["met"]]
-        value = "-" if found["value"] is None else f"{found['value']:,.6g}"
+        value = "-" if found["value"] is None else f"{found['value']:,.12g}"
         print(f"{found['what']:58} {value:>12} {found['unit']:9} {found['target']}{mark}")
-        if found["against"]:
-            print(f"    against {found['against']}")
+        print(f"    against {found['against']}")
 
 
 def timed(run: Callable[[], object]) -> float:

@@ -3,7 +3,8 @@
     python benchmarks/scaling.py [--seconds 60] [--svg docs/scaling.svg] [-o FILE]
 
 Measured here: a trial appended to the store, a searcher's step, a task through a Ray worker of this
-machine, shared weights written out, taken up, merged, and as a checkpoint on the disk. Simulated
+machine, shared weights written out, taken up, merged, and as a checkpoint on the disk; each beside
+sqlite3, the standard library's pool of processes, or torch's own way to do the same. Simulated
 with these: a single owner that hands out tasks and takes results one after the other, workers
 whose trials take so many seconds (log-normal), steps that end when their last trial is recorded.
 Assumed: eight workers on a machine, machines joined at 10 Gbit/s, a quarter as standard deviation.
@@ -15,22 +16,29 @@ import heapq
 import math
 import os
 import secrets
+import sqlite3
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from rows import Row, finish, parser, row, timed
+import torch
+from rows import ABOVE, Row, beside, finish, parser, row, timed
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 
 from epnas_dsl.config import Config, SearchSettings, SurrogateSettings
 from epnas_dsl.files import write_whole
 from epnas_dsl.lang import load_space
+from epnas_dsl.nn.network import count_parameters
 from epnas_dsl.nn.predictor import LstmPredictor
 from epnas_dsl.nn.supernet import Supernet
 from epnas_dsl.runs.charts import _Axes, colour
@@ -114,21 +122,31 @@ def simulate(workers: int, size: int, owner: Owner, seconds: float, trials: int)
     return Course(sum(durations) / clock, busy / clock, waited / clock, trials / clock)
 
 
-def store_seconds(folder: Path, architectures: list[Architecture]) -> float:
-    """A trial appended, as it is on the disk afterwards."""
-    times = []
-    with create(folder / "run", Config(), "space") as store:
+def store_seconds(folder: Path, architectures: list[Architecture]) -> tuple[float, float]:
+    """A trial appended, as it is on the disk afterwards; and its text as a row of sqlite3 alone."""
+    times, plain = [], []
+    with (
+        create(folder / "run", Config(), "space") as store,
+        closing(sqlite3.connect(folder / "plain.db", isolation_level=None)) as database,
+    ):
+        database.executescript("PRAGMA synchronous = FULL; PRAGMA journal_mode = WAL")
+        database.execute("CREATE TABLE trials (text TEXT)")
         for i, a in enumerate(architectures):
             trial = Trial(
                 number=i, architecture=str(a), id=a.id, key=a.key, level=a.level,
                 metrics={"accuracy": 0.5}, notes={"predicted": 0.5},
             )  # fmt: skip
             times.append(wall(partial(store.append, trial)))
-    return statistics.median(times)
+            inserted = partial(database.execute, "INSERT INTO trials VALUES (?)", (repr(trial),))
+            plain.append(wall(inserted))
+    return statistics.median(times), statistics.median(plain)
 
 
-def step_seconds() -> float:
-    """A searcher's last step: the surrogate fitted, all expansions scored, 25 drawn and told of."""
+def step_seconds() -> tuple[float, float]:
+    """A searcher's last step: the surrogate fitted, all expansions scored, 25 drawn and told of.
+
+    And as many drawn uniformly.
+    """
     space, accuracies = load_space("micro"), np.random.default_rng(1)
     predictor = LstmPredictor(columns(space), SurrogateSettings(), 0)
     searcher = EpnasSearcher(space, SearchSettings(kept=KEPT, retrain="yes"), predictor)
@@ -141,7 +159,19 @@ def step_seconds() -> float:
                 searcher.tell(a, {"accuracy": float(accuracies.uniform(0.3, 0.9))})
 
         times.append(timed(step))
-    return times[-1]  # of the last level: the most expansions, the most points to fit
+    uniform = median(lambda: sample(space, KEPT, accuracies))
+    return times[-1], uniform  # of the last level: the most expansions, the most points to fit
+
+
+def pool_seconds(architectures: list[Architecture]) -> float:
+    """A task to a process of the standard library's pool here and back, by the clock."""
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        evaluate = Instant().evaluate
+        times = []
+        for _ in range(6):  # the first of them starts the processes
+            run = partial(list, pool.map(evaluate, architectures, range(len(architectures))))
+            times.append(wall(run) / len(architectures))
+    return statistics.median(times[1:])
 
 
 def ray_seconds(architectures: list[Architecture]) -> tuple[float, float]:
@@ -167,14 +197,27 @@ def weight_costs(folder: Path, architectures: list[Architecture]) -> dict[str, f
     networks = [supernet.network(network_layers(a, (3, 32, 32))) for a in architectures]
     whole = to_bytes(supernet.state())
     parts = [to_bytes(supernet.state(network)) for network in networks[:8]]
-    path = folder / "weights"
+    path, saved = folder / "weights", BytesIO()
+    torch.save(supernet.state(), saved)
+
+    def loaded() -> None:
+        saved.seek(0)
+        torch.load(saved)
+
     return {
         "bytes": len(whole),
+        "each": float(sum(4 * count_parameters(network) for network in networks)),
         "part": statistics.median(map(len, parts)),
         "dump": median(lambda: to_bytes(supernet.state())),
+        "dump, plain": median(lambda: torch.save(supernet.state(), BytesIO())),
         "take": median(lambda: supernet.load_state(from_bytes(whole))),
+        "take, plain": median(loaded),
         "merge": median(lambda: supernet.merge([from_bytes(p) for p in parts])) / len(parts),
+        "merge, plain": median(lambda: [from_bytes(p) for p in parts]) / len(parts),
         "checkpoint": statistics.median(wall(lambda: write_whole(path, whole)) for _ in range(7)),
+        "checkpoint, plain": statistics.median(
+            wall(lambda: path.write_bytes(whole)) for _ in range(7)
+        ),
     }
 
 
@@ -240,37 +283,65 @@ def main() -> None:
     given = made.parse_args()
     found = sample(load_space("micro"), 200, np.random.default_rng(0))
     with tempfile.TemporaryDirectory(dir=".") as name:
-        append = store_seconds(Path(name), found)
+        append, plain = store_seconds(Path(name), found)
         weights = weight_costs(Path(name), found[:60])
-    step, (clock, task) = step_seconds(), ray_seconds(found)
+    step, uniform = step_seconds()
+    pool, (clock, task) = pool_seconds(found), ray_seconds(found)
+    ms = {name: 1e3 * value for name, value in {
+        "append": append, "plain": plain, "pool": pool, "clock": clock, "task": task}.items()
+    }  # fmt: skip
     rows: list[Row] = [
-        row("a trial appended to the store", 1e3 * append, "ms"),
-        row("a step of the searcher, 25 of micro, level 5", step, "s"),
-        row("a task to a Ray worker here and back", 1e3 * clock, "ms"),
-        row("  of it the owner's processor", 1e3 * task, "ms"),
-        row("shared weights of micro after 60 architectures", weights["bytes"] / 1e6, "MB"),
-        row("  of one architecture", weights["part"] / 1e6, "MB"),
-        *(row(f"  {what}", 1e3 * weights[key], "ms") for what, key in [
-            ("written out", "dump"), ("taken up by a worker", "take"),
-            ("merged, for each child", "merge"), ("as a checkpoint on the disk", "checkpoint")]),
+        row("a trial appended to the store", ms["append"], "ms",
+            beside("sqlite3 alone, as safe", ms["plain"], ms["append"], "ms")),
+        row("a step of the searcher, 25 of micro, level 5", step, "s",
+            beside("25 drawn uniformly", uniform, step, "s")),
+        row("a task to a Ray worker here and back", ms["clock"], "ms",
+            beside("concurrent.futures, two processes", ms["pool"], ms["clock"], "ms")),
+        row("  of it the owner's processor", ms["task"], "ms", ABOVE),
+        *weight_rows(weights),
     ]  # fmt: skip
     courses: dict[str, list[Course]] = {}
     for name, (size, owner) in owners(append, step, task, weights).items():
         courses[name] = [
             simulate(n, size(n), owner, given.seconds, max(500, 12 * n)) for n in WORKERS
         ]
-        last = courses[name][WORKERS.index(1000)]
-        against = f"trials of {given.seconds:g} s, simulated"
-        rows += [
-            row(f"{name}: 1,000 workers do the work of", last.speedup, "workers", against),
-            row("  the owner is busy", 100 * last.busy, "%"),
-            row("  results that wait for it", last.queue, ""),
-            row("  trials recorded", last.rate, "a second"),
-            row("  half of the workers are idle from (0: never)", bend(courses[name]), "workers"),
-        ]
+        rows += course_rows(name, courses[name], given.seconds)
     if given.svg:
         given.svg.write_text(chart(courses), encoding="utf-8")
     finish(rows, given.output)
+
+
+def weight_rows(found: dict[str, float]) -> list[Row]:
+    """What the shared weights cost, beside torch's own ways."""
+    ways = [("written out", "dump", "torch.save"), ("taken up by a worker", "take", "torch.load"),
+            ("merged, for each child", "merge", "read and thrown away"),
+            ("as a checkpoint on the disk", "checkpoint", "written, not waited for"),
+            ]  # fmt: skip
+    megabytes = found["bytes"] / 1e6
+    return [
+        row("shared weights of micro after 60 architectures", megabytes, "MB",
+            beside("60 networks of their own", found["each"] / 1e6, megabytes, "MB")),
+        row("  of one architecture", found["part"] / 1e6, "MB",
+            beside("the row above", megabytes, found["part"] / 1e6, "MB")),
+        *(row(f"  {what}", 1e3 * found[key], "ms",
+              beside(plain, 1e3 * found[f"{key}, plain"], 1e3 * found[key], "ms"))
+          for what, key, plain in ways),
+    ]  # fmt: skip
+
+
+def course_rows(name: str, found: list[Course], seconds: float) -> list[Row]:
+    """What a thousand workers come to, and where half of them are idle."""
+    last = found[WORKERS.index(1000)]
+    return [
+        row(f"{name}: 1,000 workers do the work of", last.speedup, "workers",
+            f"1,000 that never wait; trials of {seconds:g} s, simulated"),
+        row("  the owner is busy", 100 * last.busy, "%", ABOVE),
+        row("  results that wait for it", last.queue, "", ABOVE),
+        row("  trials recorded", last.rate, "a second",
+            beside("1,000 that never wait", 1000 / seconds, last.rate, "a second")),
+        row("  half of the workers are idle from (0: never)", bend(found), "workers",
+            f"up to {WORKERS[-1]:,}, simulated"),
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":

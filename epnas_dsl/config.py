@@ -169,6 +169,7 @@ class TrainingSettings(Struct, frozen=True, forbid_unknown_fields=True):
         cuda_graphs: record a step once and replay it; `auto` and `yes` do so on a GPU, and where
             that fails the steps are launched one by one and the log says why (on a processor with
             `yes` only).
+        joined: carry convolutions of one value out as one, where a single process trains.
         compile: run the steps of a final training (`epnas train`, the end of a search) through
             `torch.compile`; the short trainings of a search never are.
     """
@@ -190,6 +191,7 @@ class TrainingSettings(Struct, frozen=True, forbid_unknown_fields=True):
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     cuda_graphs: Literal["auto", "yes", "no"] = "auto"
+    joined: bool = False
     compile: bool = False
 
 

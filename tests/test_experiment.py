@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import signal
 
 import pytest
@@ -7,7 +8,7 @@ from epnas_dsl import experiment
 from epnas_dsl.config import Config, override, preset
 from epnas_dsl.errors import ConfigError, DataError, RunError
 from epnas_dsl.experiment.assembly import make_evaluator
-from epnas_dsl.lang import load_space
+from epnas_dsl.lang import load_architecture, load_space
 from epnas_dsl.nn import evaluators
 from epnas_dsl.runs import store
 from epnas_dsl.runs.runner import Silence, Stopped
@@ -261,3 +262,16 @@ def test_a_run_of_a_version_without_random_arms_goes_on_without(tmp_path, fifty,
     trials = experiment.resume(tmp_path / "run").trials
     assert len(trials) == experiment.status(tmp_path / "run").planned == 50
     assert not any(t.notes.get("random") for t in trials)
+
+
+def test_a_training_with_joined_convolutions_is_used_as_any_other(tmp_path):
+    cell = "h1 = conv_3x3(prev1) + conv_3x3(prev1); h2 = conv_3x3(prev1) + max_pool_3x3(prev2)"
+    architecture = load_architecture(f"micro(blocks=2, channels=4, repeats=1): {cell}")
+    found = []
+    for joined in ("false", "true"):
+        config = override(Config(), [*TINY, f"training.joined={joined}"])
+        trained = experiment.train(architecture, config, tmp_path / joined)
+        assert experiment.evaluate(tmp_path / joined, config) == pytest.approx(trained.accuracy)
+        found.append(json.loads((tmp_path / joined / "training.json").read_text()))
+    plain, other = (run["epochs"][-1]["training_loss"] for run in found)
+    assert other == pytest.approx(plain, rel=1e-4)

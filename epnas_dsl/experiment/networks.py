@@ -63,29 +63,27 @@ def train(
         DataError: the images are missing or damaged, or `out` holds another training (E631).
         ConfigError: settings that do not fit the images or this machine.
     """
+    from epnas_dsl.nn import training
     from epnas_dsl.nn.data import load_data
-    from epnas_dsl.nn.evaluators import layers_for, place
+    from epnas_dsl.nn.evaluators import layers_for, passes, place
     from epnas_dsl.nn.network import build_network, count_parameters
     from epnas_dsl.nn.peers import gathered
     from epnas_dsl.nn.trained import save_trained
-    from epnas_dsl.nn.training import evaluate as score
-    from epnas_dsl.nn.training import prepare_device
-    from epnas_dsl.nn.training import train as fit
 
     if (out / "run.db").exists():
         raise RunError(f"`{out}` holds a search", code="E701", hint="choose another `--out`")
     make_folder(out)
     settings = config.training
-    device, seed = prepare_device(settings), config.search.seed
+    device, seed = training.prepare_device(settings), config.search.seed
     data = load_data(config.data, device)
     layers = layers_for(architecture, data, settings)
-    network = place(build_network(layers, seed), data, settings)
     with gathered(device) as peers:
-        history = fit(
+        network = place(build_network(layers, seed, passes(settings, peers.count)), data, settings)
+        history = training.train(
             network, data, settings, seed,
             checkpoint=out / CHECKPOINT, on_epoch=on_epoch, compiled=settings.compile, peers=peers,
         )  # fmt: skip
-        test = score(network, data.test, data.preprocessing, settings, peers).accuracy
+        test = training.evaluate(network, data.test, data.preprocessing, settings, peers).accuracy
     curve = tuple(epoch.validation.accuracy for epoch in history)
     accuracy = {"validation": curve[-1], "test": test}
     if not peers.rank:
@@ -220,12 +218,11 @@ def evaluate(path: str | Path, config: Config) -> dict[str, float]:
     Raises:
         DataError: the weights or the images are missing or damaged, or do not fit (E623).
     """
+    from epnas_dsl.nn import training
     from epnas_dsl.nn.data import load_data
-    from epnas_dsl.nn.training import evaluate as score
-    from epnas_dsl.nn.training import prepare_device
 
     model = load_model(path)
-    device = prepare_device(config.training)
+    device = training.prepare_device(config.training)
     data = load_data(config.data, device)
     if data.shape[0] != len(model.preprocessing.mean) or len(data.classes) != len(model.classes):
         raise DataError(
@@ -236,7 +233,7 @@ def evaluate(path: str | Path, config: Config) -> dict[str, float]:
     network = model.network.to(device)
     parts = {"validation": data.validation, "test": data.test}
     return {
-        name: score(network, part, model.preprocessing, config.training).accuracy
+        name: training.evaluate(network, part, model.preprocessing, config.training).accuracy
         for name, part in parts.items()
     }
 

@@ -20,8 +20,8 @@ class Part:
     """Images and labels of one part.
 
     Attributes:
-        images: uint8 [n, channels, height, width], in `channels_last` order in memory.
-        labels: int64 [n], numbers of classes.
+        images: uint8 [n, channels, height, width], `channels_last`, on the device or the host.
+        labels: int64 [n], numbers of classes, on the device.
     """
 
     images: Tensor
@@ -122,11 +122,11 @@ Pick = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Feed:
-    """Makes batches of a part, where its images lie.
+    """Makes batches of a part on the device of its labels.
 
     Attributes:
         part: n images with their labels.
-        mean, std: as by `Preprocessing.tensors`, on the device of the images.
+        mean, std: as by `Preprocessing.tensors`, on the device.
         augmentation: what is done with the numbers drawn for a batch.
         channels_last: the order in memory of what comes out.
     """
@@ -146,7 +146,7 @@ class Feed:
         channels_last: bool = True,
     ) -> Feed:
         """A feed on the device of the part; unaltered images without an augmentation."""
-        mean, std = (send(v, part.images.device) for v in preprocessing.tensors())
+        mean, std = (send(v, part.labels.device) for v in preprocessing.tensors())
         return cls(part, mean, std, augmentation or Augmentation(), channels_last)
 
     def picks(self, size: int, generator: torch.Generator | None = None) -> list[Pick]:
@@ -162,20 +162,20 @@ class Feed:
         if generator:
             order = torch.randperm(count, generator=generator)
             draws = self.augmentation.draw(count, (images.shape[2], images.shape[3]), generator)
-        pieces = ceil(count / size)
-        parts = (send(v, images.device).tensor_split(pieces) for v in (order, draws))
-        return list(zip(*parts, strict=True))
+        sent = send(order, images.device), send(draws, self.part.labels.device)
+        return list(zip(*(v.tensor_split(ceil(count / size)) for v in sent), strict=True))
 
     def make(self, chosen: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
         """The batch of a pick: float32 [k, channels, height, width] and int64 [k]."""
         memory = torch.channels_last if self.channels_last else torch.contiguous_format
-        shifted = self.augmentation.shift(self.part.images[chosen], draws)
+        device = self.part.labels.device
+        shifted = self.augmentation.shift(send(self.part.images[chosen], device), draws)
         images = self.augmentation.blank(normalise(shifted, self.mean, self.std), draws)
-        return images.contiguous(memory_format=memory), self.part.labels[chosen]
+        return images.contiguous(memory_format=memory), self.part.labels[send(chosen, device)]
 
 
 def send(values: Tensor, device: torch.device) -> Tensor:
-    """Values from the CPU on a device, which nobody waits for: from pinned memory to a GPU."""
-    if device.type != "cuda":
+    """Values on a device, which nobody waits for: from the CPU by pinned memory to a GPU."""
+    if values.is_cuda or device.type != "cuda":
         return values.to(device)
     return values.pin_memory().to(device, non_blocking=True)

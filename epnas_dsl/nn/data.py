@@ -4,12 +4,13 @@
       train, validation, test    Part: uint8 images, labels
       classes, preprocessing     names; channel means and deviations of the training part
 
-Images stay uint8 on the device they are used on; `augmentation.Feed` makes floats of them, a
-batch at a time.
+Images stay uint8 on the device they are used on, or in main memory where it has no room for them;
+`augmentation.Feed` makes floats of them, a batch at a time.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -31,6 +32,7 @@ TORCHVISION = {
     "fashionmnist": ("FashionMNIST", "FashionMNIST/raw/ with the four *-ubyte files, unpacked"),
 }
 NAMES = ("digits", *TORCHVISION, "imagefolder:PATH")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,22 +68,28 @@ def load_data(settings: DataSettings, device: torch.device | str = "cpu") -> Ima
     """
     collection = _open(settings)
     classes, found = collection.classes, divide(collection, settings)
-    train, validation, test = (_load(pool, device) for pool in found)
-    same_shape([train.images, validation.images, test.images])
-    return ImageData(
-        settings.name,
-        classes,
-        train,
-        validation,
-        test,
-        Preprocessing.of(train.images),
-        _augmentation(settings, *train.images.shape[2:]),
+    read = [pool.read(torch.arange(len(pool.labels))) for pool in found]
+    same_shape(read)
+    place = _room(read, torch.device(device))
+    train, validation, test = (
+        Part(x.to(place, memory_format=torch.channels_last), pool.labels.to(device))
+        for x, pool in zip(read, found, strict=True)
     )
+    means = Preprocessing.of(train.images)
+    augmentation = _augmentation(settings, *train.images.shape[2:])
+    return ImageData(settings.name, classes, train, validation, test, means, augmentation)
 
 
-def _load(pool: Pool, device: torch.device | str) -> Part:
-    images = pool.read(torch.arange(len(pool.labels))).to(device)
-    return Part(images.contiguous(memory_format=torch.channels_last), pool.labels.to(device))
+def _room(images: list[Tensor], device: torch.device) -> torch.device:
+    """Where the images go: to the device, if half of its memory that is free is enough for them."""
+    size = sum(x.nbytes for x in images)
+    if device.type != "cuda" or 2 * size <= (free := torch.cuda.mem_get_info(device)[0]):
+        return device
+    _log.warning(
+        "the images stay in main memory, since %.1f GB are too many for the %.1f GB free on %s: "
+        "batches travel, and steps are not recorded", size / 1e9, free / 1e9, device,
+    )  # fmt: skip
+    return torch.device("cpu")
 
 
 def _augmentation(settings: DataSettings, height: int, width: int) -> Augmentation:

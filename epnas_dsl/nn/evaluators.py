@@ -29,6 +29,7 @@ from epnas_dsl.nn.training import TrainingFailed, train
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.graph import network_layers
 from epnas_dsl.space.operations import Layer
+from epnas_dsl.space.passes import EXACT, Pass, joined
 from epnas_dsl.space.shapes import costs
 
 WARM_UP, PASSES = 3, 15  # of a measurement of the latency
@@ -66,7 +67,8 @@ class StandaloneEvaluator:
         seed = _seed(self.seed, number)
 
         def fresh() -> nn.Module:
-            return place(build_network(layers, seed), self.data, self.settings)
+            network = build_network(layers, seed, passes(self.settings))
+            return place(network, self.data, self.settings)
 
         return self.measured(layers, fresh, seed)
 
@@ -78,7 +80,7 @@ class StandaloneEvaluator:
         return _measure_somehow(layers, make, self.data, self.settings, seed) | timed
 
     def _timed(self, layers: tuple[Layer, ...]) -> dict[str, float]:
-        device, memory = self.data.train.images.device, memory_format(self.settings)
+        device, memory = self.data.train.labels.device, memory_format(self.settings)
         found = latency(layers, self.data.shape, self.how.latency, device, memory)
         if 0 < self.how.latency_limit < found:
             raise TrainingFailed(
@@ -104,7 +106,7 @@ class SupernetEvaluator(StandaloneEvaluator):
     @cached_property
     def supernet(self) -> Supernet:
         """The shared weights, where the images are."""
-        device = self.data.train.images.device
+        device = self.data.train.labels.device
         return Supernet(self.seed, memory_format=memory_format(self.settings), device=device)
 
     def evaluate(self, architecture: Architecture, number: int) -> dict[str, float]:
@@ -117,7 +119,7 @@ class SupernetEvaluator(StandaloneEvaluator):
         def restored() -> nn.Module:
             for parameter, value in zip(shared, before, strict=True):
                 parameter.copy_(value)
-            return self.supernet.network(layers)
+            return self.supernet.network(layers, passes(self.settings))
 
         try:
             metrics = self.measured(layers, restored, _seed(self.seed, number))
@@ -301,9 +303,14 @@ def memory_format(settings: TrainingSettings) -> torch.memory_format:
     return torch.channels_last if settings.channels_last else torch.contiguous_format
 
 
+def passes(settings: TrainingSettings, processes: int = 1) -> tuple[Pass, ...]:
+    """What the layers go through; the batch norms of several processes are not for joining."""
+    return (*EXACT, joined) if settings.joined and processes == 1 else EXACT
+
+
 def place(network: nn.Module, data: ImageData, settings: TrainingSettings) -> nn.Module:
     """The network where the data are, in the memory format of the settings."""
-    network.to(data.train.images.device)
+    network.to(data.train.labels.device)
     return network.to(memory_format=memory_format(settings))
 
 

@@ -74,8 +74,7 @@ def to_python(original: Original) -> dict[str, bytes]:
         exec(compile(file.text, "<exported>", "exec"), namespace)
         module: nn.Module = namespace["Model"]()
         module.load_state_dict(state)
-        pairs = [(_run(m.train(t), images) for m in (module, network)) for t in (False, True)]
-        outputs = [(found, expected) for found, expected in pairs]
+        outputs = [[_run(m.train(t), images) for m in (module, network)] for t in (False, True)]
     except Exception as error:  # whatever a file that is wrong can raise
         raise _differs(".py") from error
     for found, expected in outputs:

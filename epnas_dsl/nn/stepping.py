@@ -90,7 +90,7 @@ class CudaRecorder:
         self._device = device
         self._stream = torch.cuda.Stream(device)
         self._pool = torch.cuda.graph_pool_handle()
-        self._idle = self.record(lambda: torch.zeros((), device=device).zero_())
+        self._idle = self._capture(lambda: torch.zeros((), device=device).zero_())
 
     def warm_up(self, function: Callable[[], None]) -> None:
         """On the stream of the recording, as PyTorch's notes on CUDA graphs ask for."""
@@ -104,20 +104,21 @@ class CudaRecorder:
 
     def record(self, function: Callable[[], object]) -> Callable[[], None]:
         """The replay of a CUDA graph; the graph lives as long as that."""
-        graph, stream = torch.cuda.CUDAGraph(), self._stream
         try:
-            with torch.cuda.stream(stream), torch.cuda.graph(graph, self._pool, stream):
-                function()
+            return self._capture(function)
         except RuntimeError:
-            # A recording that breaks off does not leave its stream by itself. In some versions of
-            # torch its pool takes no other, and the random generator stays in the middle of it.
+            # In some versions of torch its pool takes no other, and the random generator stays in
+            # the middle of it until a recording ends well, as the idle one of the next recorder
+            # does. It has to remain the same generator: graphs from before draw from it.
             cuda_recorder.cache_clear()
-            index = (
-                torch.cuda.current_device() if self._device.index is None else self._device.index
-            )
-            generator = torch.cuda.default_generators[index]
-            generator.graphsafe_set_state(generator.clone_state())
+            cuda_recorder(self._device)
             raise
+
+    def _capture(self, function: Callable[[], object]) -> Callable[[], None]:
+        graph, stream = torch.cuda.CUDAGraph(), self._stream
+        # One that breaks off does not leave its stream by itself.
+        with torch.cuda.stream(stream), torch.cuda.graph(graph, self._pool, stream):
+            function()
         return graph.replay
 
 

@@ -222,9 +222,9 @@ class Fit:
         )
         self.tally = Tally(self.device)
         self.recorded: Step | None = None
-        recorder = recorder_for(settings, self.device, peers.count)
-        if recorder or self.device.type == "cuda":
-            _hold_still(optimizer, self.device)
+        stays = data.train.images.device == self.device  # a replay knows nothing of other memory
+        recorder = recorder_for(settings, self.device, peers.count) if stays else None
+        _hold_still(optimizer, self.device)
         if recorder:
             momenta = [v for state in optimizer.state.values() for v in state.values()]
             changed = [*module.parameters(), *module.buffers(), *momenta, *self.tally.tensors]
@@ -258,7 +258,8 @@ class Fit:
         picks = self.feed.picks(self.settings.batch, generator)
         for done, (chosen, draws) in enumerate(picks):
             elapsed = number - 1 + done / len(picks)
-            _set_rate(self.optimizer, learning_rate(self.settings, self.epochs, elapsed))
+            for group in self.optimizer.param_groups:
+                group["lr"].fill_(learning_rate(self.settings, self.epochs, elapsed))
             step(chosen, draws)
         if self.settings.calibration:
             recalibrate(self.module, self.data, self.settings, generator, self.peers)
@@ -298,14 +299,6 @@ def _hold_still(optimizer: torch.optim.SGD, device: torch.device) -> None:
             state = optimizer.state[parameter]
             if state.get("momentum_buffer") is None:
                 state["momentum_buffer"] = torch.zeros_like(parameter)
-
-
-def _set_rate(optimizer: torch.optim.SGD, rate: float) -> None:
-    for group in optimizer.param_groups:
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
 
 
 def _autocast(settings: TrainingSettings, device: torch.device) -> AbstractContextManager[object]:
@@ -420,11 +413,7 @@ class Tally:
     def __init__(self, device: torch.device) -> None:
         self.loss = torch.zeros((), device=device)
         self.hits = torch.zeros((), dtype=torch.int64, device=device)
-
-    @property
-    def tensors(self) -> tuple[Tensor, Tensor]:
-        """What it counts in."""
-        return self.loss, self.hits
+        self.tensors = self.loss, self.hits
 
     def clear(self) -> None:
         """Begin anew, in the same memory."""

@@ -46,8 +46,10 @@ class Lesson:
     fetch: Fetch
 
 
-class Apprentice:
+class Apprentice(Evaluator):
     """The evaluator of a worker: trains from a snapshot, and hands back what it trained.
+
+    The shared weights belong to the runner, so there is nothing to save.
 
     Attributes:
         trained: the weights of the last architecture, after its training.
@@ -57,19 +59,13 @@ class Apprentice:
         self._evaluator = factory()
         self.trained = b""
 
-    def evaluate(self, lesson: Lesson, number: int) -> dict[str, float]:
+    def evaluate(self, lesson: Lesson, number: int) -> dict[str, float]:  # type: ignore[override]
         """As the evaluator would in a run of its own that has come to this snapshot."""
         self.trained = b""
         self._evaluator.take(lesson.fetch())
         metrics = self._evaluator.evaluate(lesson.architecture, number)
         self.trained = self._evaluator.dump(lesson.architecture)
         return metrics
-
-    def save(self, path: Path) -> None:
-        """Nothing: the shared weights belong to the runner."""
-
-    def load(self, path: Path) -> None:
-        """Nothing: each lesson brings them."""
 
 
 class SnapshotExecutor(SerialExecutor[SharingEvaluator]):

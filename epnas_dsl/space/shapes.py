@@ -135,9 +135,7 @@ def _weights(kind: Kind, settings: Settings, channels: int) -> tuple[int, int]:
     return 0, 0
 
 
-READS_AGAIN = frozenset(
-    {"conv", "batch_norm", "linear", "max_pool", "avg_pool", "swish", "relu6", "multiply"}
-)
+READS_AGAIN = frozenset({"conv", "batch_norm", "linear", "max_pool", "avg_pool", "swish", "relu6"})
 NOTES = {"max_pool": 8, "dropout": 4}  # bytes for each number of the output
 WRITES = {"relu", "sigmoid"}  # whose gradient needs the output, not the input
 
@@ -172,6 +170,9 @@ def training_memory(layers: Iterable[Layer], image: tuple[int, int, int]) -> int
             continue
         if layer.kind in READS_AGAIN:
             kept.update(where[i] for i in layer.inputs)
+        if layer.kind == "multiply":  # each is needed for the gradient of the other
+            pairs = zip(layer.inputs, reversed(layer.inputs), strict=True)
+            kept.update(where[i] for i, other in pairs if other in learned)
         if layer.kind in WRITES:
             kept.add(layer.name)
         notes += NOTES.get(layer.kind, 0) * numbers[layer.name]

@@ -17,7 +17,7 @@ from epnas_dsl.config import DataSettings
 from epnas_dsl.errors import DataError, EpnasError
 from epnas_dsl.nn import splitting
 from epnas_dsl.nn.augmentation import Augmentation, Feed, Part, Preprocessing
-from epnas_dsl.nn.data import ImageData, load_data
+from epnas_dsl.nn.data import ImageData, _room, load_data
 from epnas_dsl.nn.splitting import stratified
 
 PLAIN = Preprocessing((0.0,), (1.0,))
@@ -247,6 +247,19 @@ def test_images_beyond_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(splitting, "MEMORY", 1000)
     with pytest.raises(DataError, match="E608: 32 images would take"):
         load(f"imagefolder:{folder(tmp_path / 'photos')}")
+
+
+def test_images_beyond_the_memory_of_a_gpu_stay_and_the_log_says_why(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    images, gpu = [torch.zeros(1000, dtype=torch.uint8)] * 3, torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (6000, 10**9))
+    assert _room(images, gpu) == gpu
+    assert _room(images, torch.device("cpu")) == torch.device("cpu")
+    assert not caplog.records
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (5999, 10**9))
+    assert _room(images, gpu) == torch.device("cpu")
+    assert "the images stay in main memory" in caplog.text
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import torch
 
 from epnas_dsl.config import DataSettings, EvaluationSettings, TrainingSettings
 from epnas_dsl.errors import ConfigError, DataError
-from epnas_dsl.lang.loading import load_space
+from epnas_dsl.lang.loading import load_architecture, load_space
 from epnas_dsl.nn import evaluators, places
 from epnas_dsl.nn.data import load_data
 from epnas_dsl.nn.evaluators import StandaloneEvaluator, SupernetEvaluator, layers_for
@@ -20,6 +20,7 @@ from epnas_dsl.nn.operations import DropPath
 from epnas_dsl.nn.supernet import Supernet
 from epnas_dsl.nn.training import TrainingFailed
 from epnas_dsl.space.expansion import sample
+from epnas_dsl.space.passes import EXACT
 
 DATA = load_data(DataSettings(limit=60))
 SETTINGS = TrainingSettings(epochs=1, batch=32, calibration=1)
@@ -152,6 +153,31 @@ def test_drop_path_only_where_it_is_set() -> None:
         settings = msgspec.structs.replace(SETTINGS, drop_path=p)
         network = build_network(layers_for(FIRST, DATA, settings))
         assert any(isinstance(m, DropPath) for m in network.modules()) == (p > 0)
+
+
+@pytest.mark.parametrize("kind", [SupernetEvaluator, StandaloneEvaluator])
+def test_convolutions_are_joined_where_that_is_set(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same network on the same weights, of which a training makes the same up to rounding."""
+    cell = "h1 = conv_3x3(prev1) + conv_3x3(prev1); h2 = conv_3x3(prev1) + max_pool_3x3(prev2)"
+    architecture = load_architecture(f"micro(blocks=2, channels=4, repeats=1): {cell}")
+    codes: list[str] = []
+    train = evaluators.train
+
+    def told(network: torch.nn.Module, *rest: object) -> object:
+        codes.append("".join(str(getattr(m, "code", "")) for m in network.modules()))
+        return train(network, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(evaluators, "train", told)
+    plain, joined = (
+        kind(DATA, msgspec.structs.replace(SETTINGS, joined=j), 3).evaluate(architecture, 0)
+        for j in (False, True)
+    )
+    assert ["joint_norm" in code for code in codes] == [False, True]
+    assert joined == pytest.approx(plain, rel=1e-4)
+    several = evaluators.passes(msgspec.structs.replace(SETTINGS, joined=True), 2)
+    assert several == EXACT  # their batch norms see the batches of all
 
 
 def test_spaces_that_do_not_fit_the_data() -> None:

@@ -218,10 +218,19 @@ def kept_bytes(network: nn.Module, count: int) -> int:
     return sum(parts.values())
 
 
-@pytest.mark.parametrize("space", [*SPACES, "pooled zeros"])
+BODIES = {  # no gradient comes to zeros, nor to images
+    "pooled zeros": "z = none(p); return max_pool_3x3(z) + avg_pool_3x3(relu(z)) + relu(p)",
+    "a product with zeros": "y = conv_3x3(p) + conv_3x3(p); return multiply(none(p), y) + relu(p)",
+    "a product of zeros": "z = none(p); return multiply(z, relu(z)) + relu(p)",
+    "a square": "y = conv_3x3(p) + conv_3x3(p); return multiply(y, y) + multiply(p, y)",
+    "a gate of zeros": "y = conv_3x3(p) + p; return multiply(y, global_avg_pool(none(p)))",
+}
+
+
+@pytest.mark.parametrize("space", [*SPACES, *BODIES])
 def test_the_memory_of_a_training_step_is_what_autograd_keeps(space: str) -> None:
-    if space == "pooled zeros":  # no gradient comes to them
-        layers = layers_of("z = none(p); return max_pool_3x3(z) + avg_pool_3x3(relu(z)) + relu(p)")
+    if space in BODIES:
+        layers = layers_of(BODIES[space])
     else:
         (layers,) = programs(space, 1)
     network = Supernet(memory_format=torch.channels_last).network(layers)

@@ -239,40 +239,123 @@ def test_who_records(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
-def test_a_recording_that_breaks_off_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    current: list[object] = ["default"]
+class Random:
+    """The random generator of a GPU; a recording that breaks off leaves its state in the middle."""
+
+    def __init__(self) -> None:
+        self.seed = self.offset = 0
+        self.recording: Graph | None = None
+
+    def draw(self, stream: object) -> tuple[int, int]:
+        if self.recording and stream == "default":
+            raise RuntimeError("Offset increment outside graph capture encountered unexpectedly.")
+        if self.recording:
+            self.recording.draws += 1
+            return -1, -1
+        self.offset += 1
+        return self.seed, self.offset
+
+
+class Graph:
+    """A recording; replayed, it draws from the state that there was when it was made."""
+
+    def __init__(self) -> None:
+        self.draws, self.replayed = 0, Random()
+
+    def replay(self) -> None:
+        DRAWN.extend(self.replayed.draw("default") for _ in range(self.draws))
+
+
+DRAWN: list[tuple[int, int]] = []
+
+
+class Cuda:
+    """`torch.cuda`, as far as a recorder knows it, with streams and a generator and no device."""
+
+    CUDAGraph, graph_pool_handle = Graph, object
+
+    def __init__(self) -> None:
+        self.current: list[object] = ["default"]
+        self.random = Random()
+
+    def Stream(self, _: object) -> Any:
+        return SimpleNamespace(wait_stream=lambda _: None)
+
+    current_stream = Stream
+
+    def get_rng_state(self, _: object) -> tuple[int, int]:
+        return self.random.seed, self.random.offset
+
+    def set_rng_state(self, state: tuple[int, int], _: object) -> None:
+        self.random.seed, self.random.offset = state
 
     @contextmanager
-    def stream(found: object) -> Iterator[None]:
-        before = [*current]
-        current.append(found)
+    def stream(self, found: object) -> Iterator[None]:
+        before = [*self.current]
+        self.current.append(found)
         try:
             yield
         finally:
-            current[:] = before
+            self.current[:] = before
 
     @contextmanager
-    def graph(_: object, pool: object, found: object) -> Iterator[None]:
-        current.append(found)
+    def graph(self, graph: Graph, pool: object, found: object) -> Iterator[None]:
+        self.current.append(found)
+        self.random.recording, graph.replayed = graph, self.random
         yield  # where something is raised, ending the capture raises, too, and the stream stays
-        current.pop()
+        self.current.pop()
+        self.random.recording = None
 
-    random = SimpleNamespace(clone_state=lambda: "clone", graphsafe_set_state=lambda _: None)
-    cuda = SimpleNamespace(
-        Stream=lambda _: object(), graph_pool_handle=object, stream=stream, graph=graph,
-        CUDAGraph=lambda: SimpleNamespace(replay=lambda: None), current_device=lambda: 0,
-        default_generators=[random],
-    )  # fmt: skip
-    monkeypatch.setattr(torch, "cuda", cuda)
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cuda]:
+    found = Cuda()
+    monkeypatch.setattr(torch, "cuda", found)
+    monkeypatch.setattr(torch, "get_device_module", lambda _: found)  # which remembers
+    stepping.cuda_recorder.cache_clear()
+    DRAWN.clear()
+    yield found
+    stepping.cuda_recorder.cache_clear()
+
+
+def test_a_recording_that_breaks_off_costs_no_other(cuda: Cuda) -> None:
     make, device = stepping.cuda_recorder, torch.device("cpu")
-    make.cache_clear()
     recorder = make(device)
     assert recorder is make(device)
     with pytest.raises(RuntimeError, match="float"):
         recorder.record(lambda: (_ for _ in ()).throw(RuntimeError("float")))
-    assert current == ["default"]
+    assert cuda.current == ["default"]
     assert make(device)._pool is not recorder._pool
-    make.cache_clear()
+
+
+@pytest.mark.parametrize("sizes", [(2, 3), (3, 2)])
+def test_after_a_recording_that_breaks_off_steps_draw_as_they_would_one_by_one(
+    cuda: Cuda, sizes: tuple[int, int]
+) -> None:
+    """The recorded steps of another size and those that could not be recorded, from one stream."""
+
+    def step(first: Tensor, second: Tensor) -> None:
+        number = cuda.random.draw(cuda.current[-1])
+        if cuda.random.recording and len(first) == 3:
+            raise RuntimeError("this size cannot be recorded")
+        if not cuda.random.recording:
+            DRAWN.append(number)
+
+    def epochs(do: stepping.Step) -> list[tuple[int, int]]:
+        DRAWN.clear()
+        for seed in (1, 2):
+            cuda.random.seed, cuda.random.offset = seed, 0
+            for size in 2 * sizes:
+                do(torch.zeros(size), torch.zeros(size))
+        return [*DRAWN]
+
+    one_by_one = epochs(step)
+    recorder = stepping.cuda_recorder(torch.device("cpu"))
+    steps = stepping.GraphStep(step, recorder, [])
+    for size in sizes:  # warm-ups draw in earnest, and are put back
+        steps(torch.zeros(size), torch.zeros(size))
+    assert epochs(steps) == one_by_one
+    assert len(one_by_one) == 8
 
 
 # --- nothing waits for the device ----------------------------------------------------------------
@@ -300,14 +383,24 @@ def test_its_end_does_read() -> None:
         one_epoch(Net(), DATA, SETTINGS)
 
 
-def test_everything_lies_on_the_gpu(unread: None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", ["cuda", "cpu"])
+def test_everything_lies_on_the_gpu_or_travels_there(
+    unread: None, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
     """Pretended tensors know devices and shapes: two devices in one operation are an error.
 
     The backward pass and the fused optimizer cannot be pretended where there is no driver.
     """
     layers = to_layers(to_network(load_architecture(ARCHITECTURES[0])))
     device = torch.device("cuda")
-    monkeypatch.setattr(augmentation, "send", lambda values, device: values.to(device))
+    sent: list[torch.dtype] = []
+
+    def send(values: Tensor, device: torch.device) -> Tensor:
+        if values.device.type == "cpu" and device.type == "cuda":
+            sent.append(values.dtype)
+        return values.to(device)
+
+    monkeypatch.setattr(augmentation, "send", send)
     monkeypatch.setattr(torch.optim.SGD, "step", lambda _: None)
     with FakeTensorMode(allow_non_fake_inputs=True):
         network = Supernet(device=device).network(layers)
@@ -319,16 +412,20 @@ def test_everything_lies_on_the_gpu(unread: None, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(Tensor, "backward", backward)
 
         def part(n: int) -> Part:
-            images = torch.zeros(n, 3, 32, 32, dtype=torch.uint8, device=device)
+            images = torch.zeros(n, 3, 32, 32, dtype=torch.uint8, device=place)
             return Part(images, torch.zeros(n, dtype=torch.int64, device=device))
 
         plain = Preprocessing((0.5,) * 3, (0.2,) * 3)
         data = ImageData(
             "x", tuple("0123456789"), part(50), part(20), part(20), plain, Augmentation(4, True, 8)
         )
-        s = settings(precision="float32", cuda_graphs="no", drop_path=0.0)
+        s = settings(precision="float32", drop_path=0.0)
+        asked: list[object] = []
+        monkeypatch.setattr(training, "recorder_for", lambda *_: asked.append(_))
         one_epoch(network, data, s)
         assert {p.device.type for p in network.parameters()} == {"cuda"}
+        assert len(asked) == (place == "cuda")  # what travels is not recorded
+        assert sent.count(torch.uint8) == (10 if place == "cpu" else 0)  # batches
 
 
 # --- half of the precision -----------------------------------------------------------------------
