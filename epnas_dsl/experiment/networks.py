@@ -124,13 +124,11 @@ def _finish(out: Path, texts: Mapping[str, str]) -> None:
 
 def epoch_facts(epoch: Epoch) -> dict[str, float]:
     """An epoch as plain data."""
-    return {
-        "epoch": epoch.number,
-        "learning_rate": epoch.learning_rate,
-        "training_loss": epoch.training.loss,
-        "training_accuracy": epoch.training.accuracy,
-        "validation_loss": epoch.validation.loss,
-        "validation_accuracy": epoch.validation.accuracy,
+    scores = {"training": epoch.training, "validation": epoch.validation}
+    return {"epoch": epoch.number, "learning_rate": epoch.learning_rate} | {
+        f"{part}_{what}": getattr(score, what)
+        for part, score in scores.items()
+        for what in ("loss", "accuracy")
     }
 
 

@@ -22,7 +22,7 @@ from epnas_dsl.experiment.assembly import (
     settle,
 )
 from epnas_dsl.experiment.networks import FINAL, train
-from epnas_dsl.experiment.records import best_run, commands, final_training, report, space_of
+from epnas_dsl.experiment.records import best_run, final_training, report, space_of
 from epnas_dsl.files import refusals
 from epnas_dsl.lang.loading import load_space, read_architecture
 from epnas_dsl.runs import runner
@@ -46,14 +46,12 @@ class Found:
         trials: all of them, by number.
         best: the trial of the highest validation accuracy.
         test: test accuracy after the final training, in [0, 1]; None without such a training.
-        commands: what can be done next: a few words, and the command to type.
     """
 
     path: Path
     trials: list[Trial]
     best: Trial
     test: float | None
-    commands: list[tuple[str, str]]
 
 
 def run(
@@ -150,7 +148,7 @@ def _found(folder: Path) -> Found:
         winner = best(trials)
         assert winner is not None
         test = final_training(store, winner.architecture).get("accuracy", {}).get("test")
-        return Found(folder, trials, winner, test, commands(folder, store.config))
+        return Found(folder, trials, winner, test)
 
 
 def _train_finally(

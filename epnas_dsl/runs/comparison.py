@@ -57,7 +57,8 @@ def picture(searchers: Mapping[str, Quartiles], title: str, runs: int) -> str:
     )
     for name, (lower, _, upper) in searchers.items():
         there, back = plane.steps(lower), plane.steps(upper)[::-1]
-        drawn += [_stroke(f"{inks[name]}00", 0), _fill(f"{inks[name]}30"), _path("P", there + back)]
+        fill = f"C {_sized(f'{inks[name]}30')}"
+        drawn += [_stroke(f"{inks[name]}00", 0), fill, _path("P", there + back)]
     for name, (_, median, _) in searchers.items():
         drawn += [_stroke(inks[name], 2), _path("L", plane.steps(median))]
     drawn += plane.labels({name: q[1, -1] for name, q in searchers.items()}, inks)
@@ -126,10 +127,6 @@ def _plain(text: str) -> str:
 
 def _sized(text: str) -> str:
     return f"{len(text.encode())} -{text}"
-
-
-def _fill(colour: str) -> str:
-    return f"C {_sized(colour)}"
 
 
 def _stroke(colour: str, width: int) -> str:
