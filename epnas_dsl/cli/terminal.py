@@ -48,9 +48,7 @@ def document(**values: object) -> None:
 
 
 def table(
-    rows: Iterable[Sequence[object]],
-    right: Sequence[int] = (),
-    put: Callable[[str], None] = say,
+    rows: Iterable[Sequence[object]], right: Sequence[int] = (), put: Callable[[str], None] = say
 ) -> None:
     """Put rows on standard output in aligned columns; those in `right` are flush right."""
     texts = [[printable(str(cell)) for cell in row] for row in rows]

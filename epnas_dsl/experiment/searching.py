@@ -89,10 +89,7 @@ def run(
 
 
 def resume(
-    folder: Path,
-    watcher: Watcher | None = None,
-    minutes: float = math.inf,
-    ray: str | None = None,
+    folder: Path, watcher: Watcher | None = None, minutes: float = math.inf, ray: str | None = None
 ) -> Found:
     """Go on with a run; the result is that of one never stopped. As `run`.
 

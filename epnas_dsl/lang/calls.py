@@ -82,9 +82,7 @@ class Calls(Expressions):
             self.unknown(node.name, env, span)
         if callee.kind != "operation":
             fail(
-                "E229",
-                f"`{node.name}` stands for {KINDS[callee.kind]}, not for an operation",
-                span,
+                "E229", f"`{node.name}` stands for {KINDS[callee.kind]}, not for an operation", span
             )
         return self.apply(callee, node, env)
 

@@ -38,12 +38,7 @@ ARCHITECTURE_BYTES = 2**16
 TOKENS = 100_000
 WHOLE = 160, 600  # brackets and depth of an architecture's text: any is read that is written
 ERRORS = 100  # that are reported of one text
-_WORDS = {
-    "NAME": "a name",
-    "INT": "a number",
-    "FLOAT": "a number",
-    "COMPARISON": "a comparison",
-}
+_WORDS = {"NAME": "a name", "INT": "a number", "FLOAT": "a number", "COMPARISON": "a comparison"}
 _GATHERED = {"alternatives", "list", "share"}  # rules of which all parts make one field
 
 

@@ -101,9 +101,7 @@ def to_pt2(original: Original) -> dict[str, bytes]:
     content, network = io.BytesIO(), _folded(original, ".pt2")
     with torch.no_grad(), _exporter():
         program = torch.export.export(
-            network,
-            (original.images(3),),
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            network, (original.images(3),), dynamic_shapes=({0: torch.export.Dim("batch")},)
         )
         torch.export.save(program, content, extra_files={"epnas.json": json.dumps(original.facts)})
         loaded = torch.export.load(io.BytesIO(content.getvalue())).module()

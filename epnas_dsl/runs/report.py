@@ -32,11 +32,7 @@ _PAGES = jinja2.Environment(
     lstrip_blocks=True,
     finalize=lambda value: printable(value) if type(value) is str else value,
 )
-_PAGES.filters |= {
-    "accuracy": "{:.2%}".format,
-    "count": "{:,}".format,
-    "short": charts.short,
-}
+_PAGES.filters |= {"accuracy": "{:.2%}".format, "count": "{:,}".format, "short": charts.short}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +183,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return mean_rank[where]
 
 
-COSTS = {
-    "params": "parameters",
-    "macs": "MACs for an image",
-    "latency": "milliseconds for a batch",
-}
+COSTS = {"params": "parameters", "macs": "MACs for an image", "latency": "milliseconds for a batch"}
 
 
 def _fronts(trials: Sequence[Trial]) -> list[tuple[str, str, list[Trial]]]:

@@ -92,11 +92,7 @@ class Store:
     """
 
     def __init__(
-        self,
-        path: str | Path,
-        *,
-        writing: bool = False,
-        held: contextlib.ExitStack | None = None,
+        self, path: str | Path, *, writing: bool = False, held: contextlib.ExitStack | None = None
     ) -> None:
         self.path = Path(path)
         file = self.path / "run.db"

@@ -22,9 +22,7 @@ def count_changes(architecture: Architecture) -> int:
 
 
 def neighbours(
-    architecture: Architecture,
-    generator: np.random.Generator | None = None,
-    texts: bool = False,
+    architecture: Architecture, generator: np.random.Generator | None = None, texts: bool = False
 ) -> Iterator[Architecture]:
     """The architectures one decision away, of the same level, that meet the requirements.
 
