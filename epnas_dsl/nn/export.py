@@ -1,11 +1,12 @@
 """Turn the graph of a network into one Python file that needs nothing but torch.
 
-The classes are those of `nn/classes.py`, laid out as `ruff format` would leave them. The steps run
-in the order of the compiled network's, so with its weights the outputs come out to the bit.
+The classes are those of `nn/classes.py`, laid out by Black. The steps run in the order of the
+compiled network's, so with its weights the outputs come out to the bit.
 """
 
 from __future__ import annotations
 
+import ast
 import inspect
 import keyword
 import re
@@ -18,7 +19,6 @@ from typing import Any
 from epnas_dsl.errors import printable
 from epnas_dsl.nn.arguments import is_width
 from epnas_dsl.nn.classes import find_classes, source, weight_paths
-from epnas_dsl.nn.layout import WIDTH, has_sum, lay_out
 from epnas_dsl.nn.network import Step, identifiers, write_forward
 from epnas_dsl.nn.operations import PYTHON, RESERVED, PointwiseConv2d, gate, weight_count, write
 from epnas_dsl.nn.units import Class, Group, Item, Slot
@@ -27,7 +27,7 @@ from epnas_dsl.space.graph import to_network
 from epnas_dsl.space.nodes import Image, nodes
 from epnas_dsl.space.operations import Kind
 
-LINE = 72  # longest nested expression
+WIDTH, LINE = 100, 72  # of the file, and the longest nested expression
 VALUES = {"add": "out", "concat": "joined"}  # what values without a name are called
 SHORT = {"raw_conv": "conv"}  # operations of one layer are called as it is
 
@@ -76,7 +76,7 @@ def export_python(
     network = to_network(architecture, image)
     classes, top = find_classes(network, architecture.space.name)
     writer = _Writer(classes)
-    text = "\n\n\n".join("\n".join(writer.lines(c)) for c in classes)
+    text = "\n".join(line for c in classes for line in writer.lines(c))
     count = sum(weight_count(x) for n in nodes(network) for x in n.layers)
     channels, height, width = image
     about = f"Made for images of {channels}x{height}x{width}; {count:,} parameters."
@@ -161,11 +161,11 @@ class _Writer:
             f"class {definition.name}(nn.Module):",
             *_docstring(definition.about, "    "),
             "",
-            *lay_out(f"def __init__({', '.join(['self', *typed])}) -> None:", "    "),
+            f"    def __init__({', '.join(['self', *typed])}) -> None:",
             "        super().__init__()",
-            *(x for text in init for x in lay_out(text, " " * 8)),
+            *(f"        {line}" for line in init),
             "",
-            *lay_out(f"def forward(self, {given}) -> Tensor:", "    "),
+            f"    def forward(self, {given}) -> Tensor:",
             *self._forward(definition, steps, names, values),
         ]
 
@@ -180,11 +180,7 @@ class _Writer:
             last = {("item", len(definition.slots) - 1)}
             return [f"        return {names[values[source(definition, last)]]}"]  # type: ignore[arg-type]
         body = write_forward(steps, names, len(definition.inputs), LINE)[1:]
-        found = []
-        for line in body:
-            indent = line[: len(line) - len(line.lstrip())]
-            found += lay_out(line.lstrip(), f"    {indent}")
-        return found
+        return [f"    {line}" for line in body]
 
     def _values(self, definition: Class) -> tuple[dict[str, str], dict[object, str]]:
         """An identifier for each value, and the value of each place; dead names are used again."""
@@ -299,11 +295,9 @@ def _type(name: str, column: Sequence[float | None]) -> str:
 def _expression(kind: Kind, value: str, reads: Sequence[str], settings: Mapping[str, str]) -> Step:
     def text(inputs: Sequence[str]) -> str:
         if re.search(r"\{(sum|0\}[.[])", PYTHON[kind]):
-            inputs = [f"({x})" if has_sum(x) else x for x in inputs]
-        found = write(kind, inputs, settings)
-        if "self." not in "".join(settings.values()):
-            return found
-        return re.sub(r"(?<=\w):(?=[\w])", " : ", found).replace("::self", ":: self")
+            sums = [isinstance(ast.parse(x, mode="eval").body, ast.BinOp) for x in inputs]
+            inputs = [f"({x})" if is_sum else x for x, is_sum in zip(inputs, sums, strict=True)]
+        return write(kind, inputs, settings)
 
     return Step(value, tuple(reads), text)
 
@@ -330,30 +324,21 @@ def _loop(
 
 
 def _file(body: str, about: str, trained: Mapping[str, Any] | None) -> str:
+    import black
+
     for own in (gate, PointwiseConv2d):
         if f"{own.__name__}(" in body:
-            body = inspect.getsource(own).rstrip() + "\n\n\n" + body
+            body = inspect.getsource(own) + body
     body = f"{body}\n{LOADING}" if trained else body
-    imports = ["import torch"] if "torch." in body else []
-    imports += ["import torch.nn.functional as F"] if re.search(r"\bF\.", body) else []
-    imports += ["from torch import Tensor, nn"]
-    lines = [*_docstring(about, ""), "", *imports]
+    lines = [*_docstring(about, ""), "from pathlib import Path\n" if trained else ""]
+    lines += ["import torch"] if "torch." in body else []
+    lines += ["import torch.nn.functional as F"] if re.search(r"\bF\.", body) else []
+    lines += ["from torch import Tensor, nn\n"]
     if trained:
-        lines.insert(-len(imports), "from pathlib import Path\n")
-        classes = ", ".join(map(_quoted, trained["classes"]))
-        for name, values in (
-            ("MEAN", ", ".join(map(repr, trained["mean"]))),
-            ("STD", ", ".join(map(repr, trained["std"]))),
-            ("CLASSES", classes),
-        ):
-            comma = "" if ", " in values else ","
-            lines += ["", *lay_out(f"{name} = ({values}{comma})", "")][name != "MEAN" :]
-    return "\n".join([*lines, "", "", body.rstrip(), ""])
-
-
-def _quoted(text: str) -> str:
-    plain = repr(text)
-    return f'"{plain[1:-1]}"' if plain[0] == "'" and '"' not in plain else plain
+        values = ("mean", "std", "classes")
+        lines += [f"{name.upper()} = {tuple(trained[name])!r}" for name in values]
+    mode = black.Mode({black.TargetVersion.PY311}, line_length=WIDTH)
+    return black.format_str("\n".join([*lines, body]), mode=mode)
 
 
 def _docstring(text: str, indent: str) -> list[str]:
