@@ -27,7 +27,7 @@ help:
 	@echo "make gpu-search   the paper's search on a GPU, in pieces (SPACE=macro DATA=imagefolder:PATH)"
 	@echo "make gpu-final    the final training of what it found (FINAL='micro(channels=128, repeats=3)')"
 	@echo "make test     run the tests"
-	@echo "make bench    run the benchmarks (about 10 minutes): one table, benchmarks/results.json"
+	@echo "make bench    run the benchmarks: one table, benchmarks/results.json (QUICK=1: fewer rounds, 10 minutes)"
 	@echo "make check    layout, lint, types, who imports whom"
 	@echo "make clean    remove the virtual environment and everything else that is made here"
 

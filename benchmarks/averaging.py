@@ -89,8 +89,9 @@ def table(figures: dict[str, list[float]], ways: list[str]) -> list[Row]:
         rest = what or "rank correlation with training from scratch"
         for seed, value in enumerate(values):
             unit = units.get(name.split()[-1], "")
-            held = [f"{w}, {rest}: {figures[f'{w}: {rest}'][seed]:.4g} {unit}" for w in rivals]
-            found.append(row(f"{name}, seed {seed}", value, unit, "; ".join(held).strip()))
+            held = (f"{w}, {rest}: {figures[f'{w}: {rest}'][seed]:.4g} {unit}" for w in rivals)
+            against = "; ".join(text.strip() for text in held)
+            found.append(row(f"{name}, seed {seed}", value, unit, against))
     return found
 
 
