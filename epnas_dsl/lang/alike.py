@@ -72,7 +72,7 @@ class Alike:
                 known += forms
         for (name, span), call in self.numbers.items():
             for *_, options in self.forms(call, None):
-                for first, *rest in options[name].values():
+                for first, *rest in options.get(name, {}).values():
                     message = f"`{name}={{}}` is the same as `{name}={first}`"
                     yield from (Diagnostic("W004", message.format(x), span) for x in rest)
 

@@ -324,7 +324,8 @@ def _loop(
 
 
 def _file(body: str, about: str, trained: Mapping[str, Any] | None) -> str:
-    import black
+    from black import format_str
+    from black.mode import Mode, TargetVersion
 
     for own in (gate, PointwiseConv2d):
         if f"{own.__name__}(" in body:
@@ -337,8 +338,8 @@ def _file(body: str, about: str, trained: Mapping[str, Any] | None) -> str:
     if trained:
         values = ("mean", "std", "classes")
         lines += [f"{name.upper()} = {tuple(trained[name])!r}" for name in values]
-    mode = black.Mode({black.TargetVersion.PY311}, line_length=WIDTH)
-    return black.format_str("\n".join([*lines, body]), mode=mode)
+    mode = Mode({TargetVersion.PY311}, line_length=WIDTH)
+    return format_str("\n".join([*lines, body]), mode=mode)
 
 
 def _docstring(text: str, indent: str) -> list[str]:

@@ -66,6 +66,12 @@ def test_alternatives_that_are_warned_of_are_the_same_networks(start: int) -> No
     assert min(found[True], found[False]) > 5
 
 
+def test_chosen_channels_of_a_wire_are_no_matter_for_a_warning() -> None:
+    text = """space s treat conv_3x3 as wire network (image) {
+        return linear(global_avg_pool(conv_3x3(image, 4|8)), 10) }"""
+    assert check("s.space", text)[1] == []
+
+
 def same_networks(pair: tuple[Architecture, Architecture]) -> bool:
     """Whether two that differ in one choice have one key, or layers that are the same."""
     one, two = pair
