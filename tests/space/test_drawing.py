@@ -700,6 +700,24 @@ def test_a_long_statement_tells_what_differs() -> None:
         assert "more" not in source
 
 
+def test_functions_of_one_name_may_differ() -> None:
+    """The stages of ResNet-34 and 50 are written alike."""
+    ours, theirs = (Architecture(load_space(f"resnet(layers={n})"), ()) for n in (34, 50))
+    source = diff_cells(ours, theirs).source
+    assert source.count("\\nbecomes conv_1x1(channels=") == 4
+    text = """
+    space wired()
+    network (image) {
+        y = conv_3x3(image, 8)
+        x = conv_3x3(y) + conv_3x3(y) | conv_3x3(conv_3x3(y))
+        return linear(global_avg_pool(x), 10)
+    }
+    """
+    one, two = (Architecture(read_space(text), [n]) for n in (0, 1))
+    assert "\\nbecomes the same, joined otherwise" in diff_cells(one, two).source
+    assert "becomes the" not in diff_cells(one, one).source
+
+
 def test_networks_tell_numbers_instead_of_formulas() -> None:
     for name, image in (("smash", (3, 32, 32)), ("spos_channels", (3, 64, 64))):
         one = sample(load_space(name), 1, np.random.default_rng(7))[0]

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from epnas_dsl.space.drawing.canvas import TIMES, cell_kind, chip, family, width_of
 from epnas_dsl.space.drawing.column import AFTER, BEFORE, FIXED, SKIP, Column, strongest
-from epnas_dsl.space.genotype import print_callee
+from epnas_dsl.space.genotype import print_callee, runs
 from epnas_dsl.space.graph import statement_names
 from epnas_dsl.space.nodes import Node
 from epnas_dsl.space.operations import OPERATIONS
@@ -29,6 +29,8 @@ class Stage:
         key: equal for stages that may be folded into one; None: never.
         look: of its box in a difference.
         end: the last one of those that are folded into it.
+        done: its operations, also where the lines tell functions.
+        joined: its parts, and which of them each reads.
     """
 
     place: str
@@ -41,6 +43,8 @@ class Stage:
     name: str = ""
     look: dict[str, str] = field(default_factory=dict)
     end: str = ""
+    done: list[str] = field(default_factory=list)
+    joined: object = None
 
     def told(self) -> list[str]:
         """Its name and lines, as one where that is short."""
@@ -101,6 +105,8 @@ def draw_difference(
     for place in places:
         one, two = ours.get(place), theirs.get(place)
         look = looks[0 if one and two else 2 if one else 3]
+        if one and two and one.lines == two.lines and one.done != two.done:
+            one, two = (replace(s, lines=s.done) for s in (one, two))  # of other functions
         lines = one.told() if one else two.told() if two else []
         if one and two and one.lines != two.lines:
             after = _shortened(replace(two, name=""), one).told()
@@ -108,6 +114,8 @@ def draw_difference(
             look = looks[1]
         reads = [{places.index(stages_[i].place) for i in s.inputs} if s else set()
                  for stages_, s in ((first, one), (second, two))]  # fmt: skip
+        if one and two and look is looks[0] and reads[0] == reads[1] and one.joined != two.joined:
+            lines, look = [*lines, "becomes the same, joined otherwise"], looks[1]
         inputs = {
             p: FIXED if p in reads[0] & reads[1] else BEFORE if p in reads[0] else AFTER
             for p in reads[0] | reads[1]
@@ -147,6 +155,9 @@ def stages_of(
         read = dict.fromkeys({owner[i] for n in members for i in n.inputs} - {position}, SKIP)
         last = members[-1]
         stage = Stage(name, read, "other", [], shapes.get(last.name, ""))
+        at = {n.name: i for i, n in enumerate(members)}
+        stage.joined = [(n.operation, n.text, [at[i] for i in n.inputs if i in at])
+                        for n in members]  # fmt: skip
         if last.operation == "input":
             stage.kind, stage.lines = "input", [last.text]
         elif cell:
@@ -171,14 +182,18 @@ def _describe(stage: Stage, statement: Statement | None, members: list[Node]) ->
     kinds = [family(n.operation) for n in done] or ["join"]
     stage.kind = "head" if "head" in kinds else kinds[0]
     stage.name = statement.label if statement and statement.array else ""
+    stage.done = stage.lines = _counted(texts)
     nested = any(n.name.count(".") > 1 for n in members)
     if nested and statement and not statement.term.decisions:
         called = list(_functions(statement.term))[::-1]
         if called:
-            stage.kind, stage.key, texts = "cell", () if stage.name else tuple(texts), called
-    for text, same in groupby(texts):
-        count = len(list(same))
-        stage.lines.append(text if count == 1 else f"{text} {TIMES} {count}")
+            stage.kind, stage.key = "cell", () if stage.name else tuple(texts)
+            stage.lines = _counted(called)
+
+
+def _counted(texts: Iterable[str]) -> list[str]:
+    """Equal neighbours as one, with their number."""
+    return [f"{text} {TIMES} {count}" if count > 1 else text for text, count in runs(texts)]
 
 
 def _written(node: Node) -> str:
