@@ -16,7 +16,8 @@ from epnas_dsl.space.operations import OPERATIONS
 from epnas_dsl.space.search_space import SearchSpace
 from epnas_dsl.space.terms import Function, Statement, Term
 
-MAX_LINES, MAX_LETTERS = 6, 64  # of operations in one box, and in a line of it
+MAX_SHOWN, MAX_LINES = 24, 6  # operations in one box; the same in a difference
+MAX_LETTERS = 64  # in a line of them
 
 
 @dataclass(slots=True)
@@ -46,14 +47,14 @@ class Stage:
     done: list[str] = field(default_factory=list)
     joined: object = None
 
-    def told(self) -> list[str]:
+    def told(self, most: int = MAX_SHOWN) -> list[str]:
         """Its name and lines, as one where that is short."""
         if self.look and self.count > 1:
             return [f"{self.place} to {self.end}: the same in both  {TIMES} {self.count}"]
         times = f"  {TIMES} {self.count}" if self.count > 1 else ""
         told, lines = [self.name], self.lines
-        if len(lines) > MAX_LINES and not self.look:
-            lines = [*lines[:MAX_LINES], f"and {len(lines) - MAX_LINES} more"]
+        if len(lines) > most and not self.look:
+            lines = [*lines[:most], f"and {len(lines) - most} more"]
         for line in lines:
             gap = ("   " if told == [self.name] else ", ") if told[-1] else ""
             if told[-1] and (self.look or len(told[-1] + line) > MAX_LETTERS):
@@ -107,10 +108,10 @@ def draw_difference(
         look = looks[0 if one and two else 2 if one else 3]
         if one and two and one.lines == two.lines and one.done != two.done:
             one, two = (replace(s, lines=s.done) for s in (one, two))  # of other functions
-        lines = one.told() if one else two.told() if two else []
+        lines = next((s.told(MAX_LINES) for s in (one, two) if s), [])
         if one and two and one.lines != two.lines:
-            after = _shortened(replace(two, name=""), one).told()
-            lines = [*_shortened(one, two).told(), f"becomes {after[0]}", *after[1:]]
+            after = _shortened(replace(two, name=""), one).told(MAX_LINES)
+            lines = [*_shortened(one, two).told(MAX_LINES), f"becomes {after[0]}", *after[1:]]
             look = looks[1]
         reads = [{places.index(stages_[i].place) for i in s.inputs} if s else set()
                  for stages_, s in ((first, one), (second, two))]  # fmt: skip
