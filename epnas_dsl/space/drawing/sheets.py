@@ -315,7 +315,7 @@ class _Reader:
             if isinstance(part, Function):
                 name = self.functions.name(part, inner, opened=True)
                 text = re.sub(rf"\b{part.name}\(", f"{name}(", text, count=1)
-        return text
+        return text.removesuffix("()")
 
     def subset(self, term: Subset, tree: Tree | None, outside: dict[str, str]) -> str:
         """Some of several."""
