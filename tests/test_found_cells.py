@@ -171,6 +171,8 @@ def test_pnasnet_5_joins_a_block_that_is_not_loose() -> None:
 
 def test_amoebanet_a() -> None:
     assert cost(load_architecture(AMOEBANET_A)).params == 3_145_510  # the paper: 3.2 M
+    narrow = AMOEBANET_A.replace("amoebanet", "amoebanet(channels=32)")
+    assert cost(load_architecture(narrow)).params == 2_510_058
 
 
 def test_nasnet_a() -> None:

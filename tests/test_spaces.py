@@ -53,6 +53,12 @@ def test_text_and_pickle_go_both_ways_at_every_level(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SPACES)
+def test_every_decision_has_a_name_of_its_own(name: str) -> None:
+    decisions = load_space(name).decisions
+    assert len({d.name for d in decisions}) == len(decisions)
+
+
+@pytest.mark.parametrize("name", SPACES)
 def test_every_level_is_a_whole_network(name: str) -> None:
     space = load_space(name)
     space = load_space(name, **{k: 8 for k in space.parameters if k == "channels"})

@@ -204,10 +204,14 @@ def config(
         ConfigError: some are unknown or wrong.
     """
     from epnas_dsl import config
+    from epnas_dsl.space.operations import load_operations
 
     found = config.load_config(file) if file else usual or config.Config()
     found = config.preset(found, preset) if preset else found
-    return config.override(found, [*words, *([f"data.name={data}"] if data else []), *assignments])
+    found = config.override(found, [*words, *([f"data.name={data}"] if data else []), *assignments])
+    if found.plugin:
+        load_operations(found.plugin)
+    return found
 
 
 def free_folder(name: str) -> Path:

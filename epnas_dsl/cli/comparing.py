@@ -128,7 +128,8 @@ def _lines(change: Change) -> list[tuple[str, str, str]]:
     (ours, theirs), texts = change.labels, [t for t in change.texts if t]
     label = ours if ours == theirs or not theirs else f"{ours} (B: {theirs})" if ours else theirs
     head = (f"  {SIGNS[change.status]}", label, texts[0])
-    return [head, ("", "", texts[1])] if change.status == "changed" else [head]
+    after = texts[-1] if texts[-1] != texts[0] else "written alike; what it calls differs"
+    return [head, ("", "", after)] if change.status == "changed" else [head]
 
 
 @click.command("neighbours", epilog="\b\n  epnas neighbours runs/micro:best -n 10 --seed 1")

@@ -13,7 +13,6 @@ from epnas_dsl.space.expansion import below
 from epnas_dsl.space.genotype import print_term
 from epnas_dsl.space.graph import body_nodes, to_layers, to_network
 from epnas_dsl.space.nodes import Graph, Node, nodes
-from epnas_dsl.space.operations import OPERATIONS
 from epnas_dsl.space.recognition import roots
 from epnas_dsl.space.search_space import Decision, SearchSpace
 from epnas_dsl.space.shapes import sizes, weights
@@ -84,7 +83,7 @@ def sharing(space: SearchSpace) -> list[Weights]:
     kept: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for architecture, reads in _covering(space):
         for node in nodes(to_network(architecture)):
-            if node.operation in OPERATIONS and OPERATIONS[node.operation].has_weights:
+            if any(weights(layer)[0] for layer in node.layers):
                 key = node.layers[0].key.rpartition("/")[0]
                 folded = re.sub(r"^cell\d+(?=/)", _names(space, node.cell), key)
                 name = node.name.removeprefix(f"{node.instance}.")

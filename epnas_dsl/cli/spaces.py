@@ -122,6 +122,9 @@ def format_command(files: tuple[Path, ...], check: bool) -> int:
 
     status = 0
     for path in files:
+        if path.suffix == ".arch":
+            hint = "`epnas convert FILE --from epnas --to epnas` prints its one layout"
+            raise ConfigError(f"`{path}` is an architecture, not a space", code="E501", hint=hint)
         text = read_text(path)
         result = format_space(text, str(path))
         if result == text:

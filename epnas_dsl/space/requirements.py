@@ -28,6 +28,8 @@ Measures = dict[str, Number]
 def idle_requirements(space: SearchSpace) -> list[Diagnostic]:
     """A warning for each requirement that all architectures looked at meet, or none of them.
 
+    Also where none meets all requirements, though some meet each.
+
     Where nothing is chosen, a requirement is about the parameters and may well be met.
     A small space is looked at whole. Of a large one some are drawn at random, of all levels, and
     from the last of these the decisions are changed one by one to what makes each measure smallest
@@ -45,24 +47,30 @@ def idle_requirements(space: SearchSpace) -> list[Diagnostic]:
     if whole and math.prod(sizes) * size <= MAX_WHOLE:
         most = WHOLE * space.depth
     whole = whole and math.prod(sizes) <= most
-    met: list[set[bool]] = [set() for _ in space.requirements]
+    met: list[set[bool]] = [set() for _ in (*space.requirements, "all")]
     looked_at = 0
     for found in filter(None, itertools.islice(every if whole else _some(space, sizes), most)):
         looked_at += 1
-        for seen, requirement in zip(met, space.requirements, strict=True):
-            seen.add(bool(evaluate(requirement.condition, (), found)))
+        outcomes = [bool(evaluate(r.condition, (), found)) for r in space.requirements]
+        for seen, outcome in zip(met, (*outcomes, all(outcomes)), strict=True):
+            seen.add(outcome)
         if all(len(seen) == 2 for seen in met):
             break
     kinds = ("every architecture", "no architecture")
     if not whole:
         among = f" of {looked_at} architectures looked at"
         kinds = (f"each{among}", f"none{among}")
-    return [
+    *each, together = met
+    warnings = [
         Diagnostic("W005", f"{which} meets this requirement", requirement.span)
         for which, outcome in zip(kinds, ({True}, {False}), strict=True)
-        for seen, requirement in zip(met, space.requirements, strict=True)
+        for seen, requirement in zip(each, space.requirements, strict=True)
         if seen == outcome and (space.decisions or outcome == {False})
     ]
+    if together == {False} and {False} not in each:
+        words = f"{kinds[1]} meets all requirements"
+        warnings.append(Diagnostic("W005", words, space.requirements[-1].span))
+    return warnings
 
 
 def layers(space: SearchSpace, choices: Sequence[int] | None = None) -> int:

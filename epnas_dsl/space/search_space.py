@@ -61,7 +61,8 @@ class Decision:
     """One choice to be made.
 
     Attributes:
-        name: where it stands: `normal.h2.1`, the first decision of the statement `h2`.
+        name: where it stands: `normal.h2.1`, the first decision of the statement `h2`; of a label
+            that is given again, that of its node: `network.x_2.1`.
         level: the level that it belongs to, from 1.
     """
 
@@ -140,11 +141,14 @@ class SearchSpace:
     @cached_property
     def levels(self) -> tuple[tuple[Decision, ...], ...]:
         """The decisions of each level; `levels[0]` are those of level 1."""
+        from epnas_dsl.space.graph import statement_names
+
+        names = {s: n for b in self.bodies for n, s in statement_names(b, self.depth).items()}
         rows: list[list[Decision]] = [[] for _ in range(self.depth)]
         for body, statement in self.statements:
             level = max(1, statement.level)
             for i, term in enumerate(decisions(statement.term), 1):
-                name = f"{body.name}.{statement.label}.{i}"
+                name = f"{body.name}.{names[statement]}.{i}"
                 rows[level - 1].append(Decision(name, level, term))
         return tuple(map(tuple, rows))
 

@@ -71,6 +71,11 @@ def test_diff_tells_block_by_block(epnas) -> None:
     assert found["blocks"][1]["b_text"] == "conv_3x3(h1) + avg_pool_3x3(prev2)"
 
 
+def test_diff_says_what_texts_do_not_tell(epnas) -> None:
+    out = epnas("diff", "resnet(layers=34):", "resnet(layers=50):").out
+    assert out.count("written alike; what it calls differs") == 4
+
+
 def test_diff_knows_what_is_equal(epnas) -> None:
     turned = (
         "micro: h1 = skip_connect(prev2) + conv_3x3(prev1); h2 = conv_3x3(h1) + max_pool_3x3(h1)"

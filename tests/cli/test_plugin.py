@@ -34,6 +34,15 @@ def test_a_plugin_adds_operations(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out == "2\n"
 
 
+def test_the_settings_may_name_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "own.py").write_text(PLUGIN)
+    (tmp_path / "own.space").write_text(SPACE)
+    words = ["search", str(tmp_path / "own.space"), "--dry-run"]
+    assert main(words) == 1
+    assert main([*words, "--set", f"plugin={tmp_path / 'own.py'}"]) == 0
+    assert "own.py" in capsys.readouterr().out
+
+
 def test_a_plugin_that_fails_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad.py").write_text("1 / 0")
     assert main(["--plugin", str(tmp_path / "bad.py"), "count", "micro"]) == 2

@@ -83,6 +83,11 @@ def test_format_keeps_comments_and_shows_what_would_change(epnas) -> None:
     assert epnas("format", "mine.space").status == 0
     assert Path("mine.space").read_text() == text
     assert Path("mine.space").stat().st_mode & 0o777 == 0o640
+    Path("mine.arch").write_text("micro: h1 = conv_3x3(prev1) + conv_3x3(prev1)")
+    refused = epnas("format", "mine.arch")
+    assert refused.status == 2
+    assert "E501" in refused.err
+    assert "epnas convert FILE" in refused.err
 
 
 def test_show(epnas) -> None:
@@ -107,12 +112,19 @@ def test_show_sharing(epnas) -> None:
 
 
 def test_sharing_is_complete_and_names_slices(epnas) -> None:
-    """Each of the 4 operations with weights, in each slot of the 8 cells, whatever it reads."""
+    """Each of the 4 operations with weights, in each slot of the 8 cells, whatever it reads.
+
+    A skip has weights where it steps, which is on the inputs of the 2 reductions.
+    """
     found = epnas("show", "micro", "--sharing", "--json").json
     assert found["share_by"] == ["cell", "block", "slot", "op"]
     rows = [r for r in found["sharing"] if re.search(r"/h\d/op\d/", r["weights"])]
-    assert len(rows) == 5 * 2 * 4
-    for row in rows:
+    skips = [r for r in rows if r["operation"] == "skip_connect"]
+    assert len(rows) - len(skips) == 5 * 2 * 4
+    assert {(r["places"], len(r["operations"])) for r in skips} == {(2, 2)}
+    assert len(skips) == 5 * 2
+    assert not any("pool" in r["operation"] for r in found["sharing"])
+    for row in (r for r in rows if r not in skips):
         block = int(row["weights"].split("/")[1][1:])
         assert row["places"] == 8
         assert len(row["operations"]) == 2 + block - 1

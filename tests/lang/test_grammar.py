@@ -10,10 +10,13 @@ from lark import Lark
 from epnas_dsl.errors import Source, SpaceNameError
 from epnas_dsl.lang import parser, syntax
 from epnas_dsl.resources import names, resource
+from epnas_dsl.space import operations
+from epnas_dsl.space.operations import OPERATIONS
 
 FILES = ("space", "expressions", "architecture")
 STARTS = {"space": ["space", "item"], "architecture": ["genotype", "arguments"]}
 REFERENCE = resource("grammars", "space").with_name("README.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| `(\w+)`(.*?) \| (.*?) \| (.*) \|$", REFERENCE, re.MULTILINE)
 SAMPLES = re.findall(r"^```(\w+)\n(.*?)^```", REFERENCE, re.MULTILINE | re.DOTALL)
 
 
@@ -86,6 +89,8 @@ def test_samples_of_the_reference_parse(kind: str, text: str) -> None:
             parser.parse_space(f"space sample\nop := ({text})")
         case "architecture":
             parser.parse_architecture(text)
+        case "python":
+            compile(text, "sample", "exec")
         case _:
             pytest.fail(f"no such kind of sample: {kind}")
 
@@ -103,3 +108,23 @@ def test_resources_are_found_by_name() -> None:
     with pytest.raises(SpaceNameError) as caught:
         resource("spaces", "mikro")
     assert caught.value.diagnostics[0].hint == "did you mean `micro`?"
+
+
+def test_the_reference_lists_the_operations_as_they_are() -> None:
+    told = {name: row for name, *row in ROWS if name in OPERATIONS}
+    found = {}
+    for spec in OPERATIONS.values():
+        given = [n if d is None or isinstance(d, str) else f"{n}={d}" for n, d in spec.parameters]
+        sizes = [x.name for x in OPERATIONS.values() if x.fixed and x.build is spec.build]
+        names = "".join(f" `{x.removeprefix(spec.name)}`" for x in sizes)
+        about = (spec.build.__doc__ or "").splitlines()[0]
+        if not spec.fixed:
+            found[spec.name] = [names, ", ".join(given), about]
+    assert told == found
+
+
+def test_the_plugin_of_the_reference_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "OPERATIONS", dict(OPERATIONS))
+    (text,) = (sample for kind, sample in SAMPLES if kind == "python")
+    exec(text, {})
+    assert operations.OPERATIONS["ghost_3x3"].fixed == (("kernel", 3),)

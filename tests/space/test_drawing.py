@@ -576,6 +576,53 @@ def test_the_path_is_the_architecture(name: str) -> None:
             assert len(dots) == len(decided) + max(1, joined)
 
 
+def test_long_alternatives_are_drawn_choice_by_choice() -> None:
+    alpha = MARKS[0]
+    space = load_space("nasnet")
+    source = draw_space(space).source
+    assert source.count(f'label="{alpha} + {alpha}"') == 10
+    assert source.count(f'label="nor_conv_1x1(concat({alpha}, {alpha}))"') == 10
+    assert "\N{HORIZONTAL ELLIPSIS}" not in source
+    path = draw_space(space, None, sample(space, 1, np.random.default_rng(1))[0]).source
+    assert "\N{HORIZONTAL ELLIPSIS}(input0|input1)" in path
+    assert '\N{HORIZONTAL ELLIPSIS}"' not in path
+    nested = (
+        "op := conv(kernel=1|3|5|7, dilation=1|2|3|4|5|6, groups=1|2|4|8)\np0 := op(x) | relu(x)\n"
+    )
+    nested += "".join(
+        f"p{i} := op(p{i - 1}) + op(p{i - 1}) | relu(op(p{i - 1}))\n" for i in range(1, 9)
+    )
+    text = f"space deep\nnetwork (image) {{ x = conv_3x3(image, 8)\n{nested}y = p8 | x\n"
+    source = draw_space(read_space(text + "return linear(global_avg_pool(y), 10) }")).source
+    assert source.count("label=") < 100
+
+
+def test_a_chosen_function_is_named_and_drawn_beside() -> None:
+    text = """
+    space chosen()
+    def block(x) { y = relu(x) | swish(x); return conv_3x3(y) | conv_5x5(y) }
+    network (image) {
+        x = conv_3x3(image, 8)
+        x = block(x) | relu(block(block(x)))
+        return linear(global_avg_pool(x), 10)
+    }
+    """
+    space = read_space(text)
+    for a in sample(space, 20, np.random.default_rng(0)):
+        source = draw_space(space, None, a).source
+        labels = re.findall(r'label="([^"]*)"', source)
+        assert not any("{" in label for label in labels)
+        assert {"block·1(x)", "relu(block·1(block·1(x)))", "relu(block·1(block·2(x)))"} & {*labels}
+
+
+def test_nothing_of_an_architecture_is_left_out() -> None:
+    for name in ("smash", "spos", "spos_channels", "ofa"):
+        one = sample(load_space(name), 1, np.random.default_rng(3))[0]
+        assert "more" not in draw_cell(one).source
+    assert "\N{HORIZONTAL ELLIPSIS}" not in draw_space(load_space("budgeted_resnet")).source
+    assert "about 6.4 × 10^64" in draw_space(load_space("smash")).source
+
+
 def test_what_a_path_leaves_is_faded() -> None:
     one = first_two("micro")[0]
     space = one.space
@@ -698,6 +745,24 @@ def test_a_long_statement_tells_what_differs() -> None:
         source = diff_cells(one, two).source
         assert one.text == two.text or "becomes" in source
         assert "more" not in source
+
+
+def test_functions_of_one_name_may_differ() -> None:
+    """The stages of ResNet-34 and 50 are written alike."""
+    ours, theirs = (Architecture(load_space(f"resnet(layers={n})"), ()) for n in (34, 50))
+    source = diff_cells(ours, theirs).source
+    assert source.count("\\nbecomes conv_1x1(channels=") == 4
+    text = """
+    space wired()
+    network (image) {
+        y = conv_3x3(image, 8)
+        x = conv_3x3(y) + conv_3x3(y) | conv_3x3(conv_3x3(y))
+        return linear(global_avg_pool(x), 10)
+    }
+    """
+    one, two = (Architecture(read_space(text), [n]) for n in (0, 1))
+    assert "\\nbecomes the same, joined otherwise" in diff_cells(one, two).source
+    assert "becomes the" not in diff_cells(one, one).source
 
 
 def test_networks_tell_numbers_instead_of_formulas() -> None:

@@ -47,6 +47,16 @@ def test_a_space_of_216_is_looked_at_whole() -> None:
     assert [f.message for f in found] == ["every architecture meets this requirement"]
 
 
+def test_requirements_may_exclude_everything_together() -> None:
+    text = WIDTHS.replace("LIMIT", "1500") + "require params > 1000\n"
+    assert idle_requirements(read_space(text)) == []
+    found = idle_requirements(read_space(text.replace("> 1000", "> 1500")))
+    assert [(f.code, f.message) for f in found] == [
+        ("W005", "no architecture meets all requirements")
+    ]
+    assert "> 1500" in str(found[0])
+
+
 def test_of_some_only_nothing_is_certain() -> None:
     found = idle_requirements(load_space("budgeted_resnet(budget=1)"))
     assert [f.message for f in found] == [

@@ -7,6 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import islice
 
 from epnas_dsl.space.architecture import Architecture
@@ -34,6 +35,7 @@ from epnas_dsl.space.terms import (
 )
 
 SHOWN = 24  # alternatives of one decision
+LONG = 280  # letters of one alternative
 MAX_LEVELS = 6
 WIDE, GAP = 340.0, 4.0  # points for the alternatives of a row, and between them
 LEFT_OUT = "left out"
@@ -42,7 +44,8 @@ MARKS = "αβγδεζηθκλμξπρστφψω"  # names of values have no Gree
 
 def count_text(number: int) -> str:
     """A number that may be large: exact up to a billion."""
-    return f"{number:,}" if number < 10**9 else f"about 10^{int(math.log10(number))}"
+    digits, _, power = f"{Decimal(number):.1e}".partition("e+")
+    return f"{number:,}" if number < 10**9 else f"about {digits} {TIMES} 10^{power}"
 
 
 @dataclass(slots=True)
@@ -166,7 +169,7 @@ def sheets_of(
             title, rows, reads = reader.statement(s, tree, absent)
             size = count_text(s.term.size)
             note = f"level {s.level}: {size} options" if s.level else f"{size} options"
-            title = short(f"{'output' if out else short(s.label, 32)} = {title}", 80)
+            title = short(f"{'output' if out else short(s.label, 32)} = {title}", 100)
             yield Sheet(title, note * bool(rows), rows, reads, _kind(s.term), value)
         if s.term.kind != "number":
             reader.values[s.label] = value
@@ -280,15 +283,25 @@ class _Reader:
         chips = []
         for leaf in leaves[:SHOWN]:
             ours = leaf is chosen or (chosen is not None and leaf.digest == chosen.digest)
-            for label in _labels(leaf, rest if ours else None):
+            text = self.alternative(leaf, rest if ours else None)
+            opened = len(text) > LONG and self.sure == FIXED
+            if opened:
+                text = self.opened(leaf, own)
+            for label in () if opened else _labels(leaf, rest if ours else None):
                 self.read(label, self.sure if ours else self.maybe, own)
             if not (plain and isinstance(leaf, Value) and leaf.label in self.values):
                 state = CHOSEN if ours else GONE if self.functions.path else FIXED
-                text = _wrapped(self.alternative(leaf, rest if ours else None))
-                chips.append((text, _kind(leaf), state))
+                chips.append((_wrapped(text), _kind(leaf), state))
         if len(leaves) > SHOWN:
             chips.append(("and more", "join", self.maybe))
         return "" if plain and not chips else self.add(note, chips, own)
+
+    def opened(self, term: Term, reads: dict[str, str]) -> str:
+        """A long alternative: the choices in it have rows of their own, those in them have not."""
+        self.sure = OPEN
+        text = self.text(term, None, reads)
+        self.sure = FIXED
+        return text
 
     def alternative(self, term: Term, tree: Tree | None) -> str:
         """How an alternative is written; the functions in it are opened."""
@@ -296,11 +309,13 @@ class _Reader:
             text = f"{term.name}({', '.join(_given(term, tree))})"
         else:
             text = _open(term) if tree is None else print_term(term, tree, {})
+        while "{" in text:  # what functions choose is drawn with them
+            text = re.sub(r" \{[^{}]*\}", "", text)
         for part, inner in _inside(term, tree):
             if isinstance(part, Function):
                 name = self.functions.name(part, inner, opened=True)
                 text = re.sub(rf"\b{part.name}\(", f"{name}(", text, count=1)
-        return text
+        return text.removesuffix("()")
 
     def subset(self, term: Subset, tree: Tree | None, outside: dict[str, str]) -> str:
         """Some of several."""
@@ -420,6 +435,8 @@ def _labels(term: Term, tree: Tree | None) -> Iterator[str]:
 
 
 def _wrapped(text: str) -> str:
+    if len(text) > LONG:
+        text = re.sub(r"\([^()]*\|[^()]*\)(?=\()", "\N{HORIZONTAL ELLIPSIS}", text)
     text = re.sub(r"\S{57,}", lambda word: word[0].replace("|", " | "), text)
     return "\n".join(textwrap.wrap(text, 56, max_lines=6, placeholder=" \N{HORIZONTAL ELLIPSIS}"))
 

@@ -9,14 +9,15 @@ from itertools import groupby
 
 from epnas_dsl.space.drawing.canvas import TIMES, cell_kind, chip, family, width_of
 from epnas_dsl.space.drawing.column import AFTER, BEFORE, FIXED, SKIP, Column, strongest
-from epnas_dsl.space.genotype import print_callee
+from epnas_dsl.space.genotype import print_callee, runs
 from epnas_dsl.space.graph import statement_names
 from epnas_dsl.space.nodes import Node
 from epnas_dsl.space.operations import OPERATIONS
 from epnas_dsl.space.search_space import SearchSpace
 from epnas_dsl.space.terms import Function, Statement, Term
 
-MAX_LINES, MAX_LETTERS = 6, 64  # of operations in one box, and in a line of it
+MAX_SHOWN, MAX_LINES = 24, 6  # operations in one box; the same in a difference
+MAX_LETTERS = 64  # in a line of them
 
 
 @dataclass(slots=True)
@@ -29,6 +30,8 @@ class Stage:
         key: equal for stages that may be folded into one; None: never.
         look: of its box in a difference.
         end: the last one of those that are folded into it.
+        done: its operations, also where the lines tell functions.
+        joined: its parts, and which of them each reads.
     """
 
     place: str
@@ -41,15 +44,17 @@ class Stage:
     name: str = ""
     look: dict[str, str] = field(default_factory=dict)
     end: str = ""
+    done: list[str] = field(default_factory=list)
+    joined: object = None
 
-    def told(self) -> list[str]:
+    def told(self, most: int = MAX_SHOWN) -> list[str]:
         """Its name and lines, as one where that is short."""
         if self.look and self.count > 1:
             return [f"{self.place} to {self.end}: the same in both  {TIMES} {self.count}"]
         times = f"  {TIMES} {self.count}" if self.count > 1 else ""
         told, lines = [self.name], self.lines
-        if len(lines) > MAX_LINES and not self.look:
-            lines = [*lines[:MAX_LINES], f"and {len(lines) - MAX_LINES} more"]
+        if len(lines) > most and not self.look:
+            lines = [*lines[:most], f"and {len(lines) - most} more"]
         for line in lines:
             gap = ("   " if told == [self.name] else ", ") if told[-1] else ""
             if told[-1] and (self.look or len(told[-1] + line) > MAX_LETTERS):
@@ -101,13 +106,17 @@ def draw_difference(
     for place in places:
         one, two = ours.get(place), theirs.get(place)
         look = looks[0 if one and two else 2 if one else 3]
-        lines = one.told() if one else two.told() if two else []
+        if one and two and one.lines == two.lines and one.done != two.done:
+            one, two = (replace(s, lines=s.done) for s in (one, two))  # of other functions
+        lines = next((s.told(MAX_LINES) for s in (one, two) if s), [])
         if one and two and one.lines != two.lines:
-            after = _shortened(replace(two, name=""), one).told()
-            lines = [*_shortened(one, two).told(), f"becomes {after[0]}", *after[1:]]
+            after = _shortened(replace(two, name=""), one).told(MAX_LINES)
+            lines = [*_shortened(one, two).told(MAX_LINES), f"becomes {after[0]}", *after[1:]]
             look = looks[1]
         reads = [{places.index(stages_[i].place) for i in s.inputs} if s else set()
                  for stages_, s in ((first, one), (second, two))]  # fmt: skip
+        if one and two and look is looks[0] and reads[0] == reads[1] and one.joined != two.joined:
+            lines, look = [*lines, "becomes the same, joined otherwise"], looks[1]
         inputs = {
             p: FIXED if p in reads[0] & reads[1] else BEFORE if p in reads[0] else AFTER
             for p in reads[0] | reads[1]
@@ -147,6 +156,9 @@ def stages_of(
         read = dict.fromkeys({owner[i] for n in members for i in n.inputs} - {position}, SKIP)
         last = members[-1]
         stage = Stage(name, read, "other", [], shapes.get(last.name, ""))
+        at = {n.name: i for i, n in enumerate(members)}
+        stage.joined = [(n.operation, n.text, [at[i] for i in n.inputs if i in at])
+                        for n in members]  # fmt: skip
         if last.operation == "input":
             stage.kind, stage.lines = "input", [last.text]
         elif cell:
@@ -171,14 +183,18 @@ def _describe(stage: Stage, statement: Statement | None, members: list[Node]) ->
     kinds = [family(n.operation) for n in done] or ["join"]
     stage.kind = "head" if "head" in kinds else kinds[0]
     stage.name = statement.label if statement and statement.array else ""
+    stage.done = stage.lines = _counted(texts)
     nested = any(n.name.count(".") > 1 for n in members)
     if nested and statement and not statement.term.decisions:
         called = list(_functions(statement.term))[::-1]
         if called:
-            stage.kind, stage.key, texts = "cell", () if stage.name else tuple(texts), called
-    for text, same in groupby(texts):
-        count = len(list(same))
-        stage.lines.append(text if count == 1 else f"{text} {TIMES} {count}")
+            stage.kind, stage.key = "cell", () if stage.name else tuple(texts)
+            stage.lines = _counted(called)
+
+
+def _counted(texts: Iterable[str]) -> list[str]:
+    """Equal neighbours as one, with their number."""
+    return [f"{text} {TIMES} {count}" if count > 1 else text for text, count in runs(texts)]
 
 
 def _written(node: Node) -> str:
