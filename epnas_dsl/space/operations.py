@@ -404,20 +404,28 @@ def _identity(t: Trace, x: str, stride: int) -> str:
 # --- single layers -----------------------------------------------------------------------------
 
 
-def _single(kind: Kind) -> Build:
-    """A layer that keeps the channels of what it reads."""
-    return lambda t, *inputs, **settings: t.same(kind, *inputs, **settings)
+def _single(about: str, kind: Kind, family: str, name: str = "", **given: Any) -> None:
+    """An operation that is one layer, which keeps the channels of what it reads."""
+
+    def build(t: Trace, *inputs: str, **settings: Setting) -> str:
+        return t.same(kind, *inputs, **settings)
+
+    build.__doc__ = about
+    operation(name or kind, family, **given)(build)
 
 
-operation("none", "zero", stride=ENTRY)(_single("zero"))
-operation("batch_norm", "convolution")(_single("batch_norm"))  # with scale and offset
-operation("relu", "activation")(_single("relu"))  # max(x, 0)
-operation("relu6", "activation")(_single("relu6"))  # min(max(x, 0), 6)
-operation("swish", "activation")(_single("swish"))  # x * sigmoid(x)
-operation("dropout", "activation", p=0.5)(_single("dropout"))  # zeroes values in training
-operation("unpool", "pooling", factor=2)(_single("unpool"))  # Neural Fabrics, section 3
-operation("global_avg_pool", "head")(_single("global_avg_pool"))  # (N, C, H, W) to (N, C)
-operation("multiply", "activation", inputs=2)(_single("multiply"))  # a vector spreads over pixels
+_single("Zeros.", "zero", "zero", "none", stride=ENTRY)
+_single("Batch normalisation with scale and offset.", "batch_norm", "convolution")
+_single("max(x, 0)", "relu", "activation")
+_single("min(max(x, 0), 6)", "relu6", "activation")
+_single("x * sigmoid(x)", "swish", "activation")
+_single("Zeroes each value with probability p while the network trains.",
+        "dropout", "activation", p=0.5)  # fmt: skip
+_single("Larger by zeros, for a convolution to fill in: Convolutional Neural Fabrics, section 3.",
+        "unpool", "pooling", factor=2)  # fmt: skip
+_single("The mean of each channel: (N, C, H, W) to (N, C).", "global_avg_pool", "head")
+_single("The product of two values; a vector is spread over an image.",
+        "multiply", "activation", inputs=2)  # fmt: skip
 
 
 @operation(
