@@ -303,22 +303,16 @@ def _dil_conv(t: Trace, x: str, kernel: int, channels: int, stride: int) -> str:
     return t.batch_norm(t.conv(y, channels, 1))
 
 
-@operation("conv_1x3_3x1", "convolution", channels=WIDTH, stride=ENTRY)
-def _conv_1x3_3x1(t: Trace, x: str, channels: int, stride: int) -> str:
-    """ReLU, 1x3, batch norm, ReLU, 3x1, batch norm: NASNet, section 3."""
-    return _lines(t, x, 3, channels, stride)
-
-
-@operation("conv_1x7_7x1", "convolution", channels=WIDTH, stride=ENTRY)
-def _conv_1x7_7x1(t: Trace, x: str, channels: int, stride: int) -> str:
-    """ReLU, 1x7, batch norm, ReLU, 7x1, batch norm: NASNet, section 3."""
-    return _lines(t, x, 7, channels, stride)
-
-
 def _lines(t: Trace, x: str, length: int, channels: int, stride: int) -> str:
-    """Both directions stride in the first."""
+    """ReLU, 1xn with the stride, batch norm, ReLU, nx1, batch norm: NASNet, section 3."""
     y = t.batch_norm(t.conv(t.relu(x), channels, (1, length), stride))
     return t.batch_norm(t.conv(t.relu(y), channels, (length, 1)))
+
+
+for _n in (3, 7):
+    _where = (WIDTH, WIDTH), (ENTRY, ENTRY)
+    _fixed = (("length", _n),)
+    add_operation(Operation(f"conv_1x{_n}_{_n}x1", _lines, _where, "convolution", _fixed))
 
 
 @operation("mbconv", "convolution", kernel=3, expand=6, channels=WIDTH, stride=ENTRY)

@@ -195,25 +195,13 @@ def _product(first: Symbols, second: Symbols) -> Symbols:
 
 
 def _subsets(elements: Sequence[Term], chosen: Subset) -> Symbols:
-    """For each choice of elements a bit for each of them, then the symbols of those chosen.
-
-    Built from the last element to the first, for each number of elements chosen before.
-    """
-    n = len(elements)
-    rest = [_NOTHING[: chosen.least <= count <= chosen.most] for count in range(n + 1)]
-    ends: list[int] = []
-    width = 0
-    for i, element in reversed([*enumerate(elements)]):
-        inner = _table(element)
-        taken = _product(np.ones((1, 1), np.int16), inner)
-        left = np.full((1, taken.shape[1]), -1, np.int16)
-        left[0, 0] = 0
-        rest = [
-            np.concatenate([_product(left, rest[count]), _product(taken, rest[count + 1])])
-            for count in range(i + 1)
-        ]
-        width += taken.shape[1]
-        ends.insert(0, width)
-    (rows,) = rest
-    first = [width - end for end in ends]
-    return rows[:, [*first, *(i for i in range(width) if i not in first)]]
+    """For each choice of elements a bit for each of them, then the symbols of those chosen."""
+    rows, bits = _NOTHING, list[int]()
+    for after, element in zip(reversed(range(len(elements))), elements, strict=True):
+        bits.append(rows.shape[1])
+        options = np.pad(_table(element), ((1, 0), (1, 0)), constant_values=1)
+        options[0] = [0, *[-1] * (options.shape[1] - 1)]  # left out
+        rows = _product(rows, options)
+        count = rows[:, bits].sum(1)
+        rows = rows[(count <= chosen.most) & (count + after >= chosen.least)]
+    return rows[:, [*bits, *(i for i in range(rows.shape[1]) if i not in bits)]]
