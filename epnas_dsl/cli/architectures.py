@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +36,11 @@ def summary_command(arch: str, as_json: bool, image: str | None) -> None:
     layers = to_layers(network)
     cost, memory = costs(layers, shape), training_memory(changed(layers), shape)
     rows = listings.costs_by_node(network, shape)
-    total = {
-        "params": cost.params,
-        "macs": cost.macs,
-        "depth": cost.depth,
-        "activations": cost.activations,
-        "training_bytes": memory,
-    }
     if as_json:
         names = ("node", "operation", "inputs", "output", "params", "macs")
         plain = [dict(zip(names, row, strict=True)) for row in rows]
         facts = {"architecture": str(architecture), "id": architecture.id, "image": shape}
-        document(**facts, **total, nodes=plain)
+        document(**facts, **asdict(cost), training_bytes=memory, nodes=plain)
         return
     say(architecture)
     say()

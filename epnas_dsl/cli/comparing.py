@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,22 +13,13 @@ from epnas_dsl.cli import arguments
 from epnas_dsl.cli.spaces import as_json
 from epnas_dsl.cli.terminal import document, note, say, table
 from epnas_dsl.errors import ConfigError, nearest
+from epnas_dsl.lang.notations import NOTATIONS, from_notation, to_notation
 
 if TYPE_CHECKING:
     from epnas_dsl.space.difference import Change
 
-NOTATIONS = """\b
-Notations:
-  epnas        the language's own text
-  json         our own, as data
-  darts        genotypes of DARTS, PNASNet and others in Python
-  nasnet       NASNet and AmoebaNet in TensorFlow
-  enas_micro   cells of ENAS
-  enas_macro   layers of ENAS
-  nasbench101  matrix and operations
-  nasbench201  operations on edges
-  nni          what NNI exports
-
+ABOUT = "\n".join(f"  {name:11}  {notation.about}" for name, notation in NOTATIONS.items())
+EXAMPLES = """\n
 \b
   epnas convert genotype.txt --from darts --to epnas
   epnas convert runs/darts:best --from epnas --to nni"""
@@ -37,32 +28,23 @@ SIGNS = {"same": "=", "changed": "~", "first": "-", "second": "+"}
 
 
 def _known(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    from epnas_dsl.lang.notations import NOTATIONS  # only loaded where one is given
-
     if value not in NOTATIONS:
         hint = nearest(value, NOTATIONS) or f"there are {', '.join(NOTATIONS)}"
         raise ConfigError(f"there is no notation `{value}`", code="E530", hint=hint)
     return value
 
 
-@click.command("convert", epilog=NOTATIONS)
+NOTATION: Any = {"metavar": "NOTATION", "callback": _known, "required": True}
+
+
+@click.command("convert", epilog=f"\b\nNotations:\n{ABOUT}{EXAMPLES}")
 @click.argument("text", metavar="TEXT|FILE|ARCH")
-@click.option(
-    "--from",
-    "source",
-    metavar="NOTATION",
-    callback=_known,
-    required=True,
-    help="What TEXT is written in.",
-)
-@click.option(
-    "--to", "target", metavar="NOTATION", callback=_known, required=True, help="What to write."
-)
+@click.option("--from", "source", **NOTATION, help="What TEXT is written in.")
+@click.option("--to", "target", **NOTATION, help="What to write.")
 @click.option("--space", help="The space to read it in; by default the notation's own.")
 @as_json
 def convert_command(text: str, source: str, target: str, space: str | None, as_json: bool) -> None:
     """Translate from and to other notations."""
-    from epnas_dsl.lang.notations import from_notation, to_notation
     from epnas_dsl.space.measures import check_requirements
 
     if source == "epnas" and space is None:

@@ -264,15 +264,9 @@ def sample_command(space: str, number: int, seed: int, level: int | None) -> Non
 )
 @click.option("--dark", is_flag=True, help="Light on dark.")
 def draw_command(
-    what: str,
-    out: Path,
-    body: str | None,
-    network: bool,
-    image: str,
-    space: bool,
-    diff: str | None,
-    dark: bool,
-) -> None:
+    what: str, out: Path, body: str | None, network: bool, image: str, space: bool,
+    diff: str | None, dark: bool,
+) -> None:  # fmt: skip
     """Draw a space or an architecture."""
     from epnas_dsl.lang.loading import is_architecture
     from epnas_dsl.space import drawing

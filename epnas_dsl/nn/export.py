@@ -97,7 +97,8 @@ class _Writer:
 
     def _class_name(self, definition: Class) -> str:
         kind = definition.kind[1]
-        name = "".join(w[:1].upper() + w[1:] for w in re.split(r"\W|_", kind)) or "Part"
+        words = re.split(r"\W|(?<!\d)_|_(?!\d)", kind)  # `1x3_3x1` is one
+        name = "".join(w[:1].upper() + w[1:] for w in words) or "Part"
         name = name if name.isidentifier() and not keyword.iskeyword(name) else f"Part{name}"
         if name in self.names and (definition.strided or definition.residual):
             name = f"{'Strided' if definition.strided else 'Residual'}{name}"

@@ -9,7 +9,7 @@ of the macro space reads operation and bit set. Choices inside a choice have sym
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from epnas_dsl.errors import ArchitectureError, LimitError
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.search_space import SearchSpace
-from epnas_dsl.space.terms import Choice, Each, Subset, Term, pick
+from epnas_dsl.space.terms import Choice, Each, Subset, Term
 
 Symbols = npt.NDArray[np.int16]
 Numbers = npt.NDArray[np.int64]
@@ -166,29 +166,42 @@ def _table(term: Term) -> Symbols:
             f"a decision of {term.size:,} options is too large to be written as symbols",
             code="E918", hint="split it into several decisions",
         )  # fmt: skip
-    return np.array([_row(term, pick(term, i)) for i in range(term.size)]).astype(np.int16)
-
-
-def _row(term: Term, tree: tuple) -> list[int]:  # type: ignore[type-arg]
     match term:
         case Choice():
-            row = [tree[0]]
+            rows = np.full((term.size, len(_symbols(term))), -1, np.int16)
+            top, left = 0, 1
             for i, alternative in enumerate(term.alternatives):
-                closed = [-1] * len(_symbols(alternative))
-                row += _row(alternative, tree[1]) if i == tree[0] else closed
-            return row
+                found = _table(alternative)
+                bottom, right = top + len(found), left + found.shape[1]
+                rows[top:bottom, 0] = i
+                rows[top:bottom, left:right] = found
+                top, left = bottom, right
+            return rows
+        case Subset() if term.is_bit_set:
+            return _encode(term, np.arange(term.size))
         case Subset():
-            return _chosen_row(term.elements, tree[0], tree[1])
+            return _subsets(term.elements, term)
         case Each() if not term.is_product:
-            return _chosen_row((term.body,) * len(term.subset.elements), tree[0][0], tree[1:])
-    pairs = zip(term.children, tree or ((),) * len(term.children), strict=True)
-    return [n for c, t in pairs if c.decisions for n in _row(c, t)]
+            return _subsets((term.body,) * len(term.subset.elements), term.subset)
+    return reduce(_product, [_table(c) for c in term.children if c.decisions], _NOTHING)
 
 
-def _chosen_row(elements: tuple[Term, ...], chosen: tuple[int, ...], trees: tuple) -> list[int]:  # type: ignore[type-arg]
-    row = [int(i in chosen) for i in range(len(elements))]
-    inner = dict(zip(chosen, trees, strict=True))
-    for i, element in enumerate(elements):
-        closed = [-1] * len(_symbols(element))
-        row += _row(element, inner[i]) if i in inner else closed
-    return row
+_NOTHING = np.empty((1, 0), np.int16)
+
+
+def _product(first: Symbols, second: Symbols) -> Symbols:
+    """Each row of the first beside each of the second, which change fastest."""
+    return np.hstack([first.repeat(len(second), 0), np.tile(second, (len(first), 1))])
+
+
+def _subsets(elements: Sequence[Term], chosen: Subset) -> Symbols:
+    """For each choice of elements a bit for each of them, then the symbols of those chosen."""
+    rows, bits = _NOTHING, list[int]()
+    for after, element in zip(reversed(range(len(elements))), elements, strict=True):
+        bits.append(rows.shape[1])
+        options = np.pad(_table(element), ((1, 0), (1, 0)), constant_values=1)
+        options[0] = [0, *[-1] * (options.shape[1] - 1)]  # left out
+        rows = _product(rows, options)
+        count = rows[:, bits].sum(1)
+        rows = rows[(count <= chosen.most) & (count + after >= chosen.least)]
+    return rows[:, [*bits, *(i for i in range(rows.shape[1]) if i not in bits)]]

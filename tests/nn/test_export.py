@@ -206,6 +206,13 @@ def test_names_that_python_and_torch_need_are_left_to_them() -> None:
     assert_agree(architecture, export_python(architecture, SIZE))
 
 
+def test_sizes_in_names_of_classes_stay_apart() -> None:
+    cell = "{ h1 = conv_1x3_3x1(input0) + sep_conv_3x3(input0) }"
+    text = f"nasnet(repeats=1): normal {cell} reduction {cell}"
+    classes = re.findall(r"^class (\w+)", export_python(load_architecture(text), SIZE).text, re.M)
+    assert {"Conv1x3_3x1", "SepConv3x3"} <= {*classes}
+
+
 def test_the_file_runs_where_this_package_is_not(tmp_path: Path) -> None:
     text = export_python(some("micro", 1)[0], SIZE).text
     (tmp_path / "found.py").write_text(text, encoding="utf-8")

@@ -64,3 +64,18 @@ def test_choices_inside_choices_have_symbols_of_their_own() -> None:
 def test_symbols_of_nothing_are_refused() -> None:
     with pytest.raises(ArchitectureError, match="no row of level 1"):
         decode(load_space("micro"), 1, np.array([[0, 5, 0, 0]], np.int16))
+
+
+def test_a_quarter_of_a_million_options_are_written() -> None:
+    """Functions of chosen depth hold as many."""
+    space = read_space("""space s
+        op := conv_3x3 | conv_5x5 | relu
+        def f(a, d, n) {
+            for b in 1..n { h[b] = sum(op(s) for s in some of [d, a, relu(a)]) }
+            return last(h)
+        }
+        network (image) { x = conv_3x3(image, 4)
+            return linear(global_avg_pool(f(x, x, n=2|3)), 10) }""")
+    assert space.decisions[0].size == 63**2 + 63**3
+    for a in sample(space, 50, np.random.default_rng(0)):
+        assert from_tokens(space, to_tokens(a)) == a

@@ -284,24 +284,19 @@ class _Reader:
         for leaf in leaves[:SHOWN]:
             ours = leaf is chosen or (chosen is not None and leaf.digest == chosen.digest)
             text = self.alternative(leaf, rest if ours else None)
-            opened = len(text) > LONG and self.sure == FIXED
-            if opened:
-                text = self.opened(leaf, own)
-            for label in () if opened else _labels(leaf, rest if ours else None):
-                self.read(label, self.sure if ours else self.maybe, own)
+            if len(text) > LONG and self.sure == FIXED:
+                self.sure = OPEN
+                text = self.text(leaf, None, own)  # with rows of its own for the choices in it
+                self.sure = FIXED
+            else:
+                for label in _labels(leaf, rest if ours else None):
+                    self.read(label, self.sure if ours else self.maybe, own)
             if not (plain and isinstance(leaf, Value) and leaf.label in self.values):
                 state = CHOSEN if ours else GONE if self.functions.path else FIXED
                 chips.append((_wrapped(text), _kind(leaf), state))
         if len(leaves) > SHOWN:
             chips.append(("and more", "join", self.maybe))
         return "" if plain and not chips else self.add(note, chips, own)
-
-    def opened(self, term: Term, reads: dict[str, str]) -> str:
-        """A long alternative: the choices in it have rows of their own, those in them have not."""
-        self.sure = OPEN
-        text = self.text(term, None, reads)
-        self.sure = FIXED
-        return text
 
     def alternative(self, term: Term, tree: Tree | None) -> str:
         """How an alternative is written; the functions in it are opened."""
