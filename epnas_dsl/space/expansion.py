@@ -242,7 +242,8 @@ def _columns(term: Term, numbers: Numbers) -> list[Numbers]:
     if term.is_decision:
         if _is_straight(term):
             return [numbers]
-        return [np.array([_number(term, i) for i in numbers.tolist()], numbers.dtype)]
+        kind = numbers.dtype if term.size <= 1 << 62 else object
+        return [np.array([_number(term, i) for i in numbers.tolist()], kind)]
     children = term.children
     columns: dict[int, list[Numbers]] = {}
     if isinstance(term, Join):

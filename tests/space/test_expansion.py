@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from epnas_dsl.errors import CountError, LimitError
-from epnas_dsl.lang import load_space, read_space
+from epnas_dsl.lang import load_architecture, load_space, read_space
 from epnas_dsl.space.architecture import Architecture
 from epnas_dsl.space.expansion import (
     below,
@@ -129,3 +129,15 @@ def test_rows_drawn_at_once_are_those_drawn_one_by_one(name: str) -> None:
         checked = [Architecture(space, row) for row in expected]
         assert drawn == checked
         assert [a.choices for a in drawn] == [a.choices for a in checked]
+
+
+def test_decisions_beyond_64_bits_are_drawn_where_fewer_are_told_apart() -> None:
+    space = read_space("""space s
+        op := conv_3x3 | conv_5x5 | relu | swish
+        def f(a, n) { for b in 1..n { a = op(a) + op(a) } return a }
+        network (image) { x = conv_3x3(image, 4)
+            return linear(global_avg_pool(f(x, n=18|2)), 10) }""")
+    (decision,) = space.decisions
+    assert space.network.result.term.unordered <= 1 << 62 < decision.size
+    for a in sample(space, 5, np.random.default_rng(0)):
+        assert load_architecture(str(a), space) == a
