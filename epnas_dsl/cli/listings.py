@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -181,12 +182,8 @@ def costs_by_node(network: Graph, image: tuple[int, int, int]) -> list[Row]:
     size = sizes(to_layers(network), image)
     rows = []
     for node in nodes(network):
-        params = macs = 0
-        for layer in node.layers:
-            height, width = size[layer.name]
-            numbers, per_position = weights(layer)
-            params += numbers
-            macs += per_position * height * width
+        params = sum(weights(x)[0] for x in node.layers)
+        macs = sum(weights(x)[1] * math.prod(size[x.name]) for x in node.layers)
         shape = (node.channels, *(size[node.output] if node.scale else ()))
         rows.append((node.name, node.text or node.operation, node.inputs, shape, params, macs))
     return rows

@@ -9,7 +9,8 @@ of the macro space reads operation and bit set. Choices inside a choice have sym
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache, reduce
+from functools import lru_cache
+from itertools import accumulate, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from epnas_dsl.space.terms import Choice, Each, Subset, Term
 Symbols = npt.NDArray[np.int16]
 Numbers = npt.NDArray[np.int64]
 MAX_TABLE = 1 << 20
+SMALL = 1 << 15  # options that are written down once and looked up
 
 
 @lru_cache(maxsize=64)
@@ -122,35 +124,78 @@ def _possible(term: Term, begun: tuple[int, ...]) -> tuple[int, ...]:
 
 def _symbols(term: Term) -> list[int]:
     """How many symbols each column of a term has."""
-    match term:
-        case Choice():
-            return [len(term.alternatives), *(n for a in term.alternatives for n in _symbols(a))]
-        case Subset():
-            inner = [n for e in term.elements for n in _symbols(e)]
-            return [2] * len(term.elements) + inner
-        case Each() if not term.is_product:
-            n = len(term.subset.elements)
-            return [2] * n + _symbols(term.body) * n
-    return [n for c in term.children if c.decisions for n in _symbols(c)]
+    if isinstance(term, Subset) and term.is_bit_set:
+        return [2] * len(term.elements)
+    some = _some_of(term)
+    first = [len(term.alternatives)] if isinstance(term, Choice) else [2] * len(some[0])
+    parts = some[0] or [c for c in term.children if c.decisions]
+    return first + [n for part in parts for n in _symbols(part)]
 
 
 def _encode(term: Term, numbers: Numbers) -> Symbols:
+    """The symbols of numbered expressions; those of few options are looked up."""
+    known = term.size <= SMALL and not (isinstance(term, Subset) and term.is_bit_set)
+    return _table(term)[numbers] if known else _written(term, numbers)
+
+
+def _written(term: Term, numbers: Numbers) -> Symbols:
+    """The symbols of numbered expressions, from those of their parts."""
     if isinstance(term, Subset) and term.is_bit_set:
         bits = np.arange(len(term.elements), dtype=np.int64)
         if len(bits) > 62:
             raise LimitError(f"a subset of {len(bits)} elements has no symbols", code="E918")
         return ((numbers[:, None] + term.least) >> bits & 1).astype(np.int16)
-    return _table(term)[numbers]
+    if _some_of(term)[0]:
+        return _table(term)[numbers]
+    rows = np.full((len(numbers), len(_symbols(term))), -1, np.int16)
+    if isinstance(term, Choice):
+        for i, (part, columns) in enumerate(_parts(term)):
+            here = (numbers >= 0) & (numbers < part.size)
+            rows[here, 0] = i
+            rows[here, columns] = _written(part, numbers[here])
+            numbers = numbers - part.size
+        return rows
+    for part, columns in reversed(_parts(term)):
+        numbers, rest = np.divmod(numbers, part.size)
+        rows[:, columns] = _written(part, rest)
+    return rows
 
 
 def _decode(term: Term, symbols: Symbols) -> Numbers:
+    numbers = np.zeros(len(symbols), np.int64)
     if isinstance(term, Subset) and term.is_bit_set:
         weights = 1 << np.arange(len(term.elements), dtype=np.int64)
-        numbers: Numbers = (symbols.clip(0, 1).astype(np.int64) * weights).sum(1) - term.least
-        return np.clip(numbers, 0, term.size - 1)
-    known = _numbers(term)
-    found = (known.get(np.ascontiguousarray(row).tobytes(), 0) for row in symbols)
-    return np.fromiter(found, np.int64, len(symbols))
+        numbers = (symbols.clip(0, 1).astype(np.int64) * weights).sum(1) - term.least
+    elif _some_of(term)[0]:
+        known = _numbers(term)
+        found = (known.get(np.ascontiguousarray(row).tobytes(), 0) for row in symbols)
+        numbers = np.fromiter(found, np.int64, len(symbols))
+    elif isinstance(term, Choice):
+        for i, (part, columns) in enumerate(_parts(term)):
+            here = symbols[:, 0] == i
+            numbers[here] += _decode(part, symbols[here, columns])
+            numbers[symbols[:, 0] > i] += part.size
+    else:
+        for part, columns in _parts(term):
+            numbers = numbers * part.size + _decode(part, symbols[:, columns])
+    return np.clip(numbers, 0, term.size - 1)
+
+
+def _some_of(term: Term) -> tuple[tuple[Term, ...], int, int]:
+    """The elements of which some are chosen, with choices of their own, and how many."""
+    if isinstance(term, Each) and not term.is_product:
+        return (term.body,) * len(term.subset.elements), term.subset.least, term.subset.most
+    if isinstance(term, Subset) and not term.is_bit_set:
+        return term.elements, term.least, term.most
+    return (), 0, 0
+
+
+def _parts(term: Term) -> list[tuple[Term, slice]]:
+    """The alternatives or the pieces of a term, and where their symbols stand."""
+    choice = isinstance(term, Choice)
+    parts = [c for c in term.children if choice or c.decisions]
+    ends = accumulate(map(len, map(_symbols, parts)), initial=int(choice))
+    return [(part, slice(*place)) for part, place in zip(parts, pairwise(ends), strict=True)]
 
 
 @lru_cache(maxsize=256)
@@ -166,42 +211,19 @@ def _table(term: Term) -> Symbols:
             f"a decision of {term.size:,} options is too large to be written as symbols",
             code="E918", hint="split it into several decisions",
         )  # fmt: skip
-    match term:
-        case Choice():
-            rows = np.full((term.size, len(_symbols(term))), -1, np.int16)
-            top, left = 0, 1
-            for i, alternative in enumerate(term.alternatives):
-                found = _table(alternative)
-                bottom, right = top + len(found), left + found.shape[1]
-                rows[top:bottom, 0] = i
-                rows[top:bottom, left:right] = found
-                top, left = bottom, right
-            return rows
-        case Subset() if term.is_bit_set:
-            return _encode(term, np.arange(term.size))
-        case Subset():
-            return _subsets(term.elements, term)
-        case Each() if not term.is_product:
-            return _subsets((term.body,) * len(term.subset.elements), term.subset)
-    return reduce(_product, [_table(c) for c in term.children if c.decisions], _NOTHING)
+    some = _some_of(term)
+    return _subsets(*some) if some[0] else _written(term, np.arange(term.size))
 
 
-_NOTHING = np.empty((1, 0), np.int16)
-
-
-def _product(first: Symbols, second: Symbols) -> Symbols:
-    """Each row of the first beside each of the second, which change fastest."""
-    return np.hstack([first.repeat(len(second), 0), np.tile(second, (len(first), 1))])
-
-
-def _subsets(elements: Sequence[Term], chosen: Subset) -> Symbols:
+def _subsets(elements: Sequence[Term], least: int, most: int) -> Symbols:
     """For each choice of elements a bit for each of them, then the symbols of those chosen."""
-    rows, bits = _NOTHING, list[int]()
+    rows, bits = np.empty((1, 0), np.int16), list[int]()
     for after, element in zip(reversed(range(len(elements))), elements, strict=True):
         bits.append(rows.shape[1])
-        options = np.pad(_table(element), ((1, 0), (1, 0)), constant_values=1)
+        inner = _written(element, np.arange(element.size))
+        options = np.pad(inner, ((1, 0), (1, 0)), constant_values=1)
         options[0] = [0, *[-1] * (options.shape[1] - 1)]  # left out
-        rows = _product(rows, options)
+        rows = np.hstack([rows.repeat(len(options), 0), np.tile(options, (len(rows), 1))])
         count = rows[:, bits].sum(1)
-        rows = rows[(count <= chosen.most) & (count + after >= chosen.least)]
+        rows = rows[(count <= most) & (count + after >= least)]
     return rows[:, [*bits, *(i for i in range(rows.shape[1]) if i not in bits)]]

@@ -79,3 +79,21 @@ def test_a_quarter_of_a_million_options_are_written() -> None:
     assert space.decisions[0].size == 63**2 + 63**3
     for a in sample(space, 50, np.random.default_rng(0)):
         assert from_tokens(space, to_tokens(a)) == a
+
+
+def test_functions_of_a_billion_options_have_symbols() -> None:
+    space = read_space("""space s
+        op := conv_3x3 | conv_5x5 | relu
+        def f(a, n) {
+            for b in 1..n { a = op(a) + op(a) | (sum(op(s) for s in some of [a, relu(a)])) }
+            return a
+        }
+        network (image) { x = conv_3x3(image, 4)
+            return linear(global_avg_pool(f(x, n=3|6)), 10) }""")
+    assert space.decisions[0].size > 10**8
+    for a in sample(space, 50, np.random.default_rng(0)):
+        assert from_tokens(space, to_tokens(a)) == a
+    nonsense = to_tokens(a)
+    nonsense[0, 0] = 7
+    with pytest.raises(ArchitectureError, match="E307"):
+        from_tokens(space, nonsense)
