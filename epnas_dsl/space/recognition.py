@@ -123,8 +123,8 @@ def from_nodes(
         whole: results are there also where nothing is decided in them.
     """
     given = _by_body(space, bodies)
-    present = {_block(n) for listing in given.values() for n in listing}
-    least = max([1, *(s.level for _, s in space.statements if s.label in present)])
+    present = {(body, _block(n)) for body, listing in given.items() for n in listing}
+    least = max([1, *(s.level for b, s in space.statements if (b, s.label) in present)])
     levels = {width: i for i, width in enumerate(space.widths)}.values()
     told: Mismatch | None = None
     for level in (i for i in levels if i >= least):  # the blocks of a level may have no nodes

@@ -524,6 +524,19 @@ def test_found_cells_in_their_published_spaces(text: str, space: str) -> None:
     assert "identity(input1)" in found.text
 
 
+def test_what_the_input_does_not_reach_is_left_out_of_nasbench101() -> None:
+    loose = (
+        "ModelSpec(matrix=[[0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0]], "
+        "ops=['input', 'conv1x1-bn-relu', 'maxpool3x3', 'output'])"
+    )
+    plain = (
+        "ModelSpec(matrix=[[0, 1, 1], [0, 0, 1], [0, 0, 0]], ops=['input', 'maxpool3x3', 'output'])"
+    )
+    assert to_notation(from_notation(loose, "nasbench101"), "nasbench101") == plain
+    with pytest.raises(ArchitectureError, match="reads nothing"):
+        from_notation(plain.replace("[0, 1, 1], [0, 0, 1]", "[0, 0, 0], [0, 0, 1]"), "nasbench101")
+
+
 def test_random_matrices_of_nasbench101() -> None:
     space = read_space(VERTICES)
     for architecture in sample(space, 60, np.random.default_rng(0)):

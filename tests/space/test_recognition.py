@@ -266,3 +266,21 @@ def dead(architecture: Architecture) -> bool:
         own == [nx.to_dict_of_dicts(graph) for graph in graphs(other).values()]
         for other in neighbours(architecture, texts=True)
     )
+
+
+def test_the_level_is_that_of_the_cell_in_which_a_label_stands() -> None:
+    space = read_space("""space m
+        cell c0 (prev2, prev1) {
+            level b in 1..2 { source := prev1 | h[1..b-1]; h[b] = source + prev1 }
+            return last(h)
+        }
+        cell c1 (prev2, prev1) {
+            for b in 1..2 { source := prev2 | h[1..b-1]; h[b] = source + relu(prev1) }
+            return conv_1x1(concat(unused(h)))
+        }
+        network (image) {
+            x = stack(conv_3x3(image, 4), [c0])
+            return linear(global_avg_pool(x), 10)
+        }""")
+    for a in (a for level in (1, 2) for a in enumerate_level(space, level)):
+        assert from_graph(space, bare(a)) == a

@@ -171,15 +171,14 @@ def _no_module(space: SearchSpace) -> ArchitectureError:
 def read_nasbench101(source: Source, space: SearchSpace | None) -> Architecture:
     """`ModelSpec(matrix=[[0, 1, ..], ..], ops=['input', 'conv3x3-bn-relu', .., 'output'])`.
 
-    The matrix is upper triangular, rows feed columns. A space of more vertices gets the missing
-    ones as vertices that nothing reads.
+    The matrix is upper triangular, rows feed columns. What the input does not reach is left out, as
+    by NASBench itself; a space of more vertices gets the missing ones, which nothing reads.
     """
     found = only(read_literal(source))
     ops = found.entry("ops").items()
     rows = [row.items() for row in found.entry("matrix").items()]
     space = space or load_space("nasbench101")
     module = _module(space)
-    vertices = module.vertices
     matrix = found.entry("matrix").span
     if not 2 <= len(ops) == len(rows) or any(len(r) != len(ops) for r in rows):
         raise wrong(f"a matrix of {len(rows)} rows for {len(ops)} operations", matrix)
@@ -190,11 +189,13 @@ def read_nasbench101(source: Source, space: SearchSpace | None) -> Architecture:
     for literal, name in ((ops[0], "input"), (ops[-1], "output")):
         if literal.text().lower() != name:
             raise wrong(f"`{name}` belongs here", literal.span)
-    if len(ops) > len(vertices) + 1:
-        raise ArchitectureError(
-            f"{len(ops)} vertices; {space.name} has {len(vertices) + 1}", code="E313",
-            span=ops[len(vertices)].span,
-        )  # fmt: skip
+    kept, last, most = [0], len(ops) - 1, len(module.vertices)
+    for j in range(1, len(ops)):
+        kept += [j] * (j == last or any(bits[i][j] for i in kept))
+    bits, ops = [[bits[i][j] for j in kept] for i in kept], [ops[i] for i in kept]
+    if len(ops) > most + 1:
+        raise ArchitectureError(f"{len(ops)} vertices; {space.name} has {most + 1}", code="E313",
+                                span=ops[most].span)  # fmt: skip
     return _from_matrix(module, bits, ops[1:-1], matrix)
 
 
