@@ -524,6 +524,13 @@ def test_found_cells_in_their_published_spaces(text: str, space: str) -> None:
     assert "identity(input1)" in found.text
 
 
+def test_blanks_and_quotes_around_the_nodes_of_nasbench201_do_not_count() -> None:
+    plain = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|none~1|nor_conv_1x1~2|"
+    found = from_notation(f"'{plain.replace('+', ' + ')}'", "nasbench201")
+    assert found == from_notation(plain, "nasbench201")
+    assert to_notation(found, "nasbench201") == plain
+
+
 def test_what_the_input_does_not_reach_is_left_out_of_nasbench101() -> None:
     loose = (
         "ModelSpec(matrix=[[0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0]], "

@@ -34,7 +34,7 @@ def read_nasbench201(text: str | Source, space: SearchSpace | None = None) -> Ar
     if len(nodes) != space.depth:
         raise wrong(f"{len(nodes)} nodes; {space.name} has {space.depth}", whole)
     for i, node in enumerate(nodes):
-        edges = [e for e in node.split("|") if e]
+        edges = [e for e in node.strip(" \n'\"").split("|") if e]
         here = Span(source, start, start + len(node))
         if len(edges) != i + 1 or len(space.levels[i]) != i + 1:
             raise wrong(f"node {i + 1} has {len(edges)} edges, not {i + 1}", here)
