@@ -304,8 +304,8 @@ class _Reader:
             text = f"{term.name}({', '.join(_given(term, tree))})"
         else:
             text = _open(term) if tree is None else print_term(term, tree, {})
-        while "{" in text:  # what functions choose is drawn with them
-            text = re.sub(r" \{[^{}]*\}", "", text)
+        while (rest := re.sub(r" \{[^{}]*\}", "", text)) != text:
+            text = rest  # what functions choose is drawn with them
         for part, inner in _inside(term, tree):
             if isinstance(part, Function):
                 name = self.functions.name(part, inner, opened=True)
